@@ -1,0 +1,79 @@
+"""Every error that darkroom raises on purpose.
+
+DarkroomError                 a sentence that names the subject and quotes the value, and a hint: what to type next
+├── ConfigError               pipeline.yaml is wrong (all problems at once)
+├── DefinitionError           a definition cannot be read or does not validate (all findings at once)
+├── UnresolvedReference       a definition asks for a value that does not exist; names step and JSON path
+├── ServiceError              a SageMaker, S3 or Lambda call was refused: the code is AWS's own, here and on AWS
+├── StorageError              the disk is full, a folder cannot be written
+├── ExecutionFailed           a pipeline execution ended Failed or Stopped
+└── EndpointError             an endpoint cannot start or does not answer
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DarkroomError(Exception):
+    """An expected failure: printed as two lines, exit code 1, never a traceback."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(DarkroomError):
+    """`problems`: one line each, opening with the path of the key in the file."""
+
+    def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{source}: {count}{lines}", hint)
+        self.problems = tuple(problems)
+
+
+class DefinitionError(DarkroomError):
+    """A pipeline definition is not one that the service would take."""
+
+
+class UnresolvedReference(DarkroomError):
+    """`path` is the JSON path of the reference inside the definition; `step` the step that holds it."""
+
+    def __init__(self, step: str, path: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{step}: {path}: {message}", hint)
+        self.step = step
+        self.path = path
+
+
+class ServiceError(DarkroomError):
+    """The twin of botocore's ClientError, without importing botocore (110 ms).
+
+    `code` is the modelled exception's name: ValidationException, ResourceNotFound, ResourceInUse, ConflictException,
+    ResourceLimitExceeded, NoSuchKey, …; `operation` the API operation in CamelCase.
+    """
+
+    def __init__(self, code: str, message: str, operation: str = "", hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
+        self.operation = operation
+
+    @property
+    def response(self) -> dict[str, dict[str, str]]:
+        """Shaped as ClientError.response, for code that is written against boto3."""
+        return {"Error": {"Code": self.code, "Message": self.message}}
+
+
+class StorageError(DarkroomError):
+    """The disk is full, a folder cannot be written, an address has no object."""
+
+
+class ExecutionFailed(DarkroomError):
+    """A pipeline execution ended Failed or Stopped; the message is its FailureReason."""
+
+
+class EndpointError(DarkroomError):
+    """An endpoint cannot start, or answers with an error; the message quotes it."""

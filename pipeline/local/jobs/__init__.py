@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from pipeline.local.storage import Storage
     from pipeline.local.store import Store
 
-# step type → the record's kind in the store; the driver module has the step type's name in lower case below
+# step type → the driver's module in this package
+MODULES = {
+    "Processing": "processing",
+    "Training": "training",
+    "Tuning": "tuning",
+    "Transform": "transform",
+    "Model": "model",
+    "RegisterModel": "registermodel",
+    "EndpointConfig": "endpointconfig",
+    "Endpoint": "endpoint",
+    "Lambda": "function",
+    "Callback": "callback",
+}
+# step type → the record's kind in the store
 KINDS = {
     "Processing": "processing-job",
     "Training": "training-job",
@@ -36,7 +49,6 @@ KINDS = {
     "Callback": "callback",
 }
 JOB_INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
-SERVICE_FAULT = "Step.SERVICE_FAULT"
 
 
 class JobFailed(DarkroomError):

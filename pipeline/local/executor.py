@@ -1,0 +1,310 @@
+"""Walks a definition: order, parallelism, conditions, cache, retries, resume.
+
+It runs inside the execution's own runner process. Everything that it decides is in the store before it acts on it, so a runner that
+is killed at any moment leaves an execution that `resume` can finish.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections import deque
+
+from pipeline.definition import BRANCHES, Definition
+from pipeline.errors import DarkroomError
+from pipeline.local import cache, conditions, names, parity
+from pipeline.local.jobs import KINDS, MODULES, JobContext, JobFailed
+from pipeline.local.loop import Cancelled
+from pipeline.local.records import Execution, StepRow
+from pipeline.local.resolve import Scope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.definition import Step
+    from pipeline.local.container import Isolation
+    from pipeline.local.jobs import Driver
+    from pipeline.local.loop import Loop, Task
+    from pipeline.local.storage import Storage
+    from pipeline.local.store import Store
+
+STOP_POLL_S = 0.2
+HEARTBEAT_S = 2.0
+STEP_TYPES = (*KINDS, "Condition", "Fail")
+
+
+class Executor:
+    """One execution of one definition. `await run()` returns the status that it ended with."""
+
+    def __init__(self, store: Store, storage: Storage, loop: Loop, isolation: Isolation, execution: Execution) -> None:
+        self.store = store
+        self.storage = storage
+        self.loop = loop
+        self.isolation = isolation
+        self.execution = execution
+        self.definition = Definition.parse(execution.definition)
+        self.steps = StepRow.of_execution(store, execution.id)
+        self.parity = {row["Subject"]: row["How"] for row in execution.body.get("Parity", ())}
+        properties = {name: row.body["Properties"] for name, row in self.steps.items() if row.status == "Succeeded"}
+        properties.update(execution.body.get("SourceProperties", {}))
+        variables = execution.variables()
+        self.scope = Scope(self.definition, storage, execution.body["Parameters"], variables, properties)
+        self.selected = frozenset(execution.body.get("SelectedSteps") or self.definition.steps)
+        self.waiting: dict[str, set[str]] = {}  # step → dependencies that have not succeeded yet
+        self.dependents: dict[str, list[str]] = {}
+        self.ready: deque[str] = deque()
+        self.running: dict[str, Task] = {}
+        self.failures: list[str] = []
+
+    async def run(self) -> str:
+        self._check_types()
+        self._note(parity.rows(self.definition))
+        self._plan()
+        watch = self.loop.spawn(self._watch())
+        limit = self.execution.body.get("MaxParallelExecutionSteps") or max(2, os.cpu_count() or 2)
+        try:
+            while self.ready or self.running:
+                while self.ready and len(self.running) < limit and not self.failures:
+                    name = self.ready.popleft()
+                    self.running[name] = self.loop.spawn(self._run_step(self.definition.steps[name]))
+                if not self.running:
+                    break  # something failed: what has not started never will
+                done = await self.loop.first([*self.running.values(), watch])
+                if watch in done:
+                    watch.result()  # raises if the store is gone
+                    return await self._stop()
+                self._settle()
+        finally:
+            watch.cancel()
+        return "Failed" if self.failures else "Succeeded"
+
+    @property
+    def failure_reason(self) -> str:
+        return f"Step failure: One or multiple steps failed. {' '.join(self.failures)}" if self.failures else ""
+
+    def _check_types(self) -> None:
+        for step in self.definition.steps.values():
+            if step.type not in STEP_TYPES:
+                hint = f"known types: {', '.join(STEP_TYPES)}"
+                raise DarkroomError(f"{step.name}: {step.path}.Type: unknown step type {step.type!r}", hint)
+
+    def _plan(self) -> None:
+        """Who waits for whom. Steps that succeeded before a resume, and those not selected, count as done."""
+        for name in self.definition.steps:
+            if name not in self.selected or (name in self.steps and self.steps[name].status == "Succeeded"):
+                continue
+            needs = {other for other in self.definition.dependencies(name) if not self._is_done(name, other)}
+            self.waiting[name] = needs
+            for other in needs:
+                self.dependents.setdefault(other, []).append(name)
+            if not needs:
+                self.ready.append(name)
+
+    def _is_done(self, name: str, other: str) -> bool:
+        if other not in self.definition.steps:
+            path = self.definition.steps[name].path
+            raise DarkroomError(f"{name}: {path}: depends on {other!r}, and there is no such step")
+        if other not in self.selected:
+            return True
+        row = self.steps.get(other)
+        if row is None or row.status != "Succeeded":
+            return False
+        inner = self.definition.steps[name]
+        return inner.parent != other or row.body["Properties"].get("Branch") == inner.branch
+
+    async def _watch(self) -> None:
+        """Returns when somebody asked to stop; keeps the heartbeat meanwhile."""
+        beat = time.monotonic()
+        while True:
+            await self.loop.sleep(STOP_POLL_S)
+            if self.execution.stop_requested(self.store):
+                return
+            if time.monotonic() - beat > HEARTBEAT_S:
+                beat = time.monotonic()
+                self.execution.beat(self.store)
+
+    async def _stop(self) -> str:
+        for task in self.running.values():
+            task.cancel()
+        while self.running:
+            await self.loop.first(self.running.values())
+            self._settle()
+        return "Stopped"
+
+    def _settle(self) -> None:
+        """Takes in what has ended: release those that waited for it, remember failures."""
+        for name, task in [(name, task) for name, task in self.running.items() if task.done]:
+            del self.running[name]
+            try:
+                task.result()
+            except Cancelled:
+                self._end(name, "Stopped")
+            except DarkroomError as exc:
+                log_path = getattr(exc, "log_path", "")
+                self._end(
+                    name, "Failed", failure=exc.message + (f" ({exc.hint})" if exc.hint else ""), log_path=log_path
+                )
+                self.failures.append(f"{name}: {exc.message}")
+            else:
+                self._release(name)
+
+    def _release(self, name: str) -> None:
+        branch = self.scope.properties[name].get("Branch", "")
+        for other in self.dependents.pop(name, ()):
+            inner = self.definition.steps[other]
+            if inner.parent == name and inner.branch != branch:
+                continue  # the branch not taken: it, and whatever waits for it, never starts
+            needs = self.waiting[other]
+            needs.discard(name)
+            if not needs:
+                self.ready.append(other)
+
+    async def _run_step(self, step: Step) -> None:
+        match step.type:
+            case "Condition":
+                self._begin(step)
+                path = f"{step.path}.Arguments.Conditions"
+                resolved = self.scope.resolve(step.arguments.get("Conditions"), step.name, path)
+                outcome = conditions.holds(resolved, step.name, path)
+                metadata = {"Condition": {"Outcome": "True" if outcome else "False"}}
+                self._end(step.name, "Succeeded", {"Branch": BRANCHES[not outcome], "Outcome": str(outcome)}, metadata)
+            case "Fail":
+                self._begin(step)
+                path = f"{step.path}.Arguments.ErrorMessage"
+                message = self.scope.resolve(step.arguments.get("ErrorMessage", ""), step.name, path)
+                raise JobFailed(str(message))
+            case _:
+                await self._run_job(step)
+
+    async def _run_job(self, step: Step) -> None:
+        row = self._begin(step)
+        body = {
+            key: self.scope.resolve(value, step.name, f"{step.path}.{key}")
+            for key, value in step.body.items()
+            if key not in ("DependsOn", "DisplayName", "Description", "PropertyFiles")
+        }
+        request = body.setdefault("Arguments", {})
+        if cache.enabled(body):
+            row.cache_key = cache.key(step.type, request)
+            if self._hit(step, row, body["CacheConfig"].get("ExpireAfter", "")):
+                return
+        properties = await self._with_retries(step, body, request, row)
+        self._end(step.name, "Succeeded", properties)
+
+    def _hit(self, step: Step, row: StepRow, expire_after: str) -> bool:
+        try:
+            oldest = time.time() - cache.expiry_seconds(expire_after)
+        except ValueError as exc:
+            raise DarkroomError(f"{step.name}: {step.path}.CacheConfig.ExpireAfter: {exc}") from exc
+        source = row.latest_with_key(self.store, row.cache_key, oldest)
+        if source is None:
+            last = row.latest_with_key(self.store)
+            if last is None:
+                row.body["CacheMiss"] = ["no earlier run"]
+            else:
+                row.body["CacheMiss"] = cache.differences(last.cache_key, row.cache_key) or ["expired"]
+            return False
+        row.body["CacheHit"] = names.arn("pipeline", f"{source.pipeline}/execution/{source.execution}")
+        row.body["LogPath"] = source.body.get("LogPath", "")
+        row.cache_key = ""  # a hit is no source of further hits: expiry counts from the real run
+        self._end(step.name, "Succeeded", source.body["Properties"], source.body.get("Metadata", {}))
+        return True
+
+    async def _with_retries(
+        self, step: Step, body: dict[str, Any], request: dict[str, Any], row: StepRow
+    ) -> dict[str, Any]:
+        """As AWS: the first policy that names the error's type decides; each policy counts its own attempts."""
+        used: dict[int, int] = {}
+        began = time.time()
+        while True:
+            try:
+                return await _driver(step.type)(request, self._context(step, body, row))
+            except JobFailed as exc:
+                index, policy = _policy(step.body.get("RetryPolicies") or [], exc.exception_type)
+                used[index] = used.get(index, 0) + 1
+                expired = time.time() - began > policy.get("ExpireAfterMin", float("inf")) * 60
+                if (
+                    used[index] > policy.get("MaxAttempts", 5 if "ExpireAfterMin" not in policy and policy else 0)
+                    or expired
+                ):
+                    raise
+                row.attempt += 1
+                row.save(self.store)
+                pause = policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (used[index] - 1)
+            await self.loop.sleep(pause)
+
+    def _context(self, step: Step, body: dict[str, Any], row: StepRow) -> JobContext:
+        kind = KINDS[step.type]
+        job_name = names.job_name(kind, self.execution.id, step.name)
+        previous, row.previous_job = row.previous_job, ""
+        row.body["LogPath"] = os.path.join(self.store.home, "logs", self.execution.id, f"{step.name}.log")
+
+        def announce(metadata: dict[str, Any]) -> None:
+            row.body["Metadata"] = metadata
+            row.save(self.store)
+
+        return JobContext(
+            store=self.store,
+            storage=self.storage,
+            loop=self.loop,
+            isolation=self.isolation,
+            execution_arn=self.execution.arn,
+            execution_id=self.execution.id,
+            step=body,
+            job_name=job_name,
+            work=os.path.join(self.store.home, "work", self.execution.id, job_name),
+            log_path=row.body["LogPath"],
+            previous_job=previous,
+            announce=announce,
+            parity=lambda subject, how: self._note({subject: how}),
+        )
+
+    def _begin(self, step: Step) -> StepRow:
+        row = self.steps.get(step.name)
+        if row is None:
+            row = StepRow.new(self.execution, step.name, step.type, len(self.steps))
+            self.steps[step.name] = row
+        else:
+            row.start_again()
+        row.save(self.store)
+        return row
+
+    def _end(
+        self,
+        name: str,
+        status: str,
+        properties: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        failure: str = "",
+        log_path: str = "",
+    ) -> None:
+        row = self.steps[name]
+        row.status = status
+        row.ended = time.time()
+        row.failure = failure
+        if properties is not None:
+            row.body["Properties"] = self.scope.properties[name] = properties
+        if metadata is not None:
+            row.body["Metadata"] = metadata
+        if log_path:
+            row.body["LogPath"] = log_path
+        row.save(self.store)
+
+    def _note(self, rows: dict[str, str]) -> None:
+        if any(self.parity.get(subject) != how for subject, how in rows.items()):
+            self.parity.update(rows)
+            self.execution.save_body(self.store, Parity=[{"Subject": s, "How": h} for s, h in self.parity.items()])
+
+
+def _policy(policies: list[dict[str, Any]], exception_type: str) -> tuple[int, dict[str, Any]]:
+    for index, policy in enumerate(policies):
+        if exception_type and exception_type in policy.get("ExceptionType", ()):
+            return index, policy
+    return -1, {}
+
+
+def _driver(step_type: str) -> Driver:  # type: ignore[valid-type]
+    """Job modules are imported when a definition needs them: the runner of a no-op chain never loads tuning."""
+    return importlib.import_module(f"pipeline.local.jobs.{MODULES[step_type]}").run

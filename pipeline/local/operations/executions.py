@@ -1,0 +1,255 @@
+"""Executions of pipelines: start, describe, list, stop, retry."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from pipeline.definition import Definition
+from pipeline.errors import ServiceError
+from pipeline.local import recovery, runner
+from pipeline.local.operations.paging import moment, page
+from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.local.operations.pipelines import Pipelines
+
+    Base = Pipelines
+else:
+    Base = object
+
+
+class Executions(Base):
+    """Mixed into LocalSageMaker."""
+
+    def start_pipeline_execution(
+        self,
+        *,
+        PipelineName: str,
+        PipelineExecutionDisplayName: str = "",
+        PipelineParameters: list[dict[str, str]] | None = None,
+        PipelineExecutionDescription: str = "",
+        ClientRequestToken: str = "",
+        ParallelismConfiguration: dict[str, int] | None = None,
+        SelectiveExecutionConfig: dict[str, Any] | None = None,
+        PipelineVersionId: int = 0,
+    ) -> dict[str, Any]:
+        """The same ClientRequestToken again answers with the execution that the first call started."""
+        operation = "StartPipelineExecution"
+        with self.store.transaction():
+            pipeline = self._pipeline(PipelineName, operation)
+            token = f"{pipeline.name}/{ClientRequestToken}"
+            if ClientRequestToken and (known := self.store.find("execution-token", token)):
+                return {"PipelineExecutionArn": known[0].arn}
+            version = self._version(pipeline.name, PipelineVersionId or pipeline.body["Version"])
+            definition = Definition.parse(version.body["PipelineDefinition"])
+            parallelism = ParallelismConfiguration or pipeline.body["ParallelismConfiguration"]
+            body = {
+                "PipelineExecutionDisplayName": PipelineExecutionDisplayName or f"execution-{int(time.time() * 1000)}",
+                "PipelineExecutionDescription": PipelineExecutionDescription,
+                "Parameters": _parameters(definition, PipelineParameters or []),
+                "MaxParallelExecutionSteps": parallelism.get("MaxParallelExecutionSteps", 0),
+                **self._selection(definition, SelectiveExecutionConfig or {}),
+            }
+            execution = Execution.add(self.store, pipeline.name, version.body["PipelineVersionId"], body)
+            if ClientRequestToken:
+                self.store.add("execution-token", token, {}, arn=execution.arn)
+        runner.start(self.home, execution.id)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def _selection(self, definition: Definition, config: dict[str, Any]) -> dict[str, Any]:
+        """Selective execution: what the steps that do not run produced comes from the source execution."""
+        selected = [step["StepName"] for step in config.get("SelectedSteps", ())]
+        if not selected:
+            return {}
+        if unknown := sorted(set(selected) - set(definition.steps)):
+            raise ServiceError("ValidationException", f"SelectedSteps: there is no step {unknown[0]!r}")
+        body: dict[str, Any] = {"SelectedSteps": selected, "SelectiveExecutionConfig": config}
+        if source := config.get("SourcePipelineExecutionArn"):
+            rows = StepRow.of_execution(self.store, self._execution(source).id)
+            body["SourceProperties"] = {
+                name: row.body["Properties"]
+                for name, row in rows.items()
+                if row.status == "Succeeded" and name not in selected
+            }
+        return body
+
+    def describe_pipeline_execution(self, *, PipelineExecutionArn: str) -> dict[str, Any]:
+        execution = self._execution(PipelineExecutionArn)
+        answer = {
+            "PipelineArn": execution.arn.partition("/execution/")[0],
+            **_summary(execution),
+            "CreationTime": moment(execution.created),
+            "LastModifiedTime": moment(execution.modified),
+            "CreatedBy": {},
+            "LastModifiedBy": {},
+            "PipelineVersionId": execution.version,
+            "Darkroom": {"Parity": execution.body.get("Parity", []), "Ended": execution.ended},
+        }
+        if execution.failure:
+            answer["FailureReason"] = answer.pop("PipelineExecutionFailureReason")
+        if "SelectiveExecutionConfig" in execution.body:
+            answer["SelectiveExecutionConfig"] = execution.body["SelectiveExecutionConfig"]
+        return answer
+
+    def list_pipeline_executions(
+        self, *, PipelineName: str, SortOrder: str = "Descending", MaxResults: int = 10, NextToken: str = ""
+    ) -> dict[str, Any]:
+        pipeline = self._pipeline(PipelineName, "ListPipelineExecutions")
+        order = "DESC" if SortOrder == "Descending" else "ASC"
+        rows = self.store.query(
+            f"SELECT id, status FROM executions WHERE pipeline=? ORDER BY created {order}, id {order}", pipeline.name
+        )
+        answer = page("PipelineExecutionSummaries", [row["id"] for row in rows], MaxResults, NextToken)
+        ids = answer["PipelineExecutionSummaries"]
+        answer["PipelineExecutionSummaries"] = [_summary(self._execution(execution_id)) for execution_id in ids]
+        return answer
+
+    def list_pipeline_execution_steps(
+        self, *, PipelineExecutionArn: str, SortOrder: str = "Descending", MaxResults: int = 20, NextToken: str = ""
+    ) -> dict[str, Any]:
+        execution = self._execution(PipelineExecutionArn)
+        rows = list(StepRow.of_execution(self.store, execution.id).values())
+        if SortOrder == "Descending":
+            rows.reverse()
+        answer = page("PipelineExecutionSteps", rows, MaxResults, NextToken)
+        shown = self._display_names(execution) if rows else {}
+        answer["PipelineExecutionSteps"] = [_step(row, shown) for row in answer["PipelineExecutionSteps"]]
+        return answer
+
+    def list_pipeline_parameters_for_execution(
+        self, *, PipelineExecutionArn: str, MaxResults: int = 50, NextToken: str = ""
+    ) -> dict[str, Any]:
+        parameters = self._execution(PipelineExecutionArn).body["Parameters"]
+        items = [{"Name": name, "Value": _parameter_text(value)} for name, value in parameters.items()]
+        return page("PipelineParameters", items, MaxResults, NextToken)
+
+    def describe_pipeline_definition_for_execution(self, *, PipelineExecutionArn: str) -> dict[str, Any]:
+        execution = self._execution(PipelineExecutionArn)
+        execution.load_definition(self.store)
+        return {"PipelineDefinition": execution.definition, "CreationTime": moment(execution.created)}
+
+    def stop_pipeline_execution(self, *, PipelineExecutionArn: str, ClientRequestToken: str = "") -> dict[str, Any]:
+        execution = self._execution(PipelineExecutionArn)
+        changed = self.store.execute(
+            "UPDATE executions SET stop_requested=1, status='Stopping', modified=? WHERE id=? AND status IN (?,?)",
+            *(time.time(), execution.id, *RUNNING),
+        )
+        if not changed:
+            message = f"Pipeline execution with ARN {execution.arn} has already ended: {execution.status}"
+            raise ServiceError("ConflictException", message, "StopPipelineExecution")
+        return {"PipelineExecutionArn": execution.arn}
+
+    def retry_pipeline_execution(
+        self,
+        *,
+        PipelineExecutionArn: str,
+        ClientRequestToken: str = "",
+        ParallelismConfiguration: dict[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """Goes on where a failed or stopped execution ended, with its own definition; succeeded steps stay."""
+        execution = self._execution(PipelineExecutionArn)
+        changed = self.store.execute(
+            "UPDATE executions SET status='Executing', stop_requested=0, failure='', ended=NULL, runner='{}',"
+            " heartbeat=?, modified=? WHERE id=? AND status IN ('Failed','Stopped')",
+            *(time.time(), time.time(), execution.id),
+        )
+        if not changed:
+            message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
+            raise ServiceError("ConflictException", message, "RetryPipelineExecution")
+        runner.start(self.home, execution.id)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def _execution(self, arn_or_id: str) -> Execution:
+        """The execution as it is; one whose runner was killed is found out here."""
+        execution = Execution.get(self.store, arn_or_id)
+        if execution.status in ENDED or recovery.runner_is_alive(execution):
+            return execution
+        recovery.mark_interrupted(self.store, execution)
+        return Execution.get(self.store, execution.id)
+
+    def _display_names(self, execution: Execution) -> dict[str, tuple[str, str]]:
+        execution.load_definition(self.store)
+        steps = Definition.parse(execution.definition).steps.values()
+        return {s.name: (s.body.get("DisplayName", ""), s.body.get("Description", "")) for s in steps}
+
+
+def _summary(execution: Execution) -> dict[str, Any]:
+    summary = {
+        "PipelineExecutionArn": execution.arn,
+        "StartTime": moment(execution.created),
+        "PipelineExecutionStatus": execution.status,
+        "PipelineExecutionDisplayName": execution.body["PipelineExecutionDisplayName"],
+        "PipelineExecutionDescription": execution.body["PipelineExecutionDescription"],
+    }
+    if execution.failure:
+        summary["PipelineExecutionFailureReason"] = execution.failure
+    return summary
+
+
+def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    display_name, description = shown.get(row.name, ("", ""))
+    step: dict[str, Any] = {
+        "StepName": row.name,
+        "StepDisplayName": display_name or row.name,
+        "StepDescription": description,
+        "StepType": row.type,
+        "StepStatus": row.status,
+        "StartTime": moment(row.started or 0.0),
+        "AttemptCount": row.attempt,
+        "Metadata": row.body.get("Metadata", {}),
+        "Darkroom": {key: row.body[key] for key in ("CacheMiss", "LogPath") if key in row.body},
+    }
+    if row.ended is not None:
+        step["EndTime"] = moment(row.ended)
+    if row.failure:
+        step["FailureReason"] = row.failure
+    if "CacheHit" in row.body:
+        step["CacheHitResult"] = {"SourcePipelineExecutionArn": row.body["CacheHit"]}
+    return step
+
+
+def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:
+    """Every parameter's value, typed. Raises ServiceError ValidationException as StartPipelineExecution does."""
+    values = {entry["Name"]: entry["Value"] for entry in given}
+    if unknown := sorted(set(values) - set(definition.parameters)):
+        raise ServiceError(
+            "ValidationException",
+            f"Unknown pipeline parameters: {', '.join(unknown)}",
+            "StartPipelineExecution",
+            f"this pipeline has: {', '.join(definition.parameters) or 'no parameters'}",
+        )
+    return {name: _typed(parameter, values) for name, parameter in definition.parameters.items()}
+
+
+def _typed(parameter: dict[str, Any], values: dict[str, str]) -> Any:
+    name = parameter["Name"]
+    if name not in values and "DefaultValue" not in parameter:
+        raise ServiceError("ValidationException", f"Pipeline parameter {name!r} has no default and got no value")
+    value = values.get(name, parameter.get("DefaultValue"))
+    try:
+        typed = {"Integer": _integer, "Float": float, "Boolean": _boolean, "String": str}[parameter["Type"]](value)
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ServiceError("ValidationException", f"{name}={value!r} is not of type {parameter['Type']}") from exc
+    allowed = parameter.get("EnumValues") or []
+    if allowed and str(value) not in [str(item) for item in allowed]:
+        message = f"{name}={value!r} is not one of: {', '.join(map(str, allowed))}"
+        raise ServiceError("ValidationException", message, "StartPipelineExecution")
+    return typed
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(value)
+    return int(value)
+
+
+def _boolean(value: Any) -> bool:
+    return {"true": True, "false": False}[str(value).lower()]
+
+
+def _parameter_text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)

@@ -1,0 +1,116 @@
+"""The process that walks one execution: detached, in a session of its own, gone when the execution has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from pipeline.errors import DarkroomError
+from pipeline.local.process_id import identity
+from pipeline.local.records import Execution
+from pipeline.local.storage import Storage
+from pipeline.local.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def start(home: str, execution_id: str) -> None:
+    """Starts the runner of an execution and returns at once.
+
+    A fork takes 1 ms where a fresh interpreter takes 40; but a process with threads must not fork and go on.
+    """
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        import subprocess
+
+        subprocess.run([sys.executable, "-m", "pipeline.local.runner", home, execution_id], check=True)
+    else:
+        _detach(home, execution_id)
+
+
+def _detach(home: str, execution_id: str) -> None:
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    status = 1
+    try:
+        os.setsid()
+        if os.fork():  # the middle process ends, so that init adopts the runner and nobody has to wait for it
+            os._exit(0)
+        _redirect(home, execution_id)
+        status = run(home, execution_id)
+    finally:
+        # never back into the caller's code, and no finaliser: the caller's SQLite connection must not be closed from here
+        os._exit(status)
+
+
+def _redirect(home: str, execution_id: str) -> None:
+    """Standard streams go to the runner's own log; what else was inherited (pipes of whoever called) is closed."""
+    folder = os.path.join(home, "logs", execution_id)
+    os.makedirs(folder, exist_ok=True)
+    null = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(os.path.join(folder, "runner.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.closerange(3, 4096)
+
+
+def run(home: str, execution_id: str) -> int:
+    """Walks the execution in this process. Returns 0 when it succeeded, 1 otherwise; the store says the rest."""
+    from pipeline.local.container import Isolation
+    from pipeline.local.executor import Executor
+    from pipeline.local.loop import Loop
+
+    store = Store(home)
+    execution = Execution.get(store, execution_id)
+    if not execution.claim(store, identity()):
+        return 1
+    _stop_when_told(execution)
+    status, failure = "Failed", "the local runner ended without a word: its log is runner.log beside the steps' logs"
+    try:
+        execution.load_definition(store)
+        isolation = Isolation.enter(home, execution.arn)
+        try:
+            loop = Loop()
+            executor = Executor(store, Storage(home), loop, isolation, execution)
+            status = loop.run(executor.run())
+            failure = executor.failure_reason
+        finally:
+            isolation.close()
+            _remove_work(home, execution_id)
+    except DarkroomError as exc:
+        status, failure = "Failed", exc.message + (f" ({exc.hint})" if exc.hint else "")
+    except BaseException as exc:
+        status, failure = "Failed", f"the local runner broke: {exc!r}; see {home}/logs/{execution_id}/runner.log"
+        raise
+    finally:
+        execution.end(store, status, failure)
+    return 0 if status == "Succeeded" else 1
+
+
+def _stop_when_told(execution: Execution) -> None:
+    """SIGTERM and SIGINT stop the execution as StopPipelineExecution does."""
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        execution.stopping = True
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _remove_work(home: str, execution_id: str) -> None:
+    folder = os.path.join(home, "work", execution_id)
+    if os.path.isdir(folder):
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _detach(sys.argv[1], sys.argv[2])

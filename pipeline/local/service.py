@@ -1,0 +1,25 @@
+"""SageMaker on this machine: the operations of boto3's `sagemaker` client over one durable store."""
+
+from __future__ import annotations
+
+from pipeline.local.operations.endpoints import Endpoints
+from pipeline.local.operations.executions import Executions
+from pipeline.local.operations.jobs import Jobs
+from pipeline.local.operations.pipelines import Pipelines
+from pipeline.local.operations.registry import Registry
+from pipeline.local.storage import Storage
+from pipeline.local.store import Store
+
+
+class LocalSageMaker(Pipelines, Executions, Jobs, Registry, Endpoints):
+    """Named and shaped as boto3's client: keyword arguments in, dict out, ServiceError where boto3 raises ClientError."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.store = Store(home)
+        self.storage = Storage(home)
+
+
+def connect(home: str) -> LocalSageMaker:
+    """`home` is the folder that holds everything (.darkroom); created when missing."""
+    return LocalSageMaker(home)

@@ -1,0 +1,90 @@
+"""The whole configuration: all sections of pipeline.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.config import names, sections
+from pipeline.config.section import Section
+from pipeline.config.training import ModelSection, TrainingSection, TuningSection
+
+TagKey = Annotated[str, Field(pattern=names.TAG_KEY)]
+TagValue = Annotated[str, Field(pattern=names.TAG_VALUE)]
+
+
+class Config(Section):
+    """pipeline.yaml: every key may be left out; then its default holds."""
+
+    pipeline: sections.PipelineSection = Field(
+        default=sections.PipelineSection(), description="Name and whereabouts of the pipeline."
+    )
+    dataset: sections.DatasetSection = Field(default=sections.DatasetSection(), description="Which pictures.")
+    processing: sections.ProcessingSection = Field(
+        default=sections.ProcessingSection(), description="The machine of PrepareData and EvaluateModel."
+    )
+    model: ModelSection = Field(default=ModelSection(), description="Which network.")
+    training: TrainingSection = Field(
+        default=TrainingSection(), description="The machine, and the values without tuning."
+    )
+    tuning: TuningSection = Field(default=TuningSection(), description="The search for better hyperparameters.")
+    evaluation: sections.EvaluationSection = Field(
+        default=sections.EvaluationSection(), description="When a model is good enough."
+    )
+    registry: sections.RegistrySection = Field(
+        default=sections.RegistrySection(), description="Where models that are good enough are kept."
+    )
+    deploy: sections.DeploySection = Field(
+        default=sections.DeploySection(), description="The staging endpoint that DeployModel starts."
+    )
+    cache: sections.CacheSection = Field(
+        default=sections.CacheSection(), description="Reusing the results of earlier executions."
+    )
+    retries: sections.RetriesSection = Field(
+        default=sections.RetriesSection(), description="Retry policies by step type."
+    )
+    security: sections.SecuritySection = Field(
+        default=sections.SecuritySection(), description="What a security team asks for."
+    )
+    roles: sections.RolesSection = Field(
+        default=sections.RolesSection(), description="Narrower roles for single steps; null: the role of the pipeline."
+    )
+    images: sections.ImagesSection = Field(default=sections.ImagesSection(), description="Container images.")
+    tags: dict[TagKey, TagValue] = Field(
+        default={}, max_length=40, description="Tags of the pipeline and of each of its jobs."
+    )
+
+    @property
+    def package_group(self) -> str:
+        return self.registry.group or self.pipeline.name
+
+    @property
+    def endpoint_name(self) -> str:
+        return self.deploy.endpoint_name or f"{self.pipeline.name[:55].rstrip('-')}-staging"
+
+    @property
+    def deploy_function(self) -> str:
+        """ARN of the Lambda function behind DeployModel."""
+        where = self.pipeline
+        default = f"arn:{names.partition(where.region)}:lambda:{where.region}:{where.account}:function:darkroom-deploy"
+        return self.deploy.function or default
+
+    @property
+    def serving_image(self) -> str:
+        host = names.registry_host(self.pipeline.account, self.pipeline.region)
+        return self.deploy.image or f"{host}/darkroom-serve:{self.images.framework_version}"
+
+    def role(self, step: str) -> str:
+        """ARN for `step`, a key of the section roles."""
+        return getattr(self.roles, step) or self.pipeline.role_arn
+
+    @property
+    def dataset_address(self) -> str:
+        """Default of DatasetUri; `control` overrides it with a content-addressed copy of a local folder."""
+        source = self.dataset.source or ""
+        if source.startswith("s3://"):
+            return source.rstrip("/") + "/"
+        parts = source.replace("\\", "/").rstrip("/").rsplit("/", 1)
+        name = "".join(c if c.isascii() and c.isalnum() else "-" for c in parts[-1]).strip("-")
+        return self.pipeline.address("datasets", name or "local")

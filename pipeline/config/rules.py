@@ -1,0 +1,171 @@
+"""What single keys cannot know: rules between keys and between sections of pipeline.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config import names
+from pipeline.config.problems import Problem, allowed_by, quoted
+from pipeline.config.sections import DatasetSection, DeploySection, ProcessingSection, SecuritySection
+from pipeline.config.training import Hyperparameters, Range, TrainingSection, TuningSection
+
+Problems = Iterator[Problem]
+# Ranges of names that TuneModel cannot search: the seed is not a quality of a model.
+_NOT_TUNABLE = ("seed",)
+
+
+def dataset_rules(dataset: DatasetSection) -> Problems:
+    if dataset.kind == "digits" and dataset.source is not None:
+        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: digits brings its pictures along; write null")
+    if dataset.kind != "digits" and dataset.source is None:
+        yield Problem(("dataset", "source"), f"null: {dataset.kind} needs a folder or an s3:// address")
+    if dataset.source and "://" in dataset.source and not dataset.source.startswith("s3://"):
+        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: a folder or an s3:// address, nothing else")
+    held_out = dataset.validation_fraction + dataset.test_fraction
+    if held_out >= 0.9:
+        says = f"{dataset.test_fraction} with validation_fraction {dataset.validation_fraction} leaves too little"
+        yield Problem(("dataset", "test_fraction"), f"{says} to train on; their sum stays below 0.9")
+
+
+def machine_rules(training: TrainingSection, processing: ProcessingSection, deploy: DeploySection) -> Problems:
+    yield from _machine(("training", "instance_type"), training.instance_type, "TrainingInstanceType")
+    yield from _machine(("processing", "instance_type"), processing.instance_type, "ProcessingInstanceType")
+    yield from _machine(("deploy", "instance_type"), deploy.instance_type, "ProductionVariantInstanceType")
+
+
+def _machine(path: tuple[str, ...], name: str, shape: str) -> Problems:
+    known = names.service_enum(shape)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        hint = f"near it: {', '.join(near)}" if near else "an instance type such as ml.m5.xlarge"
+        yield Problem(path, f"{quoted(name)} is not one that SageMaker offers for this; {hint}")
+    elif names.accelerator(name) == "other":
+        yield Problem(
+            path, f"{quoted(name)}: the images hold no code for its processor; x86 CPUs, or GPUs from g4dn on"
+        )
+
+
+def spot_rules(training: TrainingSection) -> Problems:
+    wait, path = training.max_wait_minutes, ("training", "max_wait_minutes")
+    if wait is not None and not training.spot:
+        yield Problem(path, f"{wait}: only with `spot: true`; write null")
+    elif wait is not None and wait < training.max_runtime_minutes:
+        yield Problem(path, f"{wait} is below max_runtime_minutes ({training.max_runtime_minutes}), which it includes")
+
+
+def network_rules(security: SecuritySection) -> Problems:
+    if bool(security.subnets) != bool(security.security_groups):
+        key = "security_groups" if security.subnets else "subnets"
+        yield Problem(("security", key), "[]: a VPC needs subnets and security_groups, or neither")
+
+
+def tuning_rules(tuning: TuningSection, training: TrainingSection) -> Problems:
+    if not tuning.enabled:
+        return
+    if not tuning.ranges:
+        yield Problem(("tuning", "ranges"), "{}: at least one name from training.hyperparameters, or `enabled: false`")
+    for name, searched in tuning.ranges.items():
+        yield from _range(name, searched, training.hyperparameters)
+    yield from _limits(tuning)
+    yield from _grid(tuning) if tuning.strategy == "Grid" else ()
+    yield from _hyperband(tuning) if tuning.strategy == "Hyperband" else ()
+
+
+def _limits(tuning: TuningSection) -> Problems:
+    if tuning.max_jobs is None and tuning.strategy != "Grid":
+        yield Problem(
+            ("tuning", "max_jobs"), f"null: only Grid knows its number of trials; {tuning.strategy} needs one"
+        )
+    if tuning.max_jobs is not None and tuning.max_parallel_jobs > tuning.max_jobs:
+        says = f"{tuning.max_parallel_jobs} is more than max_jobs ({tuning.max_jobs})"
+        yield Problem(("tuning", "max_parallel_jobs"), says)
+
+
+def _grid(tuning: TuningSection) -> Problems:
+    for name, searched in tuning.ranges.items():
+        if searched.values is None:
+            yield Problem(("tuning", "ranges", name), "Grid takes choices only: write `values: [...]`")
+    product = math.prod(len(searched.values or (1,)) for searched in tuning.ranges.values())
+    if tuning.max_jobs not in (None, product):
+        says = f"{tuning.max_jobs}: Grid tries all {product} combinations; write {product} or null"
+        yield Problem(("tuning", "max_jobs"), says)
+
+
+def _hyperband(tuning: TuningSection) -> Problems:
+    if tuning.early_stopping:
+        yield Problem(("tuning", "early_stopping"), "true: Hyperband stops trials itself; write false")
+    if "epochs" in tuning.ranges:
+        yield Problem(("tuning", "ranges", "epochs"), "Hyperband gives out the epochs itself; leave them out")
+    if tuning.epochs < 2:
+        yield Problem(
+            ("tuning", "epochs"), f"{tuning.epochs}: Hyperband compares trials after some of their epochs; 2 or more"
+        )
+
+
+def _range(name: str, searched: Range, base: Hyperparameters) -> Problems:
+    path = ("tuning", "ranges", name)
+    tunable = [field for field in Hyperparameters.model_fields if field not in _NOT_TUNABLE]
+    if name not in tunable:
+        near = difflib.get_close_matches(name, tunable, n=1, cutoff=0.6)
+        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(tunable)}"
+        yield Problem(path, f"is not a hyperparameter that can be searched; {hint}")
+        return
+    interval = searched.min is not None and searched.max is not None
+    if (searched.values is None) != interval or (searched.values is not None and (searched.min or searched.max)):
+        yield Problem(path, "either `values: [...]`, or both `min` and `max`")
+        return
+    yield from _choice(path, name, searched, base) if searched.values is not None else ()
+    yield from _interval(path, name, searched, base) if interval else ()
+
+
+def _choice(path: tuple[str, ...], name: str, searched: Range, base: Hyperparameters) -> Problems:
+    values = searched.values or ()
+    for index, value in enumerate(values):
+        yield from _value((*path, "values", index), name, value, base)
+    if len(set(map(str, values))) != len(values):
+        yield Problem((*path, "values"), f"{quoted(list(values))} holds a value twice")
+    if searched.scaling != "Auto":
+        yield Problem((*path, "scaling"), f"{quoted(searched.scaling)}: only for an interval; leave it out")
+
+
+def _interval(path: tuple[str, ...], name: str, searched: Range, base: Hyperparameters) -> Problems:
+    low, high = searched.min, searched.max
+    assert low is not None and high is not None
+    if isinstance(getattr(base, name), str):
+        yield Problem(path, f"{name} is a choice: write `values: [...]`")
+        return
+    yield from _value((*path, "min"), name, low, base)
+    yield from _value((*path, "max"), name, high, base)
+    if low >= high:
+        yield Problem((*path, "min"), f"{low} is not below max ({high})")
+    if searched.scaling == "Logarithmic" and low <= 0:
+        yield Problem((*path, "scaling"), f"Logarithmic needs min above 0, not {low}")
+    if searched.scaling == "ReverseLogarithmic" and not (low >= 0 and high < 1):
+        yield Problem(
+            (*path, "scaling"), f"ReverseLogarithmic needs an interval inside 0 <= x < 1, not {low} to {high}"
+        )
+    if searched.scaling == "ReverseLogarithmic" and isinstance(getattr(base, name), int):
+        yield Problem((*path, "scaling"), "ReverseLogarithmic is for fractions, not for whole numbers")
+
+
+def _value(path: tuple[str | int, ...], name: str, value: Any, base: Hyperparameters) -> Problems:
+    try:
+        Hyperparameters.model_validate({**base.model_dump(), name: value})
+    except ValidationError:
+        allowed = allowed_by(Hyperparameters.model_json_schema(), (name,))
+        yield Problem(path, f"{quoted(value)} is not allowed for {name}; allowed: {allowed}")
+
+
+# Each rule runs when the sections it reads are themselves right, so that nothing is reported twice.
+RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
+    (("dataset",), dataset_rules),
+    (("training", "processing", "deploy"), machine_rules),
+    (("training",), spot_rules),
+    (("security",), network_rules),
+    (("tuning", "training"), tuning_rules),
+)

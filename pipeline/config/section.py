@@ -1,0 +1,25 @@
+"""What every section of the configuration has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """Frozen, no unknown keys, no silent conversions ("3" is not 3)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        regex_engine="python-re",
+        hide_input_in_errors=True,
+    )
+
+
+def text(description: str, pattern: str, default: str | None = None) -> Any:
+    """A text field; without a default it may be null, which stands for a derived value."""
+    return Field(default=default, description=description, pattern=pattern)

@@ -1,0 +1,114 @@
+"""The sections of pipeline.yaml about the model, its training and its tuning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.section import Section
+from pipeline.config.sections import InstanceType, Minutes, VolumeGiB
+
+ModelName = Literal[
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "wide_resnet50_2"
+]  # fmt: skip
+# Objective metrics that train.py prints, and which way is better.
+OBJECTIVES = {"validation_accuracy": "Maximize", "validation_loss": "Minimize"}
+METRICS = ("train_loss", "validation_loss", "validation_accuracy")
+
+
+class ModelSection(Section):
+    """Which network."""
+
+    name: ModelName = Field(default="resnet18", description="Architecture from torchvision, trained from scratch.")
+    stem: Literal["torchvision", "small"] = Field(
+        default="torchvision",
+        description="torchvision: the original 7x7 first layer with pooling. "
+        "small: 3x3 without pooling; better on tiny pictures, and slower.",
+    )
+
+
+class Hyperparameters(Section):
+    """What train.py is told; tuned values take the place of these."""
+
+    epochs: int = Field(default=8, ge=1, le=1000, description="Passes over the training split (TrainingEpochs).")
+    lr: float = Field(default=0.05, gt=0, le=10, description="Highest learning rate of the schedule.")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step, on each machine.")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd (with Nesterov momentum) or adamw.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd; adamw ignores it.")
+    weight_decay: float = Field(default=0.0005, ge=0, le=10, description="Pull of the weights towards zero.")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all classes.")
+    augment: Literal["none", "flip", "shift"] = Field(
+        default="shift", description="none; shift: random crops; flip: crops and mirror images (not for digits)."
+    )
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Start weights and order of the pictures.")
+
+
+class TrainingSection(Section):
+    """The machine, and the values without tuning."""
+
+    instance_type: InstanceType = Field(
+        default="ml.m5.xlarge", description="Machine of TuneModel and TrainModel (TrainingInstanceType)."
+    )
+    instance_count: int = Field(default=1, ge=1, le=100, description="How many of them (TrainingInstanceCount).")
+    volume_gb: VolumeGiB = Field(default=30, description="Size of each disk in GiB.")
+    max_runtime_minutes: Minutes = Field(default=120, description="A job that runs longer is stopped.")
+    spot: bool = Field(default=False, description="Spare capacity: cheaper, and may be interrupted.")
+    max_wait_minutes: Minutes | None = Field(
+        default=None, description="Spot only: longest time with waiting. null: the same as max_runtime_minutes."
+    )
+    checkpoints: bool = Field(default=False, description="TrainModel keeps checkpoints in S3 and goes on from them.")
+    hyperparameters: Hyperparameters = Field(
+        default=Hyperparameters(), description="What train.py is told; tuned values take the place of these."
+    )
+
+
+class Range(Section):
+    """Either `values` (a choice) or `min` and `max` (an interval)."""
+
+    min: int | float | None = Field(default=None, description="Least value.")
+    max: int | float | None = Field(default=None, description="Greatest value.")
+    scaling: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = Field(
+        default="Auto", description="How an interval is searched."
+    )
+    values: tuple[int | float | str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        max_length=30,
+        description="A choice of values, instead of min and max.",
+    )
+
+
+class TuningSection(Section):
+    """The search for better hyperparameters."""
+
+    enabled: bool = Field(default=True, description="false: no TuneModel; TrainModel takes training.hyperparameters.")
+    strategy: Literal["Bayesian", "Random", "Grid", "Hyperband"] = Field(
+        default="Bayesian",
+        description="How values are chosen. Grid takes choices only; Hyperband stops weak trials early.",
+    )
+    objective: Literal["validation_accuracy", "validation_loss"] = Field(
+        default="validation_accuracy", description="The metric that makes the best trial."
+    )
+    max_jobs: int | None = Field(
+        default=4, ge=1, le=750, description="Number of trials (MaxTuningJobs). null with Grid: every combination."
+    )
+    max_parallel_jobs: int = Field(
+        default=2, ge=1, le=100, description="Trials beside each other (MaxParallelTuningJobs)."
+    )
+    epochs: int = Field(default=2, ge=1, le=1000, description="Epochs of each trial (TuningEpochs).")
+    early_stopping: bool = Field(default=False, description="Stop trials that fall behind; Hyperband does it anyway.")
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Makes the choice of values repeatable.")
+    max_runtime_minutes: int | None = Field(
+        default=None, ge=2, le=43200, description="Longest time for all trials together. null: no limit."
+    )
+    target: float | None = Field(default=None, description="Stop as soon as the objective is that good. null: never.")
+    patience: int | None = Field(
+        default=None, ge=3, le=750, description="Stop after so many trials without a better one. null: never."
+    )
+    stop_when_converged: bool = Field(default=False, description="Let SageMaker stop when it expects no better trial.")
+    ranges: dict[str, Range] = Field(
+        default={"lr": Range(min=0.02, max=0.1, scaling="Logarithmic"), "batch_size": Range(values=(32, 64))},
+        description="What is searched: names from training.hyperparameters.",
+    )

@@ -1,0 +1,36 @@
+"""DeployModel: starts the staging deployment of the registered package."""
+
+from __future__ import annotations
+
+from sagemaker.core.lambda_helper import Lambda
+from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
+
+from steps.context import Context
+from steps.request_step import RequestStep
+
+NAME = "DeployModel"
+HANDLER = "lambda_deploy.handler"
+PROGRAM = "lambda_deploy.py"
+OUTPUTS = ("endpoint_name", "endpoint_config_name", "status")
+
+
+def deploy_model(context: Context, package: RequestStep) -> LambdaStep:
+    """A Lambda step. It ends after ten minutes at most, so it starts the deployment and does not wait for it."""
+    config = context.config
+    return LambdaStep(
+        name=NAME,
+        # The ARN alone: with code, the SDK would create the function while compiling.
+        lambda_func=Lambda(function_arn=config.deploy_function),
+        inputs={
+            "action": "start",
+            "model_package_arn": package.properties.ModelPackageArn,
+            "endpoint_name": config.endpoint_name,
+            "instance_type": config.deploy.instance_type,
+            "instance_count": config.deploy.instance_count,
+            "role_arn": config.role("deploy_model"),
+            "tags": dict(sorted(config.tags.items())),
+        },
+        outputs=[LambdaOutput(output_name=name, output_type=LambdaOutputTypeEnum.String) for name in OUTPUTS],
+        display_name="Deploy model to staging",
+        description="Starts the staging endpoint from the package's image and archive; it is up some minutes later.",
+    )

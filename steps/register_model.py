@@ -1,0 +1,77 @@
+"""RegisterModel: the model as a new version in the registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.functions import Join
+from sagemaker.mlops.workflow.steps import StepTypeEnum
+
+from steps.context import Context
+from steps.evaluate_model import REPORT
+from steps.request_step import RequestStep
+from steps.settings import output_key, service_retries
+
+NAME = "RegisterModel"
+WORDS = ("Register model", "Adds the model to the registry, where somebody approves or rejects it.")
+CONTENT_TYPES = ["application/x-image", "image/png", "image/jpeg", "application/json"]
+
+
+def register_model(context: Context, model: RequestStep, evaluation: RequestStep) -> RequestStep:
+    """A RegisterModel step; with a group the service takes neither Tags nor a name. It has no cache."""
+    config = context.config
+    request: dict[str, Any] = {
+        "ModelPackageGroupName": config.package_group,
+        "ModelPackageDescription": f"{config.model.name} of the pipeline {config.pipeline.name}",
+        "InferenceSpecification": _inference(context, model),
+        "ModelApprovalStatus": context.parameters["ModelApprovalStatus"],
+        "ModelMetrics": {"ModelQuality": {"Statistics": _statistics(evaluation)}},
+        "Domain": "COMPUTER_VISION",
+        "Task": "IMAGE_CLASSIFICATION",
+        "CustomerMetadataProperties": _provenance(context),
+    }
+    if config.security.kms_key:
+        request["SecurityConfig"] = output_key(config)
+    step = RequestStep(NAME, StepTypeEnum.REGISTER_MODEL, request, WORDS)
+    return step.behaving(None, service_retries(config.retries.register_model))
+
+
+def _inference(context: Context, model: RequestStep) -> dict[str, Any]:
+    config = context.config
+    container = {
+        "Image": config.serving_image,
+        "ModelDataUrl": model.properties.ModelArtifacts.S3ModelArtifacts,
+        "Environment": {
+            "SAGEMAKER_PROGRAM": "inference.py",
+            "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+        },
+        "Framework": "PYTORCH",
+        "FrameworkVersion": config.images.framework_version,
+    }
+    return {
+        "Containers": [container],
+        "SupportedRealtimeInferenceInstanceTypes": [config.deploy.instance_type],
+        "SupportedContentTypes": CONTENT_TYPES,
+        "SupportedResponseMIMETypes": ["application/json"],
+    }
+
+
+def _statistics(evaluation: RequestStep) -> dict[str, Any]:
+    folder = evaluation.properties.ProcessingOutputConfig.Outputs[REPORT.output_name].S3Output.S3Uri
+    # The folder's address ends in "/": joined on nothing, it stays one address.
+    return {"ContentType": "application/json", "S3Uri": Join(on="", values=[folder, REPORT.path])}
+
+
+def _provenance(context: Context) -> dict[str, Any]:
+    """At most 50 values of at most 256 letters, digits, blanks and `_.:/=+-@`."""
+    config = context.config
+    known = {
+        "pipeline": config.pipeline.name,
+        "execution": Join(on="", values=[ExecutionVariables.PIPELINE_EXECUTION_ARN]),
+        "dataset": config.dataset.kind,
+        "architecture": config.model.name,
+    }
+    # The folder's last part, such as train-0123456789abcdef, names the code by its content.
+    code = {f"code {program}": address.rstrip("/").rsplit("/", 1)[-1] for program, address in context.code.items()}
+    return {**known, **code}

@@ -1,6 +1,6 @@
 """The builder: golden definitions, byte stability, and what a change of code changes.
 
-    .venv/bin/python -m tests.test_builder     writes tests/data/golden/*.json anew
+    PYTHONPATH=. .venv/bin/python tests/test_builder.py     writes tests/data/golden/*.json anew
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import source
 from pipeline.config import Config
-from pipeline.config.names import accelerator
+from pipeline.config.instances import accelerator
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:

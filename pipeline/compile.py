@@ -83,10 +83,11 @@ def compile_pipeline(config_path: str, home: str) -> CompiledOnDisk:
     """
     config_path = os.path.abspath(config_path)
     root = entrypoints_root(config_path)
-    folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
-    if not os.path.isdir(folder):
+    while True:
+        folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
+        if os.path.isdir(folder):
+            return CompiledOnDisk(folder, os.path.dirname(config_path))
         _compile_into(folder, config_path, root)
-    return CompiledOnDisk(folder, os.path.dirname(config_path))
 
 
 def entrypoints_root(config_path: str) -> str:
@@ -164,7 +165,9 @@ def _compile_into(folder: str, config_path: str, root: str) -> None:
         raise StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", hint) from exc
     try:
         _run_child(config_path, root, aside)
-        os.rename(aside, folder)
+        # A file that was saved meanwhile must not be remembered under the digest of the earlier one.
+        if compile_digest(config_path, root) == os.path.basename(folder):
+            os.rename(aside, folder)
     except OSError:
         # Somebody else compiled the same at the same time: theirs is as good.
         if not os.path.isdir(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
 
 from pipeline.config import Config
-from pipeline.config.names import accelerator, has_nvme, service_enum
+from pipeline.config.instances import accelerator, has_nvme, service_enum
 
 MAX_ENUM = 16
 # Parameters have no description of their own in SageMaker: these go into the pipeline's.

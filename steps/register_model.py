@@ -68,7 +68,7 @@ def _provenance(context: Context) -> dict[str, Any]:
     config = context.config
     known = {
         "pipeline": config.pipeline.name,
-        "execution": Join(on="", values=[ExecutionVariables.PIPELINE_EXECUTION_ARN]),
+        "execution": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "dataset": config.dataset.kind,
         "architecture": config.model.name,
     }

@@ -14,7 +14,7 @@ from sagemaker.mlops.workflow.retry import (
 from sagemaker.mlops.workflow.steps import CacheConfig
 
 from pipeline.config import Config
-from pipeline.config.names import has_nvme
+from pipeline.config.instances import has_nvme
 from pipeline.config.sections import Retry
 
 Members = dict[str, Any]

@@ -52,7 +52,9 @@ class Config(Section):
     )
     images: sections.ImagesSection = Field(default=sections.ImagesSection(), description="Container images.")
     tags: dict[TagKey, TagValue] = Field(
-        default={}, max_length=40, description="Tags of the pipeline and of each of its jobs."
+        default={},
+        max_length=40,
+        description="Tags of the pipeline and of its jobs: letters, digits, blanks and _.:/=+-@; names not with aws:.",
     )
 
     @property

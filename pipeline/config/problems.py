@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 _WORDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
@@ -41,19 +42,27 @@ def quoted(value: object) -> str:
 def problems_of(error: ValidationError, document: dict[str, Any], schema: dict[str, Any]) -> Iterator[Problem]:
     """Each wrong key once, although pydantic reports every member of a union on its own."""
     seen: set[Path] = set()
-    for detail in error.errors(include_url=False, include_context=False):
-        path = _path_in(document, detail["loc"], detail["type"] == "missing")
+    for detail in error.errors(include_url=False):
+        path = _path_in(document, detail["loc"])
         if path not in seen:
             seen.add(path)
-            yield Problem(path, _says(path, detail["type"], document, schema))
+            kind = "key" if detail["loc"][-1] == "[key]" else detail["type"]
+            says = _own_words(detail) or _says(path, kind, document, schema)
+            yield Problem(path, says)
+
+
+def _own_words(detail: ErrorDetails) -> str:
+    """The text of a check of ours, which tells what is allowed better than a schema can."""
+    problem = detail.get("ctx", {}).get("error")
+    return f"{quoted(detail['input'])}: {problem}" if isinstance(problem, ValueError) else ""
 
 
 def _says(path: Path, kind: str, document: dict[str, Any], schema: dict[str, Any]) -> str:
     if kind == "extra_forbidden":
         return _unknown(str(path[-1]), _node(schema, path[:-1]))
+    if kind == "key":
+        return f"is not allowed as a name; {_node(schema, path[:-1]).get('description', '')}"
     allowed = allowed_by(schema, path)
-    if kind == "missing":
-        return f"is missing; allowed: {allowed}"
     return f"{quoted(_at(document, path))} is not allowed; allowed: {allowed}"
 
 
@@ -63,7 +72,7 @@ def _unknown(key: str, parent: dict[str, Any]) -> str:
     return f"is not a key here; did you mean `{near[0]}`?" if near else f"is not a key here; known: {', '.join(known)}"
 
 
-def _path_in(document: Any, loc: Path, missing: bool) -> Path:
+def _path_in(document: Any, loc: Path) -> Path:
     """`loc` without the union members that pydantic appends to it."""
     path: list[str | int] = []
     for part in loc:
@@ -71,7 +80,7 @@ def _path_in(document: Any, loc: Path, missing: bool) -> Path:
             part in document if isinstance(document, dict) else isinstance(document, list) and isinstance(part, int)
         )
         if not inside:
-            return (*path, part) if missing else tuple(path)
+            return tuple(path)
         path.append(part)
         document = document[part]
     return tuple(path)
@@ -91,7 +100,10 @@ def allowed_by(schema: dict[str, Any], path: Path) -> str:
 def _node(schema: dict[str, Any], path: Path) -> dict[str, Any]:
     node = _resolved(schema, schema)
     for part in path:
-        inner = node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items")
+        by_pattern = next(iter(node.get("patternProperties", {}).values()), None)
+        inner = (
+            node.get("properties", {}).get(part) or by_pattern or node.get("additionalProperties") or node.get("items")
+        )
         if not isinstance(inner, dict):
             return {}
         node = _resolved(inner, schema)

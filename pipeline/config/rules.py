@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import names
 from pipeline.config.problems import Problem, allowed_by, quoted
-from pipeline.config.sections import DatasetSection, DeploySection, ProcessingSection, SecuritySection
+from pipeline.config.sections import DatasetSection, SecuritySection
 from pipeline.config.training import Hyperparameters, Range, TrainingSection, TuningSection
 
 Problems = Iterator[Problem]
 # Ranges of names that TuneModel cannot search: the seed is not a quality of a model.
 _NOT_TUNABLE = ("seed",)
+_USUAL = Hyperparameters()
 
 
 def dataset_rules(dataset: DatasetSection) -> Problems:
@@ -30,24 +30,6 @@ def dataset_rules(dataset: DatasetSection) -> Problems:
     if held_out >= 0.9:
         says = f"{dataset.test_fraction} with validation_fraction {dataset.validation_fraction} leaves too little"
         yield Problem(("dataset", "test_fraction"), f"{says} to train on; their sum stays below 0.9")
-
-
-def machine_rules(training: TrainingSection, processing: ProcessingSection, deploy: DeploySection) -> Problems:
-    yield from _machine(("training", "instance_type"), training.instance_type, "TrainingInstanceType")
-    yield from _machine(("processing", "instance_type"), processing.instance_type, "ProcessingInstanceType")
-    yield from _machine(("deploy", "instance_type"), deploy.instance_type, "ProductionVariantInstanceType")
-
-
-def _machine(path: tuple[str, ...], name: str, shape: str) -> Problems:
-    known = names.service_enum(shape)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-        hint = f"near it: {', '.join(near)}" if near else "an instance type such as ml.m5.xlarge"
-        yield Problem(path, f"{quoted(name)} is not one that SageMaker offers for this; {hint}")
-    elif names.accelerator(name) == "other":
-        yield Problem(
-            path, f"{quoted(name)}: the images hold no code for its processor; x86 CPUs, or GPUs from g4dn on"
-        )
 
 
 def spot_rules(training: TrainingSection) -> Problems:
@@ -64,13 +46,13 @@ def network_rules(security: SecuritySection) -> Problems:
         yield Problem(("security", key), "[]: a VPC needs subnets and security_groups, or neither")
 
 
-def tuning_rules(tuning: TuningSection, training: TrainingSection) -> Problems:
+def tuning_rules(tuning: TuningSection) -> Problems:
     if not tuning.enabled:
         return
     if not tuning.ranges:
         yield Problem(("tuning", "ranges"), "{}: at least one name from training.hyperparameters, or `enabled: false`")
     for name, searched in tuning.ranges.items():
-        yield from _range(name, searched, training.hyperparameters)
+        yield from _range(name, searched)
     yield from _limits(tuning)
     yield from _grid(tuning) if tuning.strategy == "Grid" else ()
     yield from _hyperband(tuning) if tuning.strategy == "Hyperband" else ()
@@ -107,7 +89,7 @@ def _hyperband(tuning: TuningSection) -> Problems:
         )
 
 
-def _range(name: str, searched: Range, base: Hyperparameters) -> Problems:
+def _range(name: str, searched: Range) -> Problems:
     path = ("tuning", "ranges", name)
     tunable = [field for field in Hyperparameters.model_fields if field not in _NOT_TUNABLE]
     if name not in tunable:
@@ -119,28 +101,28 @@ def _range(name: str, searched: Range, base: Hyperparameters) -> Problems:
     if (searched.values is None) != interval or (searched.values is not None and (searched.min or searched.max)):
         yield Problem(path, "either `values: [...]`, or both `min` and `max`")
         return
-    yield from _choice(path, name, searched, base) if searched.values is not None else ()
-    yield from _interval(path, name, searched, base) if interval else ()
+    yield from _choice(path, name, searched) if searched.values is not None else ()
+    yield from _interval(path, name, searched) if interval else ()
 
 
-def _choice(path: tuple[str, ...], name: str, searched: Range, base: Hyperparameters) -> Problems:
+def _choice(path: tuple[str, ...], name: str, searched: Range) -> Problems:
     values = searched.values or ()
     for index, value in enumerate(values):
-        yield from _value((*path, "values", index), name, value, base)
+        yield from _value((*path, "values", index), name, value)
     if len(set(map(str, values))) != len(values):
         yield Problem((*path, "values"), f"{quoted(list(values))} holds a value twice")
     if searched.scaling != "Auto":
         yield Problem((*path, "scaling"), f"{quoted(searched.scaling)}: only for an interval; leave it out")
 
 
-def _interval(path: tuple[str, ...], name: str, searched: Range, base: Hyperparameters) -> Problems:
+def _interval(path: tuple[str, ...], name: str, searched: Range) -> Problems:
     low, high = searched.min, searched.max
     assert low is not None and high is not None
-    if isinstance(getattr(base, name), str):
+    if isinstance(getattr(_USUAL, name), str):
         yield Problem(path, f"{name} is a choice: write `values: [...]`")
         return
-    yield from _value((*path, "min"), name, low, base)
-    yield from _value((*path, "max"), name, high, base)
+    yield from _value((*path, "min"), name, low)
+    yield from _value((*path, "max"), name, high)
     if low >= high:
         yield Problem((*path, "min"), f"{low} is not below max ({high})")
     if searched.scaling == "Logarithmic" and low <= 0:
@@ -149,13 +131,13 @@ def _interval(path: tuple[str, ...], name: str, searched: Range, base: Hyperpara
         yield Problem(
             (*path, "scaling"), f"ReverseLogarithmic needs an interval inside 0 <= x < 1, not {low} to {high}"
         )
-    if searched.scaling == "ReverseLogarithmic" and isinstance(getattr(base, name), int):
+    if searched.scaling == "ReverseLogarithmic" and isinstance(getattr(_USUAL, name), int):
         yield Problem((*path, "scaling"), "ReverseLogarithmic is for fractions, not for whole numbers")
 
 
-def _value(path: tuple[str | int, ...], name: str, value: Any, base: Hyperparameters) -> Problems:
+def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
     try:
-        Hyperparameters.model_validate({**base.model_dump(), name: value})
+        Hyperparameters.model_validate({name: value})
     except ValidationError:
         allowed = allowed_by(Hyperparameters.model_json_schema(), (name,))
         yield Problem(path, f"{quoted(value)} is not allowed for {name}; allowed: {allowed}")
@@ -164,8 +146,7 @@ def _value(path: tuple[str | int, ...], name: str, value: Any, base: Hyperparame
 # Each rule runs when the sections it reads are themselves right, so that nothing is reported twice.
 RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
-    (("training", "processing", "deploy"), machine_rules),
     (("training",), spot_rules),
     (("security",), network_rules),
-    (("tuning", "training"), tuning_rules),
+    (("tuning",), tuning_rules),
 )

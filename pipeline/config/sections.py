@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.config import names
+from pipeline.config.instances import offered
 from pipeline.config.section import Section, text
 
 Minutes = Annotated[int, Field(ge=1, le=7200)]
 VolumeGiB = Annotated[int, Field(ge=1, le=16384)]
-InstanceType = Annotated[str, Field(pattern=names.INSTANCE, examples=["ml.m5.xlarge"])]
+TrainingMachine = Annotated[str, AfterValidator(offered("TrainingInstanceType"))]
+ProcessingMachine = Annotated[str, AfterValidator(offered("ProcessingInstanceType"))]
+ServingMachine = Annotated[str, AfterValidator(offered("ProductionVariantInstanceType"))]
 
 
 class PipelineSection(Section):
@@ -78,7 +81,7 @@ class DatasetSection(Section):
 class ProcessingSection(Section):
     """The machine of PrepareData and EvaluateModel."""
 
-    instance_type: InstanceType = Field(
+    instance_type: ProcessingMachine = Field(
         default="ml.m5.xlarge",
         description="Machine of PrepareData and EvaluateModel (parameter ProcessingInstanceType).",
     )
@@ -108,7 +111,7 @@ class DeploySection(Section):
     """The staging endpoint that DeployModel starts."""
 
     endpoint_name: str | None = text("Staging endpoint. null: <pipeline name>-staging.", names.PIPELINE)
-    instance_type: InstanceType = Field(default="ml.m5.large", description="Machine behind the endpoint.")
+    instance_type: ServingMachine = Field(default="ml.m5.large", description="Machine behind the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="How many of them.")
     function: str | None = text(
         "ARN of the Lambda function that deploys. null: function:darkroom-deploy of the account.", names.FUNCTION_ARN
@@ -154,11 +157,11 @@ class SecuritySection(Section):
     kms_key: str | None = text(
         "ARN of the KMS key for disks, outputs and models. null: keys that AWS manages.", names.KMS_ARN
     )
-    subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")], ...] = Field(
-        default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC."
+    subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0a1b2c3d"])], ...] = (
+        Field(default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC.")
     )
-    security_groups: tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")], ...] = Field(
-        default=(), strict=False, max_length=5, description="Security groups in that VPC."
+    security_groups: tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", examples=["sg-0a1b2c3d"])], ...] = (
+        Field(default=(), strict=False, max_length=5, description="Security groups in that VPC.")
     )
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.config.section import Section
-from pipeline.config.sections import InstanceType, Minutes, VolumeGiB
+from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
 
 ModelName = Literal[
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "wide_resnet50_2"
@@ -47,7 +47,7 @@ class Hyperparameters(Section):
 class TrainingSection(Section):
     """The machine, and the values without tuning."""
 
-    instance_type: InstanceType = Field(
+    instance_type: TrainingMachine = Field(
         default="ml.m5.xlarge", description="Machine of TuneModel and TrainModel (TrainingInstanceType)."
     )
     instance_count: int = Field(default=1, ge=1, le=100, description="How many of them (TrainingInstanceCount).")

@@ -1,0 +1,81 @@
+"""The arguments of training: names, ranges and defaults, and where SageMaker's variables say that things are."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from refusal import Parser
+
+NAMES = ("model", "stem", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay")
+NAMES = (*NAMES, "label_smoothing", "seed", "augment", "precision")
+
+
+def parser(env: Mapping[str, str] = os.environ) -> Parser:
+    """Every value is checked by its type, so that no other character reaches the program."""
+    parser = Parser(description="TrainModel, and each trial of TuneModel: prepared splits become a model archive.")
+    add = parser.add_argument
+    add("--model", type=_word, default="resnet18", help="a torchvision classifier")
+    add("--stem", choices=("torchvision", "small"), default="torchvision")
+    add("--epochs", type=_whole(1, 10_000), default=8)
+    add("--lr", type=_number(0, 100, "0.05", above=True), default=0.05)
+    add("--batch_size", type=_whole(1, 65_536), default=64)
+    add("--optimizer", choices=("sgd", "adamw"), default="sgd")
+    add("--momentum", type=_number(0, 0.9999, "0.9"), default=0.9)
+    add("--weight_decay", type=_number(0, 1, "0.0005"), default=0.0005)
+    add("--label_smoothing", type=_number(0, 0.9, "0.1"), default=0.1)
+    add("--seed", type=_whole(0, 2**31 - 1), default=0)
+    add("--augment", choices=("none", "flip", "shift"), default="none")
+    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
+    _folder(parser, "--train-dir", env.get("SM_CHANNEL_TRAIN"))
+    _folder(parser, "--validation-dir", env.get("SM_CHANNEL_VALIDATION"))
+    _folder(parser, "--model-dir", env.get("SM_MODEL_DIR"))
+    _folder(parser, "--output-data-dir", env.get("SM_OUTPUT_DATA_DIR"))
+    return parser
+
+
+def failure_file(argv: list[str] | None, env: Mapping[str, str] = os.environ) -> Path | None:
+    """Known before the arguments are judged: SM_OUTPUT_DIR, or the parent of the output data folder."""
+    if env.get("SM_OUTPUT_DIR"):
+        return Path(env["SM_OUTPUT_DIR"], "failure")
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--output-data-dir", nargs="?", default=env.get("SM_OUTPUT_DATA_DIR"))
+    folder = early.parse_known_args(argv)[0].output_data_dir
+    return Path(folder).absolute().parent / "failure" if folder else None
+
+
+def _folder(parser: Parser, name: str, default: str | None) -> None:
+    parser.add_argument(name, type=Path, default=default and Path(default), required=not default)
+
+
+def _word(text: str) -> str:
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r}: take letters, digits and underscores only, such as resnet18")
+    return text
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: take a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _number(low: float, high: float, example: str, above: bool = False) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or (above and value == low):  # NaN compares False
+            bounds = f"above {low:g} and up to {high:g}" if above else f"from {low:g} to {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r}: take a number {bounds}, such as {example}")
+        return value
+
+    return parse

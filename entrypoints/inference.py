@@ -1,0 +1,82 @@
+"""The four handlers that AWS's PyTorch toolkit calls by name, and that serve.py calls too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import archive
+import model
+import numpy as np
+import payload
+import torch
+from numpy.typing import NDArray
+from refusal import Refusal
+from torch import Tensor, nn
+
+TOP = 5
+BATCH = 64
+
+
+class Predictor(NamedTuple):
+    """A network in evaluation mode with what its card says about classes and pixels."""
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    image_size: int
+    mean: Tensor
+    scale: Tensor
+
+
+def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
+    """Reads an unpacked model archive; raises Refusal when it is damaged or another one."""
+    folder = Path(model_dir)
+    card = archive.read_card(folder)
+    shape, pixels = card["architecture"], card["preprocessing"]
+    if shape["num_classes"] != len(card["classes"]):
+        raise Refusal(f"{folder}: {len(card['classes'])} class names for {shape['num_classes']} outputs: train again")
+    weights = folder / Path(card["weights"]["file"]).name
+    if not weights.is_file():
+        raise Refusal(f"{weights}: missing from the model archive: train again")
+    if archive.sha256(weights) != card["weights"]["sha256"]:
+        raise Refusal(f"{weights}: not the weights that the card describes: train again")
+    network = model.build(shape["name"], shape["num_classes"], shape["stem"])
+    model.load_weights(network, weights)
+    network = network.eval().to(model.device(), memory_format=torch.channels_last)
+    mean = torch.tensor(pixels["mean"]).mul(255).view(1, 3, 1, 1)
+    scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
+    return Predictor(network, tuple(card["classes"]), pixels["image_size"], mean, scale)
+
+
+def input_fn(body: bytes | str, content_type: str = "", context: object = None) -> bytes:
+    """The content is looked at, the content type is not: the body's first bytes say more. predict_fn knows the size."""
+    return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def predict_fn(body: bytes, predictor: Predictor, context: object = None) -> list[dict[str, Any]]:
+    """One prediction a picture; raises payload.BadRequest for what cannot be one."""
+    chances = probabilities(predictor, payload.decode(body, predictor.image_size))
+    return [_prediction(row, predictor.classes) for row in chances]
+
+
+def output_fn(predictions: list[dict[str, Any]], accept: str = "application/json", context: object = None) -> str:
+    return json.dumps({"predictions": predictions}, ensure_ascii=False)
+
+
+def probabilities(predictor: Predictor, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, H, W, 3) of the model's own size → (n, classes), in float32 so that machines agree."""
+    where = next(predictor.network.parameters()).device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), BATCH):
+            part = torch.from_numpy(np.array(pictures[start : start + BATCH])).permute(0, 3, 1, 2)
+            scaled = part.float().sub_(predictor.mean).mul_(predictor.scale).to(where)
+            parts.append(predictor.network(scaled).softmax(1).cpu())
+    return torch.cat(parts).numpy()
+
+
+def _prediction(row: NDArray[np.float32], classes: tuple[str, ...]) -> dict[str, Any]:
+    best = np.argsort(-row, kind="stable")[:TOP]
+    top = [{"class": classes[index], "probability": round(float(row[index]), 6)} for index in best]
+    return {**top[0], "top": top}

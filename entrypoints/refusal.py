@@ -1,0 +1,64 @@
+"""A refusal ends a program with one sentence, on stderr and in the file that SageMaker shows as the job's reason."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+# FailureReason and ExitMessage hold at most 1,024 characters (API: DescribeTrainingJob, DescribeProcessingJob).
+REASON_LENGTH = 1024
+HINTS = {
+    errno.ENOSPC: ": raise volume_size in pipeline.yaml, or free space on this machine",
+    errno.EACCES: ": the job may not write or read there; check the folder's owner and mode",
+    errno.EROFS: ": the folder is read-only; give another one",
+}
+
+
+class Refusal(Exception):
+    """What is wrong, where, and what to do about it, in one sentence."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises Refusal instead of exiting, takes no shortened names, and suggests the nearest name."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unknown argument {unknown[0]!r}{self._nearest(unknown[0])}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(message)
+
+    def _nearest(self, name: str) -> str:
+        known = [option for option in self._option_string_actions if not option.startswith("--_")]
+        near = difflib.get_close_matches(name.split("=")[0], known, n=1)
+        return f": did you mean {near[0]}?" if near else f": known are {', '.join(sorted(known))}"
+
+
+def exit_code(work: Callable[[], None], note: Path | None) -> int:
+    """0 when `work` ends well; a Refusal or an error of the disk becomes one line on stderr and in `note`, and 1."""
+    try:
+        work()
+    except Refusal as refusal:
+        return _ended(str(refusal), note)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _ended(f"{where}{error.strerror or error}{HINTS.get(error.errno, '')}", note)
+    return 0
+
+
+def _ended(reason: str, note: Path | None) -> int:
+    line = " ".join(reason.split())
+    print(f"error: {line}", file=sys.stderr, flush=True)
+    if note is not None and note.parent.is_dir():
+        note.write_text(line[:REASON_LENGTH], encoding="utf-8")
+    return 1

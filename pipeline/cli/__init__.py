@@ -1,0 +1,128 @@
+"""The command line: parse, one call, print. stdout is data, stderr is progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import namedtuple
+
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Mapping, Sequence
+
+# arguments(parser) declares what the command takes; run(namespace) does it and returns the exit code
+Command = namedtuple("Command", "arguments run")
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+SUMMARIES = {
+    "run": "compile pipeline.yaml and run all of it on this machine",
+    "compile": "write the pipeline definition",
+    "validate": "check a definition, or pipeline.yaml, without any network",
+    "start": "run a definition, also one that darkroom did not compile",
+    "executions": "list what ran, newest first",
+    "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
+    "logs": "print a step's log",
+    "stop": "stop an execution",
+    "resume": "go on where an execution stopped or failed",
+    "models": "list the registered models, newest first",
+    "approve": "approve a model",
+    "reject": "reject a model",
+    "deploy": "put an approved model behind an HTTP endpoint on this machine",
+    "predict": "classify images with a deployed model",
+    "endpoints": "list the endpoints, newest first",
+    "undeploy": "delete an endpoint",
+    "config": "print the JSON Schema of pipeline.yaml",
+}
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Runs one command; every expected failure becomes two lines and exit code 1."""
+    try:
+        return _dispatch(argv)
+    except DarkroomError as exc:
+        complain(exc)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has gone (`darkroom logs … | head`): nothing to say, and nothing to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def complain(error: DarkroomError) -> None:
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint:  {error.hint}", file=sys.stderr)
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    name = argv[0] if argv else ""
+    if name in SUMMARIES:
+        parser = _parser(name)
+        command = _commands(name)[name]
+        command.arguments(parser)
+        return int(command.run(parser.parse_args(argv[1:])))
+    if name in ("-h", "--help", "help"):
+        print(overview())
+        return DONE
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(version("darkroom"))
+        return DONE
+    return _unknown(name)
+
+
+def _parser(name: str) -> ArgumentParser:
+    """Only for the command in use: building all of them would cost each start several milliseconds."""
+    from argparse import ArgumentParser
+
+    return ArgumentParser(prog=f"darkroom {name}", description=SUMMARIES[name], allow_abbrev=False)
+
+
+def _unknown(name: str) -> int:
+    if not name:
+        print(overview(), file=sys.stderr)
+        return USAGE
+    from pipeline.control.parameters import nearest
+
+    print(f"error: there is no command {name!r}{nearest(name, SUMMARIES)}", file=sys.stderr)
+    print("hint:  darkroom --help", file=sys.stderr)
+    return USAGE
+
+
+def overview() -> str:
+    lines = [f"  {name:<11} {summary}" for name, summary in SUMMARIES.items()]
+    return "\n".join(
+        [
+            "usage: darkroom COMMAND [options]     (darkroom COMMAND --help tells more)",
+            "",
+            "One pipeline.yaml becomes a SageMaker pipeline; the same definition runs here, in CI and on SageMaker.",
+            "",
+            *lines,
+            "",
+            "State lives in .darkroom/ beside pipeline.yaml; DARKROOM_HOME moves it.",
+        ]
+    )
+
+
+def _commands(name: str) -> Mapping[str, Command]:
+    match name:
+        case "run":
+            from pipeline.cli.run import COMMANDS
+        case "start":
+            from pipeline.cli.start import COMMANDS
+        case "compile" | "validate" | "config":
+            from pipeline.cli.definitions import COMMANDS
+        case "executions" | "show" | "logs" | "stop" | "resume":
+            from pipeline.cli.executions import COMMANDS
+        case "models" | "approve" | "reject":
+            from pipeline.cli.models import COMMANDS
+        case _:
+            from pipeline.cli.endpoints import COMMANDS
+    return COMMANDS

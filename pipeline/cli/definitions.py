@@ -1,0 +1,113 @@
+"""`darkroom compile`, `darkroom validate`, `darkroom config`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pipeline.cli import Command
+from pipeline.cli.home import CONFIG, home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+STDOUT = "-"
+
+
+def config_option(parser: ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+
+
+def compile_arguments(parser: ArgumentParser) -> None:
+    config_option(parser)
+    parser.add_argument(
+        "-o", "--output", default="definition.json", metavar="FILE", help="default: definition.json; - is stdout"
+    )
+
+
+def compile_command(args: Namespace) -> int:
+    """What it refers to is put where this machine's executions look for it, so that `start` finds it."""
+    from pipeline import verdict
+    from pipeline.client import local_client
+    from pipeline.compile import compile_pipeline
+    from pipeline.control import local_setup
+
+    where = home(args.config)
+    compiled = compile_pipeline(args.config, where)
+    text = compiled.definition()
+    verdict.refuse(text, where)
+    local_setup.put(local_client(where), compiled)
+    if args.output == STDOUT:
+        sys.stdout.write(text)
+        return 0
+    _write(args.output, text)
+    print(f"{compiled.name}: {len(text.encode()):,} bytes in {args.output}", file=sys.stderr)
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    from pipeline.errors import StorageError
+
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        raise StorageError(f"cannot write {path}: {exc.strerror}", "choose another file with -o") from exc
+
+
+def validate_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("definition", nargs="?", help="a definition in JSON; without it pipeline.yaml is compiled")
+    config_option(parser)
+    parser.add_argument("--json", action="store_true", help="the findings as a list")
+
+
+def validate_command(args: Namespace) -> int:
+    """Findings on stdout; exit code 1 if one of them is an error."""
+    from pipeline import verdict
+    from pipeline.cli.text import print_json
+
+    where = home("" if args.definition else args.config)
+    findings = verdict.check(_definition(args, where), where)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if args.json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        for finding in findings:
+            print(finding)
+    subject = os.path.basename(args.definition or args.config)
+    print(f"{subject}: {_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _definition(args: Namespace, where: str) -> str:
+    if args.definition:
+        from pipeline.cli.start import read
+
+        return read(args.definition)
+    from pipeline.compile import compile_pipeline
+
+    return compile_pipeline(args.config, where).definition()
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def config_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--schema", action="store_true", required=True, help="JSON Schema, so that editors complete it")
+
+
+def config_command(_args: Namespace) -> int:
+    from pipeline.cli.text import print_json
+    from pipeline.config import config_schema
+
+    print_json(config_schema())
+    return 0
+
+
+COMMANDS = {
+    "compile": Command(compile_arguments, compile_command),
+    "validate": Command(validate_arguments, validate_command),
+    "config": Command(config_arguments, config_command),
+}

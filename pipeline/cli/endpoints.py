@@ -1,0 +1,106 @@
+"""`darkroom deploy`, `predict`, `endpoints`, `undeploy`."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.cli import Command
+from pipeline.cli.home import darkroom, home
+from pipeline.cli.models import group_option
+from pipeline.cli.text import moment, print_json, print_table
+from pipeline.client import local_client
+from pipeline.control import endpoints, registry
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def deploy_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("version", nargs="?", type=int, metavar="N", help="default: the newest approved model")
+    parser.add_argument("--endpoint", metavar="NAME", help="default: <group>-production")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    group_option(parser)
+
+
+def deploy_command(args: Namespace) -> int:
+    """stdout: the address that answers /ping and /invocations."""
+    clients = local_client(home())
+    package = (
+        registry.newest_approved(clients, args.group)
+        if args.version is None
+        else registry.find(clients, args.version, args.group)
+    )
+    name = args.endpoint or endpoints.production_name(package["ModelPackageGroupName"])
+    print(f"deploying version {package['ModelPackageVersion']} to {name}", file=sys.stderr)
+    endpoints.deploy(clients, package, name)
+    endpoints.wait(clients, name)
+    print(endpoints.serve(clients, name, args.port))
+    print(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}", file=sys.stderr)
+    return 0
+
+
+def predict_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
+    parser.add_argument("--endpoint", default="", metavar="NAME", help="default: the production endpoint")
+    parser.add_argument("--json", action="store_true", help="a list with all that the model says")
+
+
+def predict_command(args: Namespace) -> int:
+    """Every picture gets its line; one that is refused does not keep the others from being classified."""
+    from pipeline.cli import complain
+
+    clients = local_client(home())
+    name = endpoints.find(clients, args.endpoint)
+    answers, refused = [], 0
+    for image in args.images:
+        try:
+            answers.append({"image": image, **endpoints.predict(clients, name, image)})
+        except DarkroomError as exc:
+            complain(exc)
+            refused += 1
+    if args.json:
+        print_json(answers)
+    else:
+        for answer in answers:
+            print(f"{answer['image']}  {answer['class']}  {answer['probability']:.4f}")
+    return 1 if refused else 0
+
+
+def list_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
+
+
+def list_command(args: Namespace) -> int:
+    clients = local_client(home())
+    rows = [{**row, "Url": endpoints.address(clients, row["EndpointName"])} for row in endpoints.newest_first(clients)]
+    if args.json:
+        print_json(rows)
+        return 0
+    if not rows:
+        print("there is no endpoint; darkroom deploy", file=sys.stderr)
+        return 0
+    cells = [(r["EndpointName"], r["EndpointStatus"], moment(r["CreationTime"]), r["Url"] or "asleep") for r in rows]
+    print_table(("ENDPOINT", "STATUS", "CREATED", "ADDRESS"), cells)
+    return 0
+
+
+def undeploy_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the endpoint's name")
+
+
+def undeploy_command(args: Namespace) -> int:
+    clients = local_client(home())
+    name = endpoints.find(clients, args.name)
+    endpoints.undeploy(clients, name)
+    print(f"{name} is deleted", file=sys.stderr)
+    return 0
+
+
+COMMANDS = {
+    "deploy": Command(deploy_arguments, deploy_command),
+    "predict": Command(predict_arguments, predict_command),
+    "endpoints": Command(list_arguments, list_command),
+    "undeploy": Command(undeploy_arguments, undeploy_command),
+}

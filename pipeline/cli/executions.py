@@ -1,0 +1,218 @@
+"""`darkroom executions`, `show`, `logs`, `stop`, `resume`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+from pipeline.cli import Command
+from pipeline.cli.home import home, shown
+from pipeline.cli.text import duration, elapsed, moment, print_json, print_table
+from pipeline.client import local_client
+from pipeline.control import executions, logs, outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from pipeline.client import Clients
+
+FOLLOW_PAUSE_S = 0.2
+
+
+def list_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--pipeline", default="", metavar="NAME", help="only this pipeline's")
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
+
+
+def list_command(args: Namespace) -> int:
+    rows = executions.newest_first(local_client(home()), args.pipeline)
+    if args.json:
+        print_json(rows)
+        return 0
+    if not rows:
+        print("nothing has been executed yet; darkroom run", file=sys.stderr)
+        return 0
+    cells = []
+    for row in rows:
+        arn = row["PipelineExecutionArn"]
+        reason = row.get("PipelineExecutionFailureReason", "").partition("\n")[0]
+        name, started = executions.pipeline_name(arn), moment(row["StartTime"])
+        cells.append((executions.identifier(arn), name, row["PipelineExecutionStatus"], started, reason))
+    print_table(("EXECUTION", "PIPELINE", "STATUS", "STARTED", "REASON"), cells)
+    return 0
+
+
+def execution_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("execution", nargs="?", default=executions.LAST, metavar="EXECUTION", help=_EXECUTION)
+
+
+_EXECUTION = "an id, the beginning of one, an ARN, or last (the default): the newest"
+
+
+def show_arguments(parser: ArgumentParser) -> None:
+    execution_argument(parser)
+    parser.add_argument("--json", action="store_true", help="everything as JSON, the steps newest first")
+    parser.add_argument("--report", action="store_true", help="write report.html anew, and print its path")
+
+
+def show_command(args: Namespace) -> int:
+    clients = local_client(home())
+    arn = executions.find(clients, args.execution)
+    if args.report:
+        from pipeline.report import write_report
+
+        print(write_report(clients, arn))
+    elif args.json:
+        print_json(in_full(clients, arn))
+    else:
+        _show(clients, arn)
+    return 0
+
+
+def in_full(clients: Clients, arn: str) -> dict[str, Any]:
+    """DescribePipelineExecution with steps (newest first, each with its metrics), parameters, accuracy, packages."""
+    execution = executions.describe(clients, arn)
+    steps = executions.steps(clients, arn)
+    execution.pop("ResponseMetadata", None)
+    return {
+        "PipelineName": executions.pipeline_name(arn),
+        **execution,
+        "Accuracy": outcome.accuracy(outcome.evaluation(clients, arn, steps)),
+        "PipelineParameters": executions.parameter_values(clients, arn),
+        "ModelPackages": outcome.packages(clients, steps),
+        "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in reversed(steps)],
+    }
+
+
+def _show(clients: Clients, arn: str) -> None:
+    execution = executions.describe(clients, arn)
+    steps = executions.steps(clients, arn)
+    now = datetime.now(UTC)
+    facts = [
+        ("execution", executions.identifier(arn)),
+        ("pipeline", executions.pipeline_name(arn)),
+        ("status", execution["PipelineExecutionStatus"]),
+        ("started", moment(execution.get("CreationTime"))),
+        ("took", _took(steps, now)),
+        *_given(clients, arn),
+    ]
+    measured = outcome.accuracy(outcome.evaluation(clients, arn, steps))
+    if measured is not None:
+        facts.append(("accuracy", f"{measured:.4f}"))
+    for package in outcome.packages(clients, steps):
+        facts.append(("model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"))
+    if reason := execution.get("FailureReason"):
+        facts.append(("reason", reason))
+    for name, value in facts:
+        print(f"{name:<10} {value}")
+    print()
+    print_table(("STEP", "STATUS", "TOOK", "CACHE", ""), [_step_row(clients, step, now) for step in steps])
+
+
+def _given(clients: Clients, arn: str) -> list[tuple[str, str]]:
+    values = executions.parameter_values(clients, arn)
+    return [("parameters", " ".join(f"{name}={value}" for name, value in values.items()))] if values else []
+
+
+def _took(steps: list[dict[str, Any]], now: datetime) -> str:
+    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
+    ends = [step.get("EndTime") or now for step in steps]
+    return duration((max(ends) - min(starts)).total_seconds()) if starts else ""
+
+
+def _step_row(clients: Clients, step: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    said = step.get("FailureReason", "").strip().partition("\n")[0] or outcome.now(clients, step)
+    took = "" if "CacheHitResult" in step else elapsed(step, now)
+    return step["StepName"], step["StepStatus"], took, outcome.cache_phrase(step), said
+
+
+def logs_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("execution", metavar="EXECUTION", help=_EXECUTION.replace(" (the default)", ""))
+    parser.add_argument("step", metavar="STEP", help="the step's name")
+    parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines of each file")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on printing while the step runs")
+    parser.add_argument("--json", action="store_true", help="a list of files, each with its lines")
+
+
+def logs_command(args: Namespace) -> int:
+    from pipeline.cli.text import print_log
+
+    clients = local_client(home())
+    arn = executions.find(clients, args.execution)
+    step = logs.step_named(executions.steps(clients, arn), args.step)
+    paths = logs.paths(step)
+    if args.json:
+        print_json([{"Step": step["StepName"], "Path": path, "Lines": logs.lines(path, args.lines)} for path in paths])
+        return 0
+    for path in paths:
+        print(f"==> {shown(path)} <==", file=sys.stderr)
+        print_log(logs.lines(path, args.lines))
+    if not paths:
+        print(f"{step['StepName']} ({step['StepType']}) has written no log", file=sys.stderr)
+    if args.follow and paths:
+        _follow_log(clients, arn, step["StepName"], paths[0])
+    return 0
+
+
+def _follow_log(clients: Clients, arn: str, name: str, path: str) -> None:
+    import os
+    import time
+
+    from pipeline.cli.text import print_log
+
+    position = os.path.getsize(path)
+    while True:
+        step = logs.step_named(executions.steps(clients, arn), name)
+        with open(path, "rb") as file:
+            file.seek(position)
+            fresh = file.read()
+        position += len(fresh)
+        print_log(fresh.decode("utf-8", "replace").splitlines())
+        sys.stdout.flush()
+        if step["StepStatus"] in executions.ENDED:
+            return
+        time.sleep(FOLLOW_PAUSE_S)
+
+
+def stop_command(args: Namespace) -> int:
+    clients = local_client(home())
+    arn = executions.find(clients, args.execution)
+    executions.stop(clients, arn)
+    print(f"{executions.identifier(arn)} is stopping", file=sys.stderr)
+    ended = executions.wait(clients, arn, lambda execution, steps: None)
+    print(
+        f"{executions.identifier(arn)} is {ended['PipelineExecutionStatus']}",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def resume_arguments(parser: ArgumentParser) -> None:
+    execution_argument(parser)
+    parser.add_argument("--no-wait", action="store_true", help="return at once")
+
+
+def resume_command(args: Namespace) -> int:
+    clients = local_client(home())
+    arn = executions.find(clients, args.execution)
+    executions.resume(clients, arn)
+    print(arn, flush=True)
+    if args.no_wait:
+        return 0
+    from pipeline.cli.follow import follow
+    from pipeline.cli.run import finish
+
+    code = follow(clients, arn)
+    finish(clients, arn, code, as_json=False)
+    return code
+
+
+COMMANDS = {
+    "executions": Command(list_arguments, list_command),
+    "show": Command(show_arguments, show_command),
+    "logs": Command(logs_arguments, logs_command),
+    "stop": Command(execution_argument, stop_command),
+    "resume": Command(resume_arguments, resume_command),
+}

@@ -1,0 +1,76 @@
+"""Why an execution failed, for the person who has to mend it: step, exit code, reason, log, what to type."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.cli.home import darkroom, shown
+from pipeline.cli.text import print_error
+from pipeline.control import executions, logs, outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.client import Clients
+
+LOG_LINES = 20
+_EXIT_CODE = re.compile(r"exit code:? (-?\d+)", re.IGNORECASE)
+
+
+def explain(clients: Clients, execution: dict[str, Any]) -> None:
+    """Prints to stderr."""
+    arn = execution["PipelineExecutionArn"]
+    identifier = executions.identifier(arn)
+    failed = [step for step in executions.steps(clients, arn) if step["StepStatus"] == "Failed"]
+    status = execution["PipelineExecutionStatus"].lower()
+    where = f" at {', '.join(step['StepName'] for step in failed)}" if failed else ""
+    print_error(f"\n{executions.pipeline_name(arn)} {status}{where} (execution {identifier})")
+    if not failed and execution.get("FailureReason"):
+        print_error(f"  {execution['FailureReason']}")
+    for step in failed:
+        _explain_step(clients, step)
+    _say_what_next(failed, identifier)
+
+
+def _explain_step(clients: Clients, step: dict[str, Any]) -> None:
+    reason = step.get("FailureReason") or "no reason was recorded"
+    print_error(f"\n{step['StepName']}")
+    print_error(f"  reason     {_indented(reason)}")
+    code = _exit_code(clients, step, reason)
+    if code:
+        print_error(f"  exit code  {code}")
+    for path in logs.paths(step):
+        print_error(f"  log        {shown(path)}")
+        lines = logs.tail(path, LOG_LINES)
+        if lines:
+            print_error(f"  its last {len(lines)} lines:" if len(lines) > 1 else "  its only line:")
+            print_error("".join(f"    │ {line}\n" for line in lines).rstrip("\n"))
+
+
+def _indented(reason: str) -> str:
+    return reason.strip().replace("\n", "\n             ")
+
+
+def _exit_code(clients: Clients, step: dict[str, Any], reason: str) -> str:
+    """From the reason, where the service puts it; else from the job's own."""
+    found = _EXIT_CODE.search(reason)
+    if not found and (name := outcome.metadata_name(step, "ProcessingJob")):
+        job = clients.sagemaker.describe_processing_job(ProcessingJobName=name)
+        found = _EXIT_CODE.search(str(job.get("FailureReason", "")))
+    return found[1] if found else ""
+
+
+def _say_what_next(failed: list[dict[str, Any]], identifier: str) -> None:
+    program = darkroom()
+    print_error("\nnext:")
+    for step in failed:
+        if logs.paths(step):
+            print_error(f"  {program} logs {identifier} {step['StepName']}")
+    if any(step["StepType"] == "Fail" for step in failed):
+        print_error(f"  {program} show {identifier}")
+        return
+    print_error(f"  {program} resume {identifier}    goes on with the same code and parameters")
+    print_error(
+        f"  {program} run{' ' * max(1, len(identifier) + 7)}takes what you changed; finished steps come from the cache"
+    )

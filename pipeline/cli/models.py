@@ -1,0 +1,85 @@
+"""`darkroom models`, `approve`, `reject`."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.cli import Command
+from pipeline.cli.home import darkroom, home
+from pipeline.cli.text import moment, print_json, print_table
+from pipeline.client import local_client
+from pipeline.control import registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+LONGEST_REASON = 1024
+
+
+def group_option(parser: ArgumentParser) -> None:
+    parser.add_argument("--group", default="", metavar="GROUP", help="model package group, where there are several")
+
+
+def list_arguments(parser: ArgumentParser) -> None:
+    group_option(parser)
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
+
+
+def list_command(args: Namespace) -> int:
+    clients = local_client(home())
+    packages = registry.newest_first(clients, args.group)
+    if args.json:
+        print_json([{**package, "Accuracy": registry.accuracy(clients, package)} for package in packages])
+        return 0
+    if not packages:
+        print("there is no model yet; darkroom run", file=sys.stderr)
+        return 0
+    rows = []
+    for package in packages:
+        measured = registry.accuracy(clients, package)
+        shown = "" if measured is None else f"{measured:.4f}"
+        created, status = moment(package["CreationTime"]), package["ModelApprovalStatus"]
+        version, group = str(package["ModelPackageVersion"]), package["ModelPackageGroupName"]
+        rows.append((version, status, shown, created, group, package.get("ApprovalDescription", "")))
+    print_table(("VERSION", "STATUS", "ACCURACY", "CREATED", "GROUP", "REASON"), rows)
+    return 0
+
+
+def approve_arguments(parser: ArgumentParser) -> None:
+    _decision_arguments(parser, reason_needed=False)
+
+
+def reject_arguments(parser: ArgumentParser) -> None:
+    _decision_arguments(parser, reason_needed=True)
+
+
+def _decision_arguments(parser: ArgumentParser, *, reason_needed: bool) -> None:
+    parser.add_argument("version", type=int, metavar="N", help="the model's version, as `darkroom models` lists it")
+    parser.add_argument("--reason", required=reason_needed, default="", help="kept with the model")
+    group_option(parser)
+
+
+def approve_command(args: Namespace) -> int:
+    return _decide(args, registry.APPROVED)
+
+
+def reject_command(args: Namespace) -> int:
+    return _decide(args, registry.REJECTED)
+
+
+def _decide(args: Namespace, status: str) -> int:
+    clients = local_client(home())
+    package = registry.find(clients, args.version, args.group)
+    registry.decide(clients, package, status, args.reason[:LONGEST_REASON])
+    print(f"version {args.version} of {package['ModelPackageGroupName']} is {status}", file=sys.stderr)
+    if status == registry.APPROVED:
+        print(f"next: {darkroom()} deploy {args.version}", file=sys.stderr)
+    return 0
+
+
+COMMANDS = {
+    "models": Command(list_arguments, list_command),
+    "approve": Command(approve_arguments, approve_command),
+    "reject": Command(reject_arguments, reject_command),
+}

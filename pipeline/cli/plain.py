@@ -1,0 +1,68 @@
+"""One plain line per event on stderr: what CI logs and pipes get to see."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from pipeline.cli.text import elapsed
+from pipeline.control import outcome
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.client import Clients
+
+ENDINGS = {"Succeeded": "succeeded", "Failed": "failed", "Stopped": "stopped"}
+TRIALS_PAUSE_S = 1.0  # between two looks at a running tuning job
+
+
+class PlainView:
+    """Remembers what it has said; says each change once."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._said: dict[str, str] = {}
+        self._looked: dict[str, float] = {}
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, execution: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+        for step in steps:
+            name, status = step["StepName"], step["StepStatus"]
+            if self._said.get(name) != f"{status} {step.get('AttemptCount', 0)}":
+                self._said[name] = f"{status} {step.get('AttemptCount', 0)}"
+                self._say(name, self._event(step))
+            if status == "Executing" and step["StepType"] == "Tuning":
+                self._progress(step)
+
+    def _event(self, step: dict[str, Any]) -> str:
+        status = step["StepStatus"]
+        if status not in ENDINGS:
+            again = step.get("AttemptCount", 0)
+            return "started" if status == "Executing" and not again else f"{status.lower()} (attempt {again + 1})"
+        if "CacheHitResult" in step:
+            return "cache hit"
+        words = [f"{ENDINGS[status]} after {elapsed(step)}"]
+        if status == "Succeeded":
+            words.append(outcome.now(self._clients, step))
+        return ": ".join(filter(None, words))
+
+    def _progress(self, step: dict[str, Any]) -> None:
+        """A line whenever a trial has ended."""
+        name = step["StepName"]
+        if time.monotonic() - self._looked.get(name, 0.0) < TRIALS_PAUSE_S:
+            return
+        self._looked[name] = time.monotonic()
+        phrase = outcome.now(self._clients, step)
+        if phrase and not phrase.startswith("0") and self._said.get(f"{name} trials") != phrase:
+            self._said[f"{name} trials"] = phrase
+            self._say(name, phrase)
+
+    def _say(self, name: str, event: str) -> None:
+        print(f"{name}: {event}", file=sys.stderr, flush=True)

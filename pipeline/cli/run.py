@@ -1,0 +1,145 @@
+"""`darkroom run`: pipeline.yaml → compiled, checked, started, followed, reported."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pipeline.cli import Command
+from pipeline.cli.definitions import config_option
+from pipeline.cli.home import darkroom, home, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from typing import Any
+
+    from pipeline.client import Clients
+    from pipeline.compile import CompiledOnDisk
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def arguments(parser: ArgumentParser) -> None:
+    config_option(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PARAMETER=VALUE",
+        help="a value for this run alone, such as AccuracyThreshold=0.9; may be repeated",
+    )
+    parser.add_argument("--json", action="store_true", help="at the end what `show --json` prints")
+
+
+def run(args: Namespace) -> int:
+    from pipeline import verdict
+    from pipeline.cli.follow import follow
+    from pipeline.client import local_client
+    from pipeline.compile import compile_pipeline
+    from pipeline.control import executions, parameters, pipelines
+
+    given = parameters.parse(args.set)
+    where = home(args.config)
+    _say(f"compiling {args.config}")
+    compiled = compile_pipeline(args.config, where)
+    text = compiled.definition()
+    verdict.refuse(text, where)
+    clients = local_client(where)
+    given = _with_dataset(clients, compiled, given)
+    _upsert(clients, compiled, text)
+    arn = pipelines.start(clients, compiled.name, text, given)
+    _say(f"{compiled.name}: execution {executions.identifier(arn)} started")
+    code = follow(clients, arn)
+    finish(clients, arn, code, args.json)
+    return code
+
+
+def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
+    from pipeline.control import local_setup, pipelines
+
+    local_setup.put(clients, compiled)
+    manifest = compiled.manifest
+    pipelines.upsert(
+        clients,
+        compiled.name,
+        text,
+        role=manifest["role_arn"],
+        description=manifest["description"],
+        tags=manifest["tags"],
+    )
+
+
+def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
+    """A local folder becomes DatasetUri, unless the user names another address."""
+    if "DatasetUri" in given or (folder := compiled.dataset_folder()) is None:
+        return given
+    from pipeline.control import datasets
+
+    _say(f"reading {folder}")
+    return {"DatasetUri": datasets.put(clients, folder, compiled.manifest["dataset"]["folder"]), **given}
+
+
+def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
+    """The report, then what came out and what to type next."""
+    from pipeline.control import executions
+    from pipeline.report import write_report
+
+    path = write_report(clients, arn)
+    if as_json:
+        from pipeline.cli.executions import in_full
+        from pipeline.cli.text import print_json
+
+        print_json(in_full(clients, arn))
+    elif code == 0:
+        _close(clients, arn, executions.steps(clients, arn), path)
+    else:
+        _say(f"report    {shown(path)}")
+
+
+def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str) -> None:
+    from pipeline.control import outcome
+
+    measured = outcome.accuracy(outcome.evaluation(clients, arn, steps))
+    packages = outcome.packages(clients, steps)
+    print()
+    if measured is not None:
+        print(f"accuracy  {measured:.4f}")
+    for package in packages:
+        version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
+        print(f"model     version {version} of {package['ModelPackageGroupName']}, {status}")
+    print(f"report    {shown(report)}")
+    if packages:
+        print("next")
+        for command in _next(clients, steps, packages[-1]):
+            print(f"  {command}")
+
+
+def _next(clients: Clients, steps: list[dict[str, Any]], package: dict[str, Any]) -> list[str]:
+    program, version = darkroom(), package["ModelPackageVersion"]
+    approved = package["ModelApprovalStatus"] == "Approved"
+    image = sample_image(clients, steps)
+    return [
+        *([] if approved else [f"{program} approve {version}"]),
+        f"{program} deploy {version}",
+        f"{program} predict {shown(image) if image else 'IMAGE'}",
+    ]
+
+
+def sample_image(clients: Clients, steps: list[dict[str, Any]]) -> str:
+    """A real picture to try a prediction with: PrepareData leaves some in its report. Empty if there is none."""
+    from pipeline.control import outcome
+
+    for step in steps:
+        address = outcome.output_address(clients, step, "report") if step["StepType"] == "Processing" else ""
+        for entry in clients.storage.list(f"{address.rstrip('/')}/samples/") if address else ():
+            if os.path.splitext(entry.uri)[1].lower() in PICTURES:
+                return str(entry.path)
+    return ""
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+COMMANDS = {"run": Command(arguments, run)}

@@ -1,0 +1,1 @@
+"""What people do with pipelines, executions, packages, endpoints: functions over a client, wherever it leads."""

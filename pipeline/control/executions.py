@@ -1,0 +1,118 @@
+"""Executions: find, wait for, stop, resume."""
+
+from __future__ import annotations
+
+import time
+
+from pipeline.client import pages, request_token
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pipeline.client import Clients
+
+    Watch = Callable[[dict[str, Any], list[dict[str, Any]]], None]
+
+ENDED = ("Succeeded", "Failed", "Stopped")
+LAST = "last"
+SHORTEST_PAUSE_S = 0.005
+LONGEST_PAUSE_S = 0.25
+SHARE_OF_ELAPSED = 0.02  # waiting adds at most this share to what is waited for
+
+
+def find(clients: Clients, wanted: str) -> str:
+    """The ARN that an id, the beginning of one, an ARN, `last` or nothing stands for. Raises DarkroomError."""
+    if wanted.startswith("arn:"):
+        return wanted
+    known = [str(row["PipelineExecutionArn"]) for row in newest_first(clients)]
+    if not known:
+        raise DarkroomError("nothing has been executed yet", "darkroom run")
+    if wanted in ("", LAST):
+        return known[0]
+    matches = [arn for arn in known if identifier(arn).startswith(wanted)]
+    exact = [arn for arn in matches if identifier(arn) == wanted]
+    match exact or matches:
+        case [arn]:
+            return arn
+        case []:
+            raise DarkroomError(f"there is no execution {wanted!r}", "darkroom executions")
+        case several:
+            names = ", ".join(identifier(arn) for arn in several)
+            raise DarkroomError(f"{wanted!r} is the beginning of several executions: {names}", "write more of its id")
+
+
+def newest_first(clients: Clients, pipeline: str = "") -> list[dict[str, Any]]:
+    """Summaries as ListPipelineExecutions gives them, of one pipeline or of all."""
+    listed = pages(clients.sagemaker.list_pipelines, "PipelineSummaries")
+    names = [pipeline] if pipeline else [row["PipelineName"] for row in listed]
+    operation = clients.sagemaker.list_pipeline_executions
+    rows = [row for name in names for row in pages(operation, "PipelineExecutionSummaries", PipelineName=name)]
+    return sorted(rows, key=lambda row: row["StartTime"], reverse=True)
+
+
+def identifier(arn: str) -> str:
+    """arn:…:pipeline/digits/execution/abc123 → abc123."""
+    return arn.rpartition("/")[2]
+
+
+def pipeline_name(arn: str) -> str:
+    """arn:…:pipeline/digits/execution/abc123 → digits."""
+    return arn.partition(":pipeline/")[2].partition("/")[0]
+
+
+def describe(clients: Clients, arn: str) -> dict[str, Any]:
+    """Raises ServiceError ResourceNotFound."""
+    described: dict[str, Any] = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    return described
+
+
+def steps(clients: Clients, arn: str) -> list[dict[str, Any]]:
+    """In the order in which they started."""
+    rows = list(
+        pages(clients.sagemaker.list_pipeline_execution_steps, "PipelineExecutionSteps", PipelineExecutionArn=arn)
+    )
+    return sorted(rows, key=lambda row: row["StartTime"].timestamp() if row.get("StartTime") else 0.0)
+
+
+def wait(clients: Clients, arn: str, watch: Watch) -> dict[str, Any]:
+    """Calls `watch(execution, steps)` at every look; returns the execution when it has ended, however it ended.
+
+    The pause between two looks grows with the time waited, so a chain of fast steps is not slowed by its own watcher.
+    """
+    began = time.monotonic()
+    while True:
+        execution = describe(clients, arn)
+        watch(execution, steps(clients, arn))
+        if execution["PipelineExecutionStatus"] in ENDED:
+            return execution
+        time.sleep(pause(time.monotonic() - began))
+
+
+def pause(elapsed: float) -> float:
+    """Seconds until the next look after `elapsed` seconds of waiting."""
+    return min(max(SHORTEST_PAUSE_S, SHARE_OF_ELAPSED * elapsed), LONGEST_PAUSE_S)
+
+
+def stop(clients: Clients, arn: str) -> None:
+    """Asks; the execution is Stopped when its jobs are. Raises ServiceError if it has ended already."""
+    clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+
+
+def resume(clients: Clients, arn: str) -> None:
+    """Goes on where it stopped or failed, with the definition and the parameters that it was started with."""
+    clients.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+
+
+def definition(clients: Clients, arn: str) -> str:
+    """The text that this execution runs, which may no longer be the pipeline's newest."""
+    described = clients.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
+    return str(described["PipelineDefinition"])
+
+
+def parameter_values(clients: Clients, arn: str) -> dict[str, str]:
+    """Those that were given at the start; the others have the definition's defaults."""
+    operation = clients.sagemaker.list_pipeline_parameters_for_execution
+    return {row["Name"]: row["Value"] for row in pages(operation, "PipelineParameters", PipelineExecutionArn=arn)}

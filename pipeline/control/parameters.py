@@ -1,0 +1,83 @@
+"""Values for a pipeline's parameters, checked before anything starts: names, types, enums; all problems at once."""
+
+from __future__ import annotations
+
+from pipeline.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+BOOLEANS = ("true", "false")
+
+
+def parse(assignments: Sequence[str]) -> dict[str, str]:
+    """['Name=value', …] → {'Name': 'value'}. Raises ConfigError for one without `=`, or a name that is given twice."""
+    values: dict[str, str] = {}
+    problems = []
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            problems.append(f"{assignment!r} is not of the form Parameter=value")
+        elif name in values:
+            problems.append(f"{name} is given twice: {values[name]!r} and {value!r}")
+        values[name] = value
+    if problems:
+        raise ConfigError("--set", problems, "write it as --set AccuracyThreshold=0.9")
+    return values
+
+
+def check(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> list[dict[str, str]]:
+    """`given` as StartPipelineExecution takes it. Raises ConfigError with everything that is wrong."""
+    problems = [problem for name, value in given.items() for problem in _problems(declared, name, value)]
+    if problems:
+        known = ", ".join(f"{name} ({body['Type']})" for name, body in declared.items()) or "none"
+        raise ConfigError("--set", problems, f"parameters of this pipeline: {known}")
+    return [{"Name": name, "Value": value} for name, value in given.items()]
+
+
+def _problems(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -> Iterable[str]:
+    if name not in declared:
+        yield f"there is no parameter {name!r}{nearest(name, declared)}"
+        return
+    parameter = declared[name]
+    if not _is_a(parameter["Type"], value):
+        yield f"{name} is of type {parameter['Type']}: {value!r} is not{_example(parameter['Type'])}"
+        return
+    allowed = [str(item) for item in parameter.get("EnumValues") or ()]
+    if allowed and value not in allowed:
+        yield f"{name} cannot be {value!r}{nearest(value, allowed)}; allowed: {', '.join(allowed)}"
+
+
+def _is_a(kind: str, value: str) -> bool:
+    match kind:
+        case "Integer":
+            return value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
+        case "Float":
+            return _is_finite(value)
+        case "Boolean":
+            return value.lower() in BOOLEANS
+        case _:
+            return True
+
+
+def _is_finite(value: str) -> bool:
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    return number - number == 0  # not nan, not inf
+
+
+def _example(kind: str) -> str:
+    return {"Integer": " (write 3)", "Float": " (write 0.9)", "Boolean": " (write true or false)"}.get(kind, "")
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """'; did you mean X?' or an empty string."""
+    from difflib import get_close_matches
+
+    by_lower = {other.lower(): other for other in words}
+    found = get_close_matches(word.lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[found[0]]!r}?" if found else ""

@@ -1,0 +1,68 @@
+"""The model registry: what was registered, and who may go to production."""
+
+from __future__ import annotations
+
+from pipeline.client import pages
+from pipeline.control import outcome
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.client import Clients
+
+APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+
+
+def newest_first(clients: Clients, group: str = "") -> list[dict[str, Any]]:
+    """DescribeModelPackage of every package, of one group or of all."""
+    operation = clients.sagemaker.list_model_package_groups
+    listed = pages(operation, "ModelPackageGroupSummaryList")
+    groups = [group] if group else [row["ModelPackageGroupName"] for row in listed]
+    rows = [row for name in groups for row in _of_group(clients, name)]
+    rows.sort(key=lambda row: (row["CreationTime"], row["ModelPackageVersion"]), reverse=True)
+    return [clients.sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"]) for row in rows]
+
+
+def _of_group(clients: Clients, group: str) -> list[dict[str, Any]]:
+    operation = clients.sagemaker.list_model_packages
+    return list(pages(operation, "ModelPackageSummaryList", ModelPackageGroupName=group))
+
+
+def find(clients: Clients, version: int, group: str = "") -> dict[str, Any]:
+    """The package with this version. Raises DarkroomError if there is none, or one in each of several groups."""
+    packages = newest_first(clients, group)
+    found = [package for package in packages if package["ModelPackageVersion"] == version]
+    if not found:
+        known = ", ".join(str(package["ModelPackageVersion"]) for package in packages) or "none yet"
+        raise DarkroomError(f"there is no model with version {version}; there is: {known}", "darkroom models")
+    if len(found) > 1:
+        groups = ", ".join(package["ModelPackageGroupName"] for package in found)
+        raise DarkroomError(f"several groups have a version {version}: {groups}", "add --group GROUP")
+    return found[0]
+
+
+def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
+    """Raises DarkroomError if nothing is approved."""
+    packages = newest_first(clients, group)
+    for package in packages:
+        if package["ModelApprovalStatus"] == APPROVED:
+            return package
+    if not packages:
+        raise DarkroomError("there is no model yet", "darkroom run")
+    newest = packages[0]["ModelPackageVersion"]
+    raise DarkroomError("no model is approved", f"darkroom approve {newest}, then darkroom deploy")
+
+
+def decide(clients: Clients, package: dict[str, Any], status: str, reason: str) -> None:
+    """Sets the approval status, with the reason as its ApprovalDescription."""
+    request = {"ModelPackageArn": package["ModelPackageArn"], "ModelApprovalStatus": status}
+    clients.sagemaker.update_model_package(**request, **({"ApprovalDescription": reason} if reason else {}))
+
+
+def accuracy(clients: Clients, package: dict[str, Any]) -> float | None:
+    """From the evaluation that the package links; `None` if it links none that can be read."""
+    quality = (package.get("ModelMetrics") or {}).get("ModelQuality") or {}
+    address = (quality.get("Statistics") or {}).get("S3Uri", "")
+    return outcome.accuracy(outcome.read_json(clients, address) or {}) if address else None

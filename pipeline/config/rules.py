@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.config.architectures import misfits
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import DatasetSection, SecuritySection
-from pipeline.config.training import Hyperparameters, Range, TrainingSection, TuningSection
+from pipeline.config.training import Hyperparameters, ModelSection, Range, TrainingSection, TuningSection
 
 Problems = Iterator[Problem]
-# Ranges of names that TuneModel cannot search: the seed is not a quality of a model.
-_NOT_TUNABLE = ("seed",)
+# Ranges of names that TuneModel cannot search: these are no qualities of a model.
+_NOT_TUNABLE = ("seed", "precision")
 _USUAL = Hyperparameters()
 
 
@@ -30,6 +31,11 @@ def dataset_rules(dataset: DatasetSection) -> Problems:
     if held_out >= 0.9:
         says = f"{dataset.test_fraction} with validation_fraction {dataset.validation_fraction} leaves too little"
         yield Problem(("dataset", "test_fraction"), f"{says} to train on; their sum stays below 0.9")
+
+
+def model_rules(model: ModelSection, dataset: DatasetSection) -> Problems:
+    for key, says in misfits(model.name, model.stem, dataset.image_size):
+        yield Problem(("model" if key == "stem" else "dataset", key), says)
 
 
 def spot_rules(training: TrainingSection) -> Problems:
@@ -146,6 +152,7 @@ def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
 # Each rule runs when the sections it reads are themselves right, so that nothing is reported twice.
 RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
+    (("model", "dataset"), model_rules),
     (("training",), spot_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),

@@ -12,6 +12,8 @@ from pipeline.config.section import Section, text
 
 Minutes = Annotated[int, Field(ge=1, le=7200)]
 VolumeGiB = Annotated[int, Field(ge=1, le=16384)]
+Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0a1b2c3d"])]
+SecurityGroup = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", examples=["sg-0a1b2c3d"])]
 TrainingMachine = Annotated[str, AfterValidator(offered("TrainingInstanceType"))]
 ProcessingMachine = Annotated[str, AfterValidator(offered("ProcessingInstanceType"))]
 ServingMachine = Annotated[str, AfterValidator(offered("ProductionVariantInstanceType"))]

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from pipeline.config.architectures import NAMES
 from pipeline.config.section import Section
 from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
 
-ModelName = Literal[
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "wide_resnet50_2"
-]  # fmt: skip
 # Objective metrics that train.py prints, and which way is better.
 OBJECTIVES = {"validation_accuracy": "Maximize", "validation_loss": "Minimize"}
 METRICS = ("train_loss", "validation_loss", "validation_accuracy")
 
 
+def _known(name: str) -> str:
+    if name not in NAMES:
+        near = ", ".join(difflib.get_close_matches(name, NAMES, n=3, cutoff=0.5)) or "resnet18"
+        raise ValueError(f"is not a classifier of torchvision that can be trained; there is {near}")
+    return name
+
+
+Architecture = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
+
+
 class ModelSection(Section):
     """Which network."""
 
-    name: ModelName = Field(default="resnet18", description="Architecture from torchvision, trained from scratch.")
+    name: Architecture = Field(default="resnet18", description="A classifier of torchvision, trained from scratch.")
     stem: Literal["torchvision", "small"] = Field(
         default="torchvision",
         description="torchvision: the original 7x7 first layer with pooling. "
@@ -35,11 +44,14 @@ class Hyperparameters(Section):
     lr: float = Field(default=0.05, gt=0, le=10, description="Highest learning rate of the schedule.")
     batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step, on each machine.")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd (with Nesterov momentum) or adamw.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd; adamw ignores it.")
-    weight_decay: float = Field(default=0.0005, ge=0, le=10, description="Pull of the weights towards zero.")
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all classes.")
+    momentum: float = Field(default=0.9, ge=0, le=0.9999, description="Momentum of sgd; adamw ignores it.")
+    weight_decay: float = Field(default=0.0005, ge=0, le=1, description="Pull of the weights towards zero.")
+    label_smoothing: float = Field(default=0.1, ge=0, le=0.9, description="Share of the target that all classes get.")
     augment: Literal["none", "flip", "shift"] = Field(
         default="shift", description="none; shift: random crops; flip: crops and mirror images (not for digits)."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 where the machine is faster with it."
     )
     seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Start weights and order of the pictures.")
 

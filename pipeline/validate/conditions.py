@@ -72,13 +72,17 @@ def _operand(document: Document, node: Node) -> str | None:
     if not node.there:
         return None
     kind = kind_of(document, node)
-    if kind is None or kind == ANY:
-        return None
+    if kind is None or kind == ANY or (kind == "string" and _made_by_a_step(node)):
+        return None  # tuned hyperparameters and Lambda outputs are texts that may spell a number
     if kind not in FAMILY:
         node.error(
             f"{quote(node.value)} is a {kind}: conditions compare single values", "use a text, a number, true or false"
         )
     return FAMILY.get(kind)
+
+
+def _made_by_a_step(node: Node) -> bool:
+    return node["Get"].text is not None and node["Get"].value.startswith("Steps.")
 
 
 def _equals(document: Document, condition: Node) -> None:

@@ -21,9 +21,12 @@ def check(document: Document) -> None:
         _collect(step, WRITTEN, written)
         _collect(step, READ, read)
     for text, node in written + read:
-        if _open_ended(text):
+        default = document.default(node.value)
+        shown = default if isinstance(default, str) else text  # a parameter: as far as its default tells
+        if _open_ended(shown):
             node.warning(
-                f"the folder {_shown(text)} does not end in /: its prefix also takes its neighbours", "add / at its end"
+                f"the folder {_shown(shown)} does not end in /: its prefix also takes its neighbours",
+                "add / at its end",
             )
     _check_written(written)
     _check_read(read, written)

@@ -23,12 +23,12 @@ def deploy_model(context: Context, package: RequestStep) -> LambdaStep:
         lambda_func=Lambda(function_arn=config.deploy_function),
         inputs={
             "action": "start",
+            "stage": "staging",
             "model_package_arn": package.properties.ModelPackageArn,
             "endpoint_name": config.endpoint_name,
             "instance_type": config.deploy.instance_type,
             "instance_count": config.deploy.instance_count,
             "role_arn": config.role("deploy_model"),
-            "tags": dict(sorted(config.tags.items())),
         },
         outputs=[LambdaOutput(output_name=name, output_type=LambdaOutputTypeEnum.String) for name in OUTPUTS],
         display_name="Deploy model to staging",

@@ -73,7 +73,7 @@ def build(config: Config, root: Path) -> Compiled:
         from steps.context import Context
         from steps.parameters import description, parameters
 
-        context = Context(config, parameters(config), code, _images(config))
+        context = Context(config, parameters(config), code, _images(config), _Session(config.pipeline.region))
         document = json.loads(_pipeline(context).definition())
         about = description(config, list(context.parameters))
     return Compiled(
@@ -130,7 +130,7 @@ def _pipeline(context: Context) -> Pipeline:
         parameters=list(context.parameters.values()),
         pipeline_experiment_config=None,
         steps=[step for step in (data, tuned, model, evaluation, check) if step is not None],
-        sagemaker_session=_Session(context.config.pipeline.region),
+        sagemaker_session=context.session,
     )
 
 

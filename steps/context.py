@@ -14,12 +14,16 @@ from pipeline.config import Config
 
 @dataclass(frozen=True)
 class Context:
-    """`code` maps a program to the S3 folder that holds it; `images` a purpose (processing, training) to an image."""
+    """`code` maps a program to the S3 folder that holds it; `images` a purpose (processing, training) to an image.
+
+    `session` stands where the SDK would make one of its own, with half a dozen clients.
+    """
 
     config: Config
     parameters: Mapping[str, Parameter]
     code: Mapping[str, str]
     images: Mapping[str, str]
+    session: object
 
     def text(self, name: str) -> Join:
         """A parameter of any type as text: containers and hyperparameters take nothing else."""

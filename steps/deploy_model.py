@@ -20,7 +20,7 @@ def deploy_model(context: Context, package: RequestStep) -> LambdaStep:
     return LambdaStep(
         name=NAME,
         # The ARN alone: with code, the SDK would create the function while compiling.
-        lambda_func=Lambda(function_arn=config.deploy_function),
+        lambda_func=Lambda(function_arn=config.deploy_function, session=context.session),
         inputs={
             "action": "start",
             "stage": "staging",

@@ -1,14 +1,17 @@
 """The builder: golden definitions, byte stability, and what a change of code changes.
 
-    PYTHONPATH=. .venv/bin/python tests/test_builder.py     writes tests/data/golden/*.json anew
+PYTHONPATH=. .venv/bin/python tests/test_builder.py     writes tests/data/golden/*.json anew
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ import pytest
 from pipeline.builder import Compiled, build
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
+from pipeline.source import program_files
 
 REPOSITORY = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -41,6 +45,142 @@ def write_programs(root: Path) -> Path:
 
 def compiled(name: str, root: Path) -> Compiled:
     return build(load_config(CONFIGS[name]), write_programs(root))
+
+
+# A run in a process of its own: prints what was built, and dies at the first connection or write.
+BUILD_ALONE = """
+import hashlib, os, sys
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        os.write(2, f"network: {event} {arguments}".encode()); os._exit(3)
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        os.write(2, f"write: {arguments}".encode()); os._exit(4)
+sys.addaudithook(watch)
+from pathlib import Path
+from pipeline.builder import build
+from pipeline.config import load_config
+compiled = build(load_config(Path(sys.argv[1])), Path(sys.argv[2]))
+bodies = [asset.uri.encode() + asset.body for asset in compiled.assets] + [each.zip for each in compiled.functions]
+print(hashlib.sha256(b"".join(bodies)).hexdigest())
+print(compiled.definition_json)
+"""
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_each_golden_definition_is_what_the_builder_makes(name: str, tmp_path: Path) -> None:
+    made = compiled(name, tmp_path).definition_json
+    assert made == (GOLDEN / f"{name}.json").read_text(encoding="utf-8"), "refresh it: see the top of this file"
+
+
+def test_goldens_have_no_leftovers() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(CONFIGS)
+
+
+def build_alone(folder: Path, seed: str) -> str:
+    root = write_programs(folder / "entrypoints")
+    config = folder / "pipeline.yaml"
+    config.write_text(CONFIGS["imagefolder_secure"].read_text(encoding="utf-8"), encoding="utf-8")
+    environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY), "HOME": str(folder)}
+    command = [sys.executable, "-B", "-c", BUILD_ALONE, str(config), str(root)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_two_folders_and_hash_seeds_give_the_same_bytes_without_network_or_writes(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "far away").mkdir()
+    first, second = build_alone(tmp_path / "here", "1"), build_alone(tmp_path / "far away", "2")
+    assert first == second
+    assert str(tmp_path) not in first
+
+
+def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    compiled("shipped", tmp_path)
+    assert dict(os.environ) == before
+
+
+def test_editing_an_entry_point_changes_only_the_programs_that_import_it(tmp_path: Path) -> None:
+    root = tmp_path / "entrypoints"
+    shutil.copytree(REPOSITORY / "entrypoints", root, ignore=shutil.ignore_patterns("__pycache__"))
+    config = load_config(CONFIGS["shipped"])
+    programs = ("prepare.py", "evaluate.py", "train.py")
+    before = addresses(build(config, root))
+    for module in sorted(root.glob("*.py")):
+        users = {Path(program).stem for program in programs if module.name in program_files(root, program)}
+        module.write_text(module.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+        after = addresses(build(config, root))
+        assert {program for program in before if after[program] != before[program]} == users, module.name
+        before = after
+
+
+def addresses(built: Compiled) -> dict[str, str]:
+    """Program → the folder in S3 that its content names."""
+    folders = {asset.uri.split("/code/")[1].split("/")[0] for asset in built.assets}
+    return {folder.rsplit("-", 1)[0]: folder for folder in folders}
+
+
+def test_every_address_of_code_in_the_definition_has_its_asset(tmp_path: Path) -> None:
+    built = compiled("shipped", tmp_path)
+    folders = {asset.uri.rsplit("/", 1)[0] + "/" for asset in built.assets}
+    assert {text for text in strings(json.loads(built.definition_json)) if "/code/" in text and "s3" in text} == folders
+
+
+def strings(node: object) -> list[str]:
+    if isinstance(node, dict):
+        return [text for value in node.values() for text in strings(value)]
+    if isinstance(node, list):
+        return [text for value in node for text in strings(value)]
+    return [node] if isinstance(node, str) else []
+
+
+def test_processing_gets_plain_files_and_training_an_archive(tmp_path: Path) -> None:
+    names = {asset.uri.split("/code/")[1].split("-")[0] + " " + asset.uri.rsplit("/", 1)[1] for asset in
+             compiled("shipped", tmp_path).assets}  # fmt: skip
+    assert names == {
+        *("prepare prepare.py", "prepare data.py"),
+        *("evaluate evaluate.py", "evaluate data.py", "evaluate model.py"),
+        "train sourcedir.tar.gz",
+    }
+
+
+def test_what_the_run_needs_stands_beside_the_definition(tmp_path: Path) -> None:
+    built = compiled("imagefolder_secure", tmp_path)
+    assert built.name == "dog-breeds"
+    assert built.role_arn == "arn:aws:iam::444455556666:role/service-role/pipelines"
+    assert built.tags == (("cost-center", "0042"), ("team", "vision"))
+    function = built.functions[0]
+    assert function.arn == "arn:aws:lambda:eu-central-1:444455556666:function:deploy:live"
+    assert function.handler == "lambda_deploy.handler"
+    with zipfile.ZipFile(io.BytesIO(function.zip)) as zipped:
+        assert zipped.namelist() == ["lambda_deploy.py"]
+    assert built.images == (
+        "444455556666.dkr.ecr.eu-central-1.amazonaws.com/serving/vision:1.4",
+        "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch:2.12-cpu-amzn2023-sagemaker",
+    )
+
+
+def test_the_description_explains_every_parameter_on_one_short_line(tmp_path: Path) -> None:
+    built = compiled("imagefolder_secure", tmp_path)
+    for parameter in json.loads(built.definition_json)["Parameters"]:
+        assert f"{parameter['Name']}: " in built.description
+    assert "\n" not in built.description
+    assert len(built.description) <= 3072
+
+
+def test_a_region_without_images_is_a_config_error(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.yaml"
+    config.write_text("pipeline: {region: xx-nowhere-9}")
+    with pytest.raises(ConfigError, match="pipeline.region"):
+        build(load_config(config), write_programs(tmp_path / "entrypoints"))
+
+
+def test_image_addresses_of_ones_own_need_no_known_region(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.yaml"
+    own = "111122223333.dkr.ecr.xx-nowhere-9.amazonaws.com/mine:1"
+    config.write_text(f"pipeline: {{region: xx-nowhere-9}}\nimages: {{processing: {own}, training: {own}}}")
+    assert own in build(load_config(config), write_programs(tmp_path / "entrypoints")).images
 
 
 def refresh() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from data import Split
+from numpy.typing import NDArray
 from torch import Tensor
 
 SHIFT = 1 / 10  # of the side, in each direction
@@ -41,7 +42,7 @@ class Batches:
     def steps(self, size: int) -> int:
         return max(1, len(self.split) // size)
 
-    def _pictures(self, indices: np.ndarray) -> Tensor:
+    def _pictures(self, indices: NDArray[np.int64]) -> Tensor:
         """(n, 3, H, W) views of (n, H, W, 3) memory: channels_last without a copy."""
         return torch.from_numpy(self.split.take(indices)).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 

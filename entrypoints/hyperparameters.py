@@ -8,10 +8,27 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from refusal import Parser
+from refusal import Parser, Refusal
 
 NAMES = ("model", "stem", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay")
 NAMES = (*NAMES, "label_smoothing", "seed", "augment", "precision")
+
+
+FOLDERS = {
+    "--train-dir": "SM_CHANNEL_TRAIN",
+    "--validation-dir": "SM_CHANNEL_VALIDATION",
+    "--model-dir": "SM_MODEL_DIR",
+    "--output-data-dir": "SM_OUTPUT_DATA_DIR",
+}
+
+
+def parse(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> argparse.Namespace:
+    """Raises Refusal for the first value that is out of range, unknown or missing."""
+    args = parser(env).parse_args(argv)
+    for option, variable in FOLDERS.items():
+        if getattr(args, option.strip("-").replace("-", "_")) is None:
+            raise Refusal(f"no folder for {option}: give it, or set {variable} as SageMaker does")
+    return args
 
 
 def parser(env: Mapping[str, str] = os.environ) -> Parser:
@@ -31,10 +48,8 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--augment", choices=("none", "flip", "shift"), default="none")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
-    _folder(parser, "--train-dir", env.get("SM_CHANNEL_TRAIN"))
-    _folder(parser, "--validation-dir", env.get("SM_CHANNEL_VALIDATION"))
-    _folder(parser, "--model-dir", env.get("SM_MODEL_DIR"))
-    _folder(parser, "--output-data-dir", env.get("SM_OUTPUT_DATA_DIR"))
+    for option, variable in FOLDERS.items():
+        add(option, type=Path, default=Path(env[variable]) if env.get(variable) else None)
     return parser
 
 
@@ -46,10 +61,6 @@ def failure_file(argv: list[str] | None, env: Mapping[str, str] = os.environ) ->
     early.add_argument("--output-data-dir", nargs="?", default=env.get("SM_OUTPUT_DATA_DIR"))
     folder = early.parse_known_args(argv)[0].output_data_dir
     return Path(folder).absolute().parent / "failure" if folder else None
-
-
-def _folder(parser: Parser, name: str, default: str | None) -> None:
-    parser.add_argument(name, type=Path, default=default and Path(default), required=not default)
 
 
 def _word(text: str) -> str:

@@ -27,7 +27,7 @@ class DeployRefused(Exception):
 
 
 def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """{"action": "start", …} → endpoint_name, endpoint_config_name, model_name, status. Repeated, it changes nothing."""
+    """{"action": "start", …} → names of endpoint, configuration and model, status. Repeated, it changes nothing."""
     wanted = _checked(event)
     sagemaker = (clients or _clients())["sagemaker"]
     package = _package(sagemaker, wanted["model_package_arn"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,12 +61,12 @@ def clear(folder: Path) -> None:
 
 
 def write(
-    folder: Path, rows: Iterator[tuple[NDArray[np.uint8], int, str]], size: int
+    folder: Path, rows: Iterable[tuple[NDArray[np.uint8], int, str]], size: int, shard_bytes: int = SHARD_BYTES
 ) -> tuple[list[Shard], ChannelSums]:
     """Rows are (pixels of (size, size, 3), label, file name). Nothing counts before `publish`."""
     shards: list[Shard] = []
     sums = ChannelSums()
-    capacity = max(1, SHARD_BYTES // (size * size * 3))
+    capacity = max(1, shard_bytes // (size * size * 3))
     pending: list[tuple[NDArray[np.uint8], int, str]] = []
     for row in rows:
         pending.append(row)

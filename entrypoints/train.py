@@ -10,6 +10,7 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,14 +46,13 @@ class Epoch(NamedTuple):
     validation_seconds: float
 
 
-def main(argv: list[str] | None = None) -> int:
-    note = hyperparameters.failure_file(argv)
-    return exit_code(lambda: train(hyperparameters.parser().parse_args(argv)), note)
+def main(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
+    note = hyperparameters.failure_file(argv, env)
+    return exit_code(lambda: train(hyperparameters.parse(argv, env), prepare_device(env)), note)
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace, device: torch.device) -> None:
     started = time.perf_counter()
-    device = _device()
     training, validation = open_split(args.train_dir), open_split(args.validation_dir)
     _refuse_mismatch(training, validation)
     torch.manual_seed(args.seed)
@@ -128,14 +128,14 @@ def evaluate(network: nn.Module, batches: Batches, autocast: torch.autocast) -> 
     return loss / len(batches.split), right / len(batches.split)
 
 
-def _device() -> torch.device:
+def prepare_device(env: Mapping[str, str]) -> torch.device:
     """torch reads OMP_NUM_THREADS itself; in a container without it, SM_NUM_CPUS counts what the job may use."""
-    if not os.environ.get("OMP_NUM_THREADS") and os.environ.get("SM_NUM_CPUS", "").isdecimal():
-        torch.set_num_threads(max(1, int(os.environ["SM_NUM_CPUS"])))
+    if not env.get("OMP_NUM_THREADS") and env.get("SM_NUM_CPUS", "").isdecimal():
+        torch.set_num_threads(max(1, int(env["SM_NUM_CPUS"])))
     device = model.device()
-    if device.type == "cpu" and os.environ.get("SM_NUM_GPUS", "0") not in ("", "0"):
+    if device.type == "cpu" and env.get("SM_NUM_GPUS", "0") not in ("", "0"):
         raise Refusal(
-            f"the instance has {os.environ['SM_NUM_GPUS']} GPUs and torch {torch.__version__} sees none: take the GPU "
+            f"the instance has {env['SM_NUM_GPUS']} GPUs and torch {torch.__version__} sees none: take the GPU "
             "image (accelerator in pipeline.yaml), or an instance type without GPU"
         )
     return device

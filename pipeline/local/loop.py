@@ -83,7 +83,7 @@ class Loop:
         try:
             main = self.spawn(coroutine)
             while not main.done:
-                self._turn(read)
+                self._turn(read, main)
             return main.result()
         finally:
             signal.set_wakeup_fd(wakeup)
@@ -124,9 +124,11 @@ class Loop:
         await self.first([task])
         return task.result()
 
-    def _turn(self, wakeup: int) -> None:
+    def _turn(self, wakeup: int, main: Task) -> None:
         while self._ready:
             self._step(*self._ready.popleft())
+        if main.done:
+            return  # nothing left to wait for
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         # a child may have ended between the last waitpid and this select: the wake-up pipe remembers it
         if select.select([wakeup], [], [], timeout)[0]:

@@ -49,6 +49,7 @@ KINDS = {
     "Callback": "callback",
 }
 JOB_INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"
+SERVICE_FAULT = "Step.SERVICE_FAULT"
 
 
 class JobFailed(DarkroomError):

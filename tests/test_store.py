@@ -1,0 +1,95 @@
+import multiprocessing
+import os
+import sqlite3
+
+import pytest
+
+from pipeline.errors import DarkroomError, ServiceError, StorageError
+from pipeline.local.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+def test_a_record_is_found_by_name_and_by_arn(store):
+    store.add("model", "m", {"x": [1]}, "Ready", "arn:m")
+    assert store.get("model", "m").body == {"x": [1]}
+    assert store.by_arn("arn:m").name == "m"
+
+
+def test_a_second_record_of_that_name_is_refused(store):
+    store.add("model", "m", {})
+    with pytest.raises(ServiceError) as caught:
+        store.add("model", "m", {})
+    assert caught.value.code == "ResourceInUse"
+
+
+def test_what_does_not_exist_is_an_error_everywhere(store):
+    for call in (lambda: store.get("model", "m"), lambda: store.by_arn("a"), lambda: store.remove("model", "m")):
+        with pytest.raises(ServiceError) as caught:
+            call()
+        assert caught.value.code == "ResourceNotFound"
+
+
+def test_a_change_merges_and_only_happens_from_the_expected_status(store):
+    store.add("job", "j", {"a": 1}, "InProgress")
+    assert store.change("job", "j", {"b": 2}, "Stopped", expect=["InProgress"]).body == {"a": 1, "b": 2}
+    with pytest.raises(ServiceError) as caught:
+        store.change("job", "j", {"b": 3}, "Completed", expect=["InProgress"])
+    assert caught.value.code == "ConflictException"
+    assert store.get("job", "j").status == "Stopped"
+
+
+def test_a_failed_transaction_leaves_nothing_behind(store):
+    with pytest.raises(KeyError), store.transaction():
+        store.add("job", "j", {})
+        raise KeyError
+    assert store.find("job", "j") == []
+
+
+def count_up(home, times):
+    store = Store(home)
+    for _ in range(times):
+        with store.transaction():
+            value = store.get("counter", "c").body["n"]
+            store.change("counter", "c", {"n": value + 1})
+    store.close()
+
+
+def test_processes_that_write_at_once_lose_no_update(store):
+    store.add("counter", "c", {"n": 0})
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=count_up, args=(store.home, 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert store.get("counter", "c").body["n"] == 200
+
+
+def test_processes_that_create_the_store_at_once_all_succeed(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=Store, args=(str(tmp_path / "new"),)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+
+
+def test_a_newer_schema_is_refused_with_a_way_out(tmp_path):
+    database = sqlite3.connect(tmp_path / "store.sqlite3")
+    database.execute("PRAGMA user_version=99")
+    database.close()
+    with pytest.raises(DarkroomError, match="schema 99"):
+        Store(str(tmp_path))
+
+
+def test_a_file_that_is_no_database_gives_one_clear_line(tmp_path):
+    (tmp_path / "store.sqlite3").write_bytes(os.urandom(5000))
+    with pytest.raises(StorageError, match=r"store\.sqlite3"):
+        Store(str(tmp_path))

@@ -15,42 +15,22 @@ TagValue = Annotated[str, Field(pattern=names.TAG_VALUE)]
 
 
 class Config(Section):
-    """pipeline.yaml: every key may be left out; then its default holds."""
+    """pipeline.yaml: every key may be left out; then its default holds. A section's docstring is its description."""
 
-    pipeline: sections.PipelineSection = Field(
-        default=sections.PipelineSection(), description="Name and whereabouts of the pipeline."
-    )
-    dataset: sections.DatasetSection = Field(default=sections.DatasetSection(), description="Which pictures.")
-    processing: sections.ProcessingSection = Field(
-        default=sections.ProcessingSection(), description="The machine of PrepareData and EvaluateModel."
-    )
-    model: ModelSection = Field(default=ModelSection(), description="Which network.")
-    training: TrainingSection = Field(
-        default=TrainingSection(), description="The machine, and the values without tuning."
-    )
-    tuning: TuningSection = Field(default=TuningSection(), description="The search for better hyperparameters.")
-    evaluation: sections.EvaluationSection = Field(
-        default=sections.EvaluationSection(), description="When a model is good enough."
-    )
-    registry: sections.RegistrySection = Field(
-        default=sections.RegistrySection(), description="Where models that are good enough are kept."
-    )
-    deploy: sections.DeploySection = Field(
-        default=sections.DeploySection(), description="The staging endpoint that DeployModel starts."
-    )
-    cache: sections.CacheSection = Field(
-        default=sections.CacheSection(), description="Reusing the results of earlier executions."
-    )
-    retries: sections.RetriesSection = Field(
-        default=sections.RetriesSection(), description="Retry policies by step type."
-    )
-    security: sections.SecuritySection = Field(
-        default=sections.SecuritySection(), description="What a security team asks for."
-    )
-    roles: sections.RolesSection = Field(
-        default=sections.RolesSection(), description="Narrower roles for single steps; null: the role of the pipeline."
-    )
-    images: sections.ImagesSection = Field(default=sections.ImagesSection(), description="Container images.")
+    pipeline: sections.PipelineSection = sections.PipelineSection()
+    dataset: sections.DatasetSection = sections.DatasetSection()
+    processing: sections.ProcessingSection = sections.ProcessingSection()
+    model: ModelSection = ModelSection()
+    training: TrainingSection = TrainingSection()
+    tuning: TuningSection = TuningSection()
+    evaluation: sections.EvaluationSection = sections.EvaluationSection()
+    registry: sections.RegistrySection = sections.RegistrySection()
+    deploy: sections.DeploySection = sections.DeploySection()
+    cache: sections.CacheSection = sections.CacheSection()
+    retries: sections.RetriesSection = sections.RetriesSection()
+    security: sections.SecuritySection = sections.SecuritySection()
+    roles: sections.RolesSection = sections.RolesSection()
+    images: sections.ImagesSection = sections.ImagesSection()
     tags: dict[TagKey, TagValue] = Field(
         default={},
         max_length=40,

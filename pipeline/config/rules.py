@@ -104,7 +104,8 @@ def _range(name: str, searched: Range) -> Problems:
         yield Problem(path, f"is not a hyperparameter that can be searched; {hint}")
         return
     interval = searched.min is not None and searched.max is not None
-    if (searched.values is None) != interval or (searched.values is not None and (searched.min or searched.max)):
+    any_bound = searched.min is not None or searched.max is not None
+    if interval == (searched.values is not None) or (any_bound and not interval):
         yield Problem(path, "either `values: [...]`, or both `min` and `max`")
         return
     yield from _choice(path, name, searched) if searched.values is not None else ()

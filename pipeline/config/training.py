@@ -70,9 +70,7 @@ class TrainingSection(Section):
         default=None, description="Spot only: longest time with waiting. null: the same as max_runtime_minutes."
     )
     checkpoints: bool = Field(default=False, description="TrainModel keeps checkpoints in S3 and goes on from them.")
-    hyperparameters: Hyperparameters = Field(
-        default=Hyperparameters(), description="What train.py is told; tuned values take the place of these."
-    )
+    hyperparameters: Hyperparameters = Hyperparameters()
 
 
 class Range(Section):

@@ -10,7 +10,7 @@ from pipeline.errors import DarkroomError
 from pipeline.local.process_id import identity
 from pipeline.local.records import Execution
 from pipeline.local.storage import Storage
-from pipeline.local.store import Store
+from pipeline.local.store import Store, is_open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 def start(home: str, execution_id: str) -> None:
     """Starts the runner of an execution and returns at once.
 
-    A fork takes 1 ms where a fresh interpreter takes 40; but a process with threads must not fork and go on.
+    A fork takes 1 ms where a fresh interpreter takes 40; but a process with threads, or with an open store, must not
+    fork and go on.
     """
     threading = sys.modules.get("threading")
-    if threading is not None and threading.active_count() > 1:
+    if is_open() or (threading is not None and threading.active_count() > 1):
         import subprocess
 
         subprocess.run([sys.executable, "-m", "pipeline.local.runner", home, execution_id], check=True)
@@ -43,9 +44,12 @@ def _detach(home: str, execution_id: str) -> None:
             os._exit(0)
         _redirect(home, execution_id)
         status = run(home, execution_id)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
     finally:
-        # never back into the caller's code, and no finaliser: the caller's SQLite connection must not be closed from here
-        os._exit(status)
+        os._exit(status)  # never back into the caller's code
 
 
 def _redirect(home: str, execution_id: str) -> None:

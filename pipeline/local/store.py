@@ -41,6 +41,15 @@ CREATE INDEX steps_cache ON steps (pipeline, name, status, ended);
 """
 
 
+# SQLite must not be carried across a fork, not even beside a new connection: whoever forks looks here first
+_open_connections: set[int] = set()
+
+
+def is_open() -> bool:
+    """Whether this process has a connection to any store."""
+    return bool(_open_connections)
+
+
 class Store:
     """One connection to `<home>/store.sqlite3`, made when first used; use it on the thread and in the process that made it."""
 
@@ -48,55 +57,70 @@ class Store:
         """Creates `home` and the schema where missing. Raises StorageError when it cannot, or meets a newer schema."""
         self.home = home
         self.path = os.path.join(home, "store.sqlite3")
+        self._connection: sqlite3.Connection | None = None
+        self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
         with _storage_errors(self.path):
-            os.makedirs(home, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            os.makedirs(self.home, exist_ok=True)
+            db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection = db
+            _open_connections.add(id(self))
+            db.row_factory = sqlite3.Row
+            version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
-                self._create()
+                self._create(db)
             elif version != SCHEMA_VERSION:
+                self.close()
                 raise DarkroomError(
                     f"{self.path} has schema {version}; this darkroom reads schema {SCHEMA_VERSION}",
                     "use the darkroom that wrote it, or set DARKROOM_HOME to another folder",
                 )
             # NORMAL: a power cut may lose the last transactions but never corrupts; a kill loses nothing
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+        return db
 
-    def _create(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
+    def _create(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode=WAL")
         with self.transaction():
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was faster
+            if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was faster
                 for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
-        self._db.close()
+        """Closes the connection; the next use opens it again. Before a fork nothing may be open: SQLite's locks do not survive it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            _open_connections.discard(id(self))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, under the write lock; may be nested."""
-        if self._db.in_transaction:
+        db = self._connect()
+        if db.in_transaction:
             yield
             return
         with _storage_errors(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
+            db.execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            db.execute("COMMIT")
 
     def query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with _storage_errors(self.path):
-            return self._db.execute(sql, values).fetchall()
+            return self._connect().execute(sql, values).fetchall()
 
     def execute(self, sql: str, *values: Any) -> int:
         """Runs one writing statement; returns how many rows it touched."""
         with _storage_errors(self.path):
-            return self._db.execute(sql, values).rowcount
+            return self._connect().execute(sql, values).rowcount
 
     # Records: everything that is described by one JSON body. `kind` is SageMaker's word in kebab case: training-job,
     # processing-job, hyper-parameter-tuning-job, transform-job, model, model-package, model-package-group, endpoint,

@@ -57,6 +57,7 @@ class Executions(Base):
             execution = Execution.add(self.store, pipeline.name, version.body["PipelineVersionId"], body)
             if ClientRequestToken:
                 self.store.add("execution-token", token, {}, arn=execution.arn)
+        self.store.close()
         runner.start(self.home, execution.id)
         return {"PipelineExecutionArn": execution.arn}
 
@@ -160,6 +161,7 @@ class Executions(Base):
         if not changed:
             message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
             raise ServiceError("ConflictException", message, "RetryPipelineExecution")
+        self.store.close()
         runner.start(self.home, execution.id)
         return {"PipelineExecutionArn": execution.arn}
 

@@ -176,6 +176,29 @@ def test_a_step_that_needs_both_branches_can_never_run() -> None:
     assert [(error.step, "can never run" in error.message) for error in errors] == [("Both", True)]
 
 
+def test_the_two_branches_of_a_condition_may_write_to_one_address() -> None:
+    document = json.loads(CHAIN.read_text())
+    writer = document["Steps"][3]
+    branches = document["Steps"][4]["Arguments"]
+    fixed = copy.deepcopy(writer["Arguments"]["ProcessingOutputConfig"])
+    fixed["Outputs"][0]["S3Output"]["S3Uri"] = {
+        "Std:Join": {"On": "/", "Values": ["s3://b", {"Get": "Execution.PipelineExecutionId"}, ""]}
+    }
+    for side, name in (("IfSteps", "Yes"), ("ElseSteps", "No")):
+        arguments = {**writer["Arguments"], "ProcessingOutputConfig": fixed}
+        branches[side] = [{"Name": name, "Type": "Processing", "Arguments": arguments}]
+
+    assert validate(document) == []
+
+
+def test_two_trainings_may_share_their_checkpoints() -> None:
+    document = json.loads(EVERYTHING.read_text())
+    train = next(step for step in document["Steps"] if step["Name"] == "Train")
+    document["Steps"].append({**train, "Name": "TrainOn", "DependsOn": ["Train"]})
+
+    assert validate(document) == []
+
+
 def test_every_pattern_of_the_service_model_can_be_read() -> None:
     shapes = [model.request_shape(kind) for kind in model.REQUESTS]
     seen: dict[str, model.Shape] = {}

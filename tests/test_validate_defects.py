@@ -55,6 +55,21 @@ def other_branch(needed: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda old: {**old, "ElseSteps": [{**old["IfSteps"][0], "Name": "Other", "DependsOn": [needed]}]}
 
 
+def unmeasured(definition: dict[str, Any]) -> dict[str, Any]:
+    """The training of an algorithm that is no script and has no metric definitions."""
+    algorithm = {"TrainingImage": "1.dkr.ecr.us-east-1.amazonaws.com/xgboost:1", "TrainingInputMode": "File"}
+    return {**definition, "AlgorithmSpecification": algorithm, "StaticHyperParameters": {}}
+
+
+def in_old_image(**hyperparameters: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    image = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0-cpu-py312"
+    return lambda old: {
+        **old,
+        "AlgorithmSpecification": {**old["AlgorithmSpecification"], "TrainingImage": image},
+        "HyperParameters": {**old["HyperParameters"], **hyperparameters},
+    }
+
+
 ALL, CHAIN, DIAMOND, SHIPPED, GRID = (
     "foreign/everything",
     "foreign/chain",
@@ -156,7 +171,7 @@ REFERENCES = [
     Defect("DependsOn unknown", CHAIN, "Step2", "DependsOn.0", "Step0", "no step 'Step0'"),
     Defect("DependsOn is no list", CHAIN, "Step2", "DependsOn", "Step1", "a list of step names"),
     Defect("DependsOn with a trigger", CHAIN, "Step2", "DependsOn.0", {"Step": "Step1", "Trigger": "Failed"}, "Trigger"),
-    Defect("DependsOn twice", DIAMOND, "Sink", "DependsOn", ["Left", "Right", "Left"], "twice", at="DependsOn.2"),
+    Defect("DependsOn twice", DIAMOND, "Sink", "DependsOn", ["Left", "Right", "Left"], "twice", at="DependsOn.2", severity="warning"),
     Defect("after a Fail step", ALL, "Config", "DependsOn", ["Refused"], "nothing runs after", at="DependsOn.0"),
     Defect("cycle", CHAIN, "Step1", "DependsOn", ["Step3"], "cycle", at="DependsOn.0"),
     Defect("step that needs itself", CHAIN, "Step1", "DependsOn", ["Step1"], "needs itself", at="DependsOn.0"),
@@ -264,6 +279,7 @@ JOBS = [
     Defect("channel's name with a dash", ALL, "Train", "Arguments.InputDataConfig.1.ChannelName", "the-train", "SM_CHANNEL_"),
     Defect("Gzip channel in File mode", ALL, "Train", "Arguments.InputDataConfig.1.CompressionType", "Gzip", "Pipe mode only"),
     Defect("hyperparameter with a blank", ALL, "Train", f"{HYPER}.kind", "a; rm -rf /", "through a shell"),
+    Defect("hyperparameter with a blank in another image", ALL, "Train", "Arguments", in_old_image(kind="a b"), "through a shell", at=f"{HYPER}.kind", severity="warning"),
     Defect("hyperparameter that becomes inf", ALL, "Train", f"{HYPER}.kind", "12e45678", "infinity"),
     Defect("input without LocalPath", ALL, "Split", f"{INPUT}.S3Input.LocalPath", DROP, "LocalPath is missing", at=f"{INPUT}.S3Input"),
     Defect("input without S3InputMode", ALL, "Split", f"{INPUT}.S3Input.S3InputMode", DROP, "S3InputMode is missing", at=f"{INPUT}.S3Input"),
@@ -280,6 +296,7 @@ JOBS = [
     Defect("checkpoints without /", ALL, "Train", "Arguments.CheckpointConfig.S3Uri", "s3://b/checkpoints-1", "does not end in /", severity="warning"),
     Defect("two outputs at one address", ALL, "Split", f"{OUTPUTS}.1.S3Output.S3Uri.Std:Join.Values.3", "train", "is also the output address", at=f"{OUTPUTS}.1.S3Output.S3Uri"),
     Defect("output inside an output", ALL, "Split", f"{OUTPUTS}.1.S3Output.S3Uri.Std:Join.Values.3", "train/test", "lies inside", at=f"{OUTPUTS}.1.S3Output.S3Uri"),
+    Defect("output inside the checkpoints", ALL, "Train", "Arguments.CheckpointConfig.S3Uri", "s3://foreign-111122223333/runs/", "lies inside", at="@Predict.Arguments.TransformOutput.S3OutputPath"),
     Defect("input prefix that takes an output", ALL, "Split", f"{INPUT}.S3Input.S3Uri", "s3://foreign-111122223333/run", "also takes the output"),
 ]  # fmt: skip
 
@@ -299,6 +316,7 @@ TUNINGS = [
     Defect("range named by a parameter", ALL, "Tune", f"{RANGES}.CategoricalParameterRanges.0.Name", get("Parameters.Mode"), "must be literal"),
     Defect("no ranges", ALL, "Tune", RANGES, {}, "nothing is tuned"),
     Defect("objective without a definition", ALL, "Tune", f"{TUNING}.HyperParameterTuningJobObjective.MetricName", "accuracy", "no metric definition"),
+    Defect("objective of an image without definitions", ALL, "Tune", "Arguments.TrainingJobDefinition", unmeasured, "only AWS's own", at=f"{TUNING}.HyperParameterTuningJobObjective.MetricName", severity="warning"),
     Defect("no objective", ALL, "Tune", f"{TUNING}.HyperParameterTuningJobObjective", DROP, "without an objective", at=TUNING),
     Defect("tuned and static", ALL, "Tune", f"{STATIC}.offset", "2", "both tuned and static"),
     Defect("the service's own hyperparameter", ALL, "Tune", f"{STATIC}._tuning_objective_metric", "loss", "belongs to the service"),
@@ -312,10 +330,10 @@ OTHERS = [
     Defect("tags in a group", ALL, "Register", "Arguments.Tags", [{"Key": "a", "Value": "b"}], "together with"),
     Defect("Marketplace in a group", ALL, "Register", "Arguments.CertifyForMarketplace", False, "together with"),
     Defect("package without group and name", ALL, "Register", "Arguments.ModelPackageGroupName", DROP, "a group or a name", at="Arguments"),
-    Defect("unknown domain", SHIPPED, "RegisterModel", "Arguments.Domain", "VISION", "no Domain"),
-    Defect("unknown task", SHIPPED, "RegisterModel", "Arguments.Task", "CLASSIFY_IMAGES", "no Task"),
+    Defect("unknown domain", SHIPPED, "RegisterModel", "Arguments.Domain", "VISION", "no Domain", severity="warning"),
+    Defect("unknown task", SHIPPED, "RegisterModel", "Arguments.Task", "CLASSIFY_IMAGES", "no Task", severity="warning"),
     Defect("sample that is no archive", SHIPPED, "RegisterModel", "Arguments.SamplePayloadUrl", "s3://b/sample.png", ".tar.gz"),
-    Defect("model without a role", ALL, "CreateModel", "Arguments.ExecutionRoleArn", DROP, "ExecutionRoleArn is missing", at="Arguments"),
+    Defect("model without a role", ALL, "CreateModel", "Arguments.ExecutionRoleArn", DROP, "ExecutionRoleArn is missing", at="Arguments", severity="warning"),
     Defect("model with two kinds of container", ALL, "CreateModel", "Arguments.Containers", [], "either PrimaryContainer", at="Arguments"),
     Defect("container without an image", ALL, "CreateModel", "Arguments.PrimaryContainer.Image", DROP, "without Image", at="Arguments.PrimaryContainer"),
     Defect("variant without instances", ALL, "Config", f"{VARIANT}.InitialInstanceCount", DROP, "InitialInstanceCount is missing", at=VARIANT),

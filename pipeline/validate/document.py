@@ -25,6 +25,11 @@ class Step:
     def arguments(self) -> Node:
         return self.node["Arguments"]
 
+    def excludes(self, other: Step) -> bool:
+        """Whether the two stand in different branches of one condition: at most one of them runs."""
+        sides = dict(other.branch)
+        return any(sides.get(condition, side) != side for condition, side in self.branch)
+
 
 @dataclass
 class Document:

@@ -14,7 +14,7 @@ def check_depends_on(document: Document, step: Step) -> None:
     if depends.there and not isinstance(depends.value, list):
         depends.error(f"DependsOn is a list of step names, not {quote(depends.value)}", 'write ["StepName"]')
     for later, _ in duplicates(depends):
-        later.error(f"{later.value} stands twice in DependsOn", "remove one")
+        later.warning(f"{later.value} stands twice in DependsOn", "remove one")
     for item in depends:
         name = item.text
         if name is None:

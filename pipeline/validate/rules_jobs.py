@@ -14,6 +14,7 @@ from pipeline.validate.values import literal_text, number
 # Instances with local NVMe storage: AWS names g4dn, g5, p4d among others; those from EC2's tables.
 NVME = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|g7e?|p3dn|p4de?|p5\w*|p6\S*?|trn1n?|trn2|[cmr]\d+[a-z]*d[a-z]*)\.")
 SCRIPT_MODE_NAME = re.compile(r"[a-z0-9_]+")  # AWS training toolkit: SM_CHANNEL_<NAME>
+SHELL_IMAGE = re.compile(r"/pytorch:2\.1[1-9]")  # AWS's images with training toolkit 5.1.1
 SHELL = re.compile(r"[\s;&|`$<>()]")
 LOOKS_LIKE_POWER = re.compile(r"\d+[eE]\d+")
 
@@ -143,16 +144,18 @@ def _check_script_mode(document: Document, step: Step, request: Node) -> None:
                 f"the channel name {quote(name.text)} makes no SM_CHANNEL_ variable that a script can read",
                 "use small letters, digits and _ only",
             )
+    image = literal_text(request.at("AlgorithmSpecification", "TrainingImage").value) or ""
     for key, value in values.members():
         if not key.startswith("sagemaker_"):
             for text, words in document.possible(value.value):
-                _check_argument(value, str(text), words)
+                _check_argument(value, str(text), words, image)
 
 
-def _check_argument(node: Node, text: str, words: str) -> None:
+def _check_argument(node: Node, text: str, words: str, image: str) -> None:
     if SHELL.search(text):
-        node.error(
-            f"{words}{quote(text)}: the training toolkit passes hyperparameters through a shell, which would act on it",
+        report = node.error if SHELL_IMAGE.search(image) else node.warning
+        report(
+            f"{words}{quote(text)}: the training toolkit 5.1.1 passes it through a shell, which would act on it",
             "write a value without blanks and without ; & | ` $ < > ( )",
         )
     elif LOOKS_LIKE_POWER.fullmatch(text) and _decodes_to_infinity(text):

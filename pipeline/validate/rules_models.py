@@ -10,6 +10,7 @@ UNGROUPED_ONLY = {
     "Tags": "tags belong to the group",
     "CertifyForMarketplace": "packages of a group are not for the Marketplace",
 }
+SOURCES = ("InferenceSpecification", "SourceAlgorithmSpecification", "SourceUri")
 # API reference, CreateModelPackage: the values that Inference Recommender knows.
 DOMAINS = ("COMPUTER_VISION", "NATURAL_LANGUAGE_PROCESSING", "MACHINE_LEARNING")
 TASKS = (
@@ -34,7 +35,7 @@ def check_model(document: Document, step: Step) -> None:
         if isinstance(container.value, dict) and "Image" not in container and "ModelPackageName" not in container:
             container.error("a container without Image and without ModelPackageName", "add Image")
     if "ExecutionRoleArn" not in arguments:
-        arguments.error("ExecutionRoleArn is missing: the model could not be hosted", "add ExecutionRoleArn")
+        arguments.warning("ExecutionRoleArn is missing: most models cannot be hosted without", "add ExecutionRoleArn")
 
 
 def check_package(document: Document, step: Step) -> None:
@@ -47,10 +48,10 @@ def check_package(document: Document, step: Step) -> None:
                 arguments[key].error(f"{key} together with ModelPackageGroupName: {why}", f"remove {key}")
     elif "ModelPackageName" not in arguments:
         arguments.error("a package needs a group or a name", "add ModelPackageGroupName")
-    if "InferenceSpecification" not in arguments and "SourceAlgorithmSpecification" not in arguments:
+    if not any(key in arguments for key in SOURCES):
         arguments.error("a package without a container", "add InferenceSpecification")
     for container in arguments.at("InferenceSpecification", "Containers"):
-        if isinstance(container.value, dict) and "Image" not in container:
+        if isinstance(container.value, dict) and "Image" not in container and "BaseModel" not in container:
             container.error("Image is missing: the package could not be deployed", "add Image")
     _check_word(arguments["Domain"], DOMAINS)
     _check_word(arguments["Task"], TASKS)
@@ -63,7 +64,7 @@ def check_package(document: Document, step: Step) -> None:
 
 def _check_word(node: Node, words: tuple[str, ...]) -> None:
     if node.text is not None and node.text not in words:
-        node.error(
+        node.warning(
             f"{quote(node.text)} is no {node.key} that SageMaker knows",
             nearest(node.text, words, "use one of " + ", ".join(words)),
         )

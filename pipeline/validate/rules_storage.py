@@ -28,7 +28,7 @@ def check(document: Document) -> None:
                 f"the folder {_shown(shown)} does not end in /: its prefix also takes its neighbours",
                 "add / at its end",
             )
-    _check_written(written)
+    _check_written(document, written)
     _check_read(read, written)
 
 
@@ -51,20 +51,30 @@ def _shown(text: str) -> str:
     return "".join(f"{{{part}}}" if index % 2 else part for index, part in enumerate(parts))
 
 
-def _check_written(written: list[tuple[str, Node]]) -> None:
+def _check_written(document: Document, written: list[tuple[str, Node]]) -> None:
     """Sorted, all that starts with an address follows it at once: linear after the sort."""
     around: list[tuple[str, Node]] = []
     for text, node in sorted(written, key=lambda pair: pair[0]):
         while around and not text.startswith(around[-1][0]):
             around.pop()
-        if around:
-            outer, other = around[-1]
+        for outer, other in reversed(around):
+            if _may_share(document, node, other, outer == text):
+                continue
             how = "is also" if outer == text else f"lies inside {_shown(outer)},"
             node.error(
                 f"{_shown(text)} {how} the output address at {other.path}: their data mix",
                 "give each output a folder of its own that ends in /",
             )
+            break
         around.append((text, node))
+
+
+def _may_share(document: Document, node: Node, other: Node, equal: bool) -> bool:
+    """Steps of which only one runs, and checkpoints: a second training may go on where the first one ended."""
+    one, two = document.by_name.get(node.step), document.by_name.get(other.step)
+    if one is not None and two is not None and one.excludes(two):
+        return True
+    return equal and all(item.parent is not None and item.parent.key == "CheckpointConfig" for item in (node, other))
 
 
 def _check_read(read: list[tuple[str, Node]], written: list[tuple[str, Node]]) -> None:

@@ -158,6 +158,10 @@ def _check_objective(objective: Node, definition: Node, config: Node) -> None:
     if name.text is None or not isinstance(algorithm.value, dict) or "AlgorithmName" in algorithm:
         return
     names = [text for metric in algorithm["MetricDefinitions"] if (text := metric["Name"].text) is not None]
-    if name.text not in names:
-        mend = nearest(name.text, names, "add it to the MetricDefinitions")
-        name.error(f"the objective {quote(name.text)} has no metric definition", mend)
+    if name.text in names:
+        return
+    message, mend = f"the objective {quote(name.text)} has no metric definition", "add it to the MetricDefinitions"
+    if names or "sagemaker_program" in definition["StaticHyperParameters"]:
+        name.error(message, nearest(name.text, names, mend))
+    else:  # AWS's own algorithms define their metrics themselves, and refuse definitions
+        name.warning(f"{message}: only AWS's own algorithms do without", mend)

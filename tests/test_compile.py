@@ -1,0 +1,159 @@
+"""Compiling in a child process, and remembering what was compiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.compile import compile_digest, compile_pipeline, entrypoints_root
+from pipeline.errors import ConfigError, DarkroomError, StorageError
+
+REPOSITORY = Path(__file__).parent.parent
+HEAVY = ("sagemaker", "pydantic", "yaml", "botocore", "torch", "typing", "dataclasses", "logging", "asyncio")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a configuration and entry points of its own."""
+    folder = tmp_path / "project"
+    (folder / "entrypoints").mkdir(parents=True)
+    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
+        (folder / "entrypoints" / program).write_text("import shared\n")
+    (folder / "entrypoints" / "shared.py").write_text("")
+    (folder / "pipeline.yaml").write_text("dataset: {kind: imagefolder, source: pictures}\ntags: {team: vision}\n")
+    (folder / "pictures").mkdir()
+    return folder
+
+
+def digest(project: Path) -> str:
+    return compile_digest(str(project / "pipeline.yaml"), str(project / "entrypoints"))
+
+
+def home_of(project: Path) -> str:
+    return str(project / ".darkroom")
+
+
+def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project: Path) -> None:
+    first = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    assert (first.name, first.digest) == ("darkroom-digits", digest(project))
+    assert json.loads(first.definition())["Version"] == "2020-12-01"
+    assert first.manifest["parameters"] == json.loads(first.definition())["Parameters"]
+    assert first.manifest["tags"] == [{"Key": "team", "Value": "vision"}]
+    assert first.dataset_folder() == str(project / "pictures")
+    bodies = {uri.rsplit("/", 1)[-1]: Path(path).read_bytes() for uri, path in first.assets()}
+    assert bodies["prepare.py"] == b"import shared\n"
+    assert sorted(bodies) == ["evaluate.py", "prepare.py", "shared.py", "sourcedir.tar.gz"]
+    arn, path, handler = first.functions()[0]
+    assert (arn.rsplit(":", 1)[-1], handler) == ("darkroom-deploy", "lambda_deploy.handler")
+    assert zipfile.ZipFile(path).namelist() == ["lambda_deploy.py", "shared.py"]
+    assert str(project) not in first.definition()
+
+    made = os.stat(first.definition_path)
+    again = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    assert os.stat(again.definition_path).st_ino == made.st_ino
+    assert os.listdir(os.path.dirname(first.folder)) == [first.digest]
+
+
+def test_what_is_remembered_is_found_without_heavy_imports(project: Path) -> None:
+    compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    code = (
+        "import sys; from pipeline.compile import compile_pipeline; compile_pipeline(*sys.argv[1:]); "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    command = [sys.executable, "-S", "-c", code, str(project / "pipeline.yaml"), home_of(project)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda project: (project / "pipeline.yaml").write_text("{}"),
+        lambda project: (project / "entrypoints" / "shared.py").write_text("x = 1"),
+        lambda project: (project / "entrypoints" / "labels.txt").write_text("cat"),
+        lambda project: (project / "entrypoints" / "shared.py").rename(project / "entrypoints" / "other.py"),
+    ],
+)
+def test_every_edit_gives_another_digest(project: Path, edit: Callable[[Path], object]) -> None:
+    before = digest(project)
+    edit(project)
+    assert digest(project) != before
+
+
+def test_caches_and_hidden_files_do_not_change_the_digest(project: Path) -> None:
+    before = digest(project)
+    (project / "entrypoints" / "__pycache__").mkdir()
+    (project / "entrypoints" / "__pycache__" / "shared.pyc").write_text("x")
+    (project / "entrypoints" / ".shared.py.swp").write_text("x")
+    assert digest(project) == before
+
+
+def test_entry_points_beside_the_configuration_come_before_our_own(project: Path, tmp_path: Path) -> None:
+    assert entrypoints_root(str(project / "pipeline.yaml")) == str(project / "entrypoints")
+    assert entrypoints_root(str(tmp_path / "pipeline.yaml")) == str(REPOSITORY / "entrypoints")
+
+
+def test_errors_of_the_child_come_out_as_they_are_here(project: Path) -> None:
+    (project / "pipeline.yaml").write_text("tunning: {}\ntraining: {volume_gb: 0}")
+    with pytest.raises(ConfigError) as caught:
+        compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    assert caught.value.problems == (
+        "training.volume_gb: 0 is not allowed; allowed: a whole number from 1 to 16384",
+        "tunning: is not a key here; did you mean `tuning`?",
+    )
+    assert caught.value.message.startswith("pipeline.yaml: 2 problems\n  training.volume_gb: ")
+    assert "darkroom config --schema" in caught.value.hint
+
+
+def test_a_syntax_error_in_an_entry_point_is_named_and_nothing_is_remembered(project: Path) -> None:
+    (project / "entrypoints" / "shared.py").write_text("def f(:\n")
+    with pytest.raises(DarkroomError, match=r"^shared\.py:1: ") as caught:
+        compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    assert caught.value.hint == "mend entrypoints/shared.py, then run the command again"
+    assert os.listdir(os.path.join(home_of(project), "compiled")) == []
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file"):
+        compile_pipeline(str(tmp_path / "none.yaml"), str(tmp_path / "home"))
+
+
+def test_a_home_that_cannot_be_written_is_one_clear_line(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written") as caught:
+        compile_pipeline(str(project / "pipeline.yaml"), str(tmp_path / "file"))
+    assert "DARKROOM_HOME" in caught.value.hint
+
+
+def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path) -> None:
+    (project / "pictures").rmdir()
+    compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    with pytest.raises(ConfigError, match='dataset.source: "pictures" is not a folder'):
+        compiled.dataset_folder()
+
+
+def test_modules_in_the_working_folder_and_aws_settings_do_not_disturb_the_child(project: Path) -> None:
+    for name in ("yaml.py", "steps.py", "sagemaker.py"):
+        (project / name).write_text("raise SystemExit('shadowed')")
+    code = "import sys; from pipeline.compile import compile_pipeline; print(compile_pipeline(*sys.argv[1:]).name)"
+    environment = {**os.environ, "AWS_PROFILE": "no-such-profile", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-P", "-c", code, str(project / "pipeline.yaml"), home_of(project)]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.stdout == "darkroom-digits\n", done.stderr
+
+
+def test_two_at_once_agree(project: Path) -> None:
+    code = "import sys; from pipeline.compile import compile_pipeline; print(compile_pipeline(*sys.argv[1:]).folder)"
+    command = [sys.executable, "-c", code, str(project / "pipeline.yaml"), home_of(project)]
+    running = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    folders = {process.communicate()[0].strip() for process in running}
+    assert len(folders) == 1
+    assert os.listdir(os.path.join(home_of(project), "compiled")) == [os.path.basename(folders.pop())]

@@ -1,0 +1,358 @@
+"""What each step asks of SageMaker, seen in the definitions that the builder makes of all steps."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.builder import build
+from pipeline.config import config_schema, load_config
+from pipeline.config.instances import accelerator, has_nvme
+
+REPOSITORY = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "data" / "golden"
+CONFIGS = {"shipped": REPOSITORY / "pipeline.yaml", **{path.stem: path for path in sorted(GOLDEN.glob("*.yaml"))}}
+Document = dict[str, Any]
+TOLD = ("HyperParameters", "Environment")
+# Reads {"program": [[arguments], …]} and prints what the programs' own parsers say to them.
+PARSE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import evaluate, hyperparameters, lambda_deploy, prepare
+folders = {"SM_CHANNEL_TRAIN": "a", "SM_CHANNEL_VALIDATION": "b", "SM_MODEL_DIR": "c", "SM_OUTPUT_DATA_DIR": "d"}
+parsers = {"prepare": prepare.parser(), "evaluate": evaluate.parser(), "train": hyperparameters.parser(folders)}
+refused = []
+for program, calls in json.load(sys.stdin).items():
+    for arguments in calls:
+        try:
+            parsers[program].parse_args(arguments)
+        except BaseException as error:
+            refused.append(f"{program} {arguments}: {error!r}")
+print(json.dumps({"refused": refused, "deploy": lambda_deploy.NEEDED}))
+"""
+
+
+def definition(name: str) -> Document:
+    """Built from the golden configurations: test_builder compares these with the golden definitions."""
+    document: Document = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def compiled(folder: Path, text: str) -> Document:
+    """The definition of a configuration of one's own, over entry points that hold nothing."""
+    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
+        (folder / program).write_text("")
+    (folder / "pipeline.yaml").write_text(text)
+    document: Document = json.loads(build(load_config(folder / "pipeline.yaml"), folder).definition_json)
+    return document
+
+
+def steps(document: Document) -> dict[str, Document]:
+    found = {}
+    for step in document["Steps"]:
+        inner = [*step["Arguments"].get("IfSteps", ()), *step["Arguments"].get("ElseSteps", ())]
+        found.update({each["Name"]: each for each in (step, *inner)})
+    return found
+
+
+def parameters(document: Document) -> dict[str, Document]:
+    return {each["Name"]: each for each in document["Parameters"]}
+
+
+def nodes(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(JSON path, value) of everything below `node`."""
+    yield path, node
+    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in pairs:
+        yield from nodes(value, f"{path}.{key}")
+
+
+def ends_in_slash(address: Any) -> bool:
+    if isinstance(address, str):
+        return address.endswith("/")
+    return "Get" in address or address["Std:Join"]["Values"][-1] == ""
+
+
+every_config = pytest.mark.parametrize("name", CONFIGS)
+
+
+def test_the_shipped_pipeline_has_the_eight_steps_of_the_contract() -> None:
+    types = {name: step["Type"] for name, step in steps(definition("shipped")).items()}
+    assert types == {
+        "PrepareData": "Processing",
+        "TuneModel": "Tuning",
+        "TrainModel": "Training",
+        "EvaluateModel": "Processing",
+        "CheckAccuracy": "Condition",
+        "RegisterModel": "RegisterModel",
+        "DeployModel": "Lambda",
+        "AccuracyTooLow": "Fail",
+    }
+
+
+@every_config
+def test_every_step_has_words_for_studio(name: str) -> None:
+    for step in steps(definition(name)).values():
+        assert step["DisplayName"] and step["Description"].endswith("."), step["Name"]
+
+
+@every_config
+def test_every_parameter_is_used_and_every_used_one_exists(name: str) -> None:
+    document = definition(name)
+    used = {node["Get"].split(".")[1] for _, node in nodes(document["Steps"]) if isinstance(node, dict) and
+            str(node.get("Get", "")).startswith("Parameters.")}  # fmt: skip
+    assert used == set(parameters(document))
+
+
+@every_config
+def test_parameters_have_only_what_the_service_takes_and_a_default_in_their_enum(name: str) -> None:
+    for parameter in definition(name)["Parameters"]:
+        assert set(parameter) <= {"Name", "Type", "DefaultValue", "EnumValues"}
+        if values := parameter.get("EnumValues"):
+            assert len(values) == len(set(values)) <= 16
+            assert parameter["DefaultValue"] in values
+
+
+@every_config
+def test_containers_are_told_nothing_but_text(name: str) -> None:
+    for path, node in nodes(definition(name)["Steps"]):
+        if path.endswith(TOLD):
+            assert all(isinstance(value, str) or list(value) == ["Std:Join"] for value in node.values()), path
+        if path.endswith(("ContainerArguments", "Values")):
+            assert all(isinstance(value, str | dict) for value in node), path
+
+
+@every_config
+def test_every_folder_address_ends_in_a_slash(name: str) -> None:
+    addresses = [(path, node) for path, node in nodes(definition(name)) if path.endswith(("S3Uri", "S3OutputPath"))]
+    folders = [each for each in addresses if "ModelMetrics" not in each[0]]
+    assert len(folders) > 8
+    assert [path for path, node in folders if not ends_in_slash(node)] == []
+
+
+@every_config
+def test_cache_keys_hold_neither_digest_nor_execution(name: str) -> None:
+    for path, node in nodes(definition(name)["Steps"]):
+        if path.endswith(
+            ("HyperParameters", "Environment", "ContainerArguments", "InputDataConfig", "ProcessingInputs")
+        ):
+            assert "Execution." not in json.dumps(node), path
+        if path.endswith(TOLD):
+            assert not re.search(r"[0-9a-f]{16}", json.dumps(node)), path
+
+
+@every_config
+def test_only_steps_that_can_be_cached_or_retried_say_so(name: str) -> None:
+    for step in steps(definition(name)).values():
+        assert ("CacheConfig" in step) == (step["Type"] in ("Processing", "Tuning", "Training"))
+        kinds = {kind for policy in step.get("RetryPolicies", ()) for kind in policy["ExceptionType"]}
+        match step["Type"]:
+            case "Processing" | "Training":
+                pass
+            case "Tuning":
+                assert "SageMaker.JOB_INTERNAL_ERROR" not in kinds
+            case "RegisterModel":
+                assert all(kind.startswith("Step.") for kind in kinds)
+            case _:
+                assert kinds == set()
+
+
+def test_without_tuning_train_model_takes_the_values_of_the_file() -> None:
+    document = definition("tuning_off")
+    assert "TuneModel" not in steps(document)
+    values = steps(document)["TrainModel"]["Arguments"]["HyperParameters"]
+    assert (values["lr"], values["batch_size"]) == ("0.05", "64")
+    assert not {"MaxTuningJobs", "MaxParallelTuningJobs", "TuningEpochs"} & set(parameters(document))
+    assert all(step.get("CacheConfig") in (None, {"Enabled": False}) for step in steps(document).values())
+    assert not any("RetryPolicies" in step for step in steps(document).values())
+
+
+def test_tuned_values_reach_training_as_text_and_stand_in_one_place_only() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("shipped")).items()}
+    static = arguments["TuneModel"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    values = arguments["TrainModel"]["HyperParameters"]
+    best = "Steps.TuneModel.BestTrainingJob.TunedHyperParameters"
+    for name in ("lr", "batch_size"):
+        assert values[name] == {"Std:Join": {"On": "", "Values": [{"Get": f"{best}['{name}']"}]}}
+        assert name not in static
+    assert set(static) | {"lr", "batch_size"} == set(values)
+
+
+def test_the_shipped_tuning_searches_two_values_in_four_trials_of_two_epochs() -> None:
+    document = definition("shipped")
+    defaults = {name: each["DefaultValue"] for name, each in parameters(document).items()}
+    assert (defaults["MaxTuningJobs"], defaults["TuningEpochs"], defaults["AccuracyThreshold"]) == (4, 2, 0.95)
+    ranges = steps(document)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [each["Name"] for entries in ranges.values() for each in entries] == ["lr", "batch_size"]
+
+
+def test_a_grid_has_as_many_trials_as_combinations() -> None:
+    job = steps(definition("grid"))["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]
+    assert job["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 6
+    assert list(job["ParameterRanges"]) == ["CategoricalParameterRanges"]
+    assert "MaxTuningJobs" not in parameters(definition("grid"))
+
+
+def test_hyperband_gives_out_epochs_and_stops_trials_itself() -> None:
+    job = steps(definition("hyperband"))["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]
+    assert job["StrategyConfig"]["HyperbandStrategyConfig"] == {"MinResource": 1, "MaxResource": 9}
+    assert job["TrainingJobEarlyStoppingType"] == "Off"
+    assert job["HyperParameterTuningJobObjective"] == {"Type": "Minimize", "MetricName": "validation_loss"}
+
+
+def test_searched_epochs_are_no_parameter() -> None:
+    document = definition("spot_checkpoint")
+    assert not {"TuningEpochs", "TrainingEpochs"} & set(parameters(document))
+    ranges = steps(document)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert ranges["IntegerParameterRanges"][0] == {
+        "Name": "epochs",
+        "MinValue": "2",
+        "MaxValue": "6",
+        "ScalingType": "Auto",
+    }
+
+
+def test_checkpoints_have_one_fixed_address_and_trials_none() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("spot_checkpoint")).items()}
+    address = "s3://darkroom-111122223333-us-east-1/darkroom-digits/checkpoints/TrainModel/"
+    assert arguments["TrainModel"]["CheckpointConfig"] == {"S3Uri": address, "LocalPath": "/opt/ml/checkpoints"}
+    assert "CheckpointConfig" not in arguments["TuneModel"]["TrainingJobDefinition"]
+    for job in (arguments["TrainModel"], arguments["TuneModel"]["TrainingJobDefinition"]):
+        assert job["EnableManagedSpotTraining"] is True
+        assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
+    assert "MaxWaitTimeInSeconds" not in json.dumps(definition("shipped"))
+
+
+def test_everything_that_security_asks_for_reaches_every_job() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("imagefolder_secure")).items()}
+    key = "arn:aws:kms:eu-central-1:444455556666:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+    vpc = {"SecurityGroupIds": ["sg-0a1b2c3d4e5f6a7b8"], "Subnets": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"]}
+    for name, role in (("PrepareData", "prepare"), ("EvaluateModel", "evaluate")):
+        job = arguments[name]
+        assert job["NetworkConfig"] == {
+            "EnableInterContainerTrafficEncryption": True,
+            "EnableNetworkIsolation": True,
+            "VpcConfig": vpc,
+        }
+        assert job["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == key
+        assert job["ProcessingOutputConfig"]["KmsKeyId"] == key
+        assert job["RoleArn"].endswith(f"role/{role}")
+    trial = arguments["TuneModel"]["TrainingJobDefinition"]
+    for job, role in ((trial, "tune"), (arguments["TrainModel"], "train")):
+        assert job["EnableNetworkIsolation"] and job["EnableInterContainerTrafficEncryption"]
+        assert job["VpcConfig"] == vpc
+        assert job["OutputDataConfig"]["KmsKeyId"] == job["ResourceConfig"]["VolumeKmsKeyId"] == key
+        assert job["RoleArn"].endswith(f"role/{role}")
+    assert arguments["RegisterModel"]["SecurityConfig"] == {"KmsKeyId": key}
+    assert arguments["DeployModel"]["role_arn"].endswith("role/serve")
+    tags = [{"Key": "cost-center", "Value": "0042"}, {"Key": "team", "Value": "vision"}]
+    assert all(arguments[name]["Tags"] == tags for name in ("PrepareData", "TuneModel", "TrainModel", "EvaluateModel"))
+
+
+def test_isolation_and_encryption_are_on_unless_switched_off() -> None:
+    for name, isolated in (("shipped", True), ("gpu", False)):
+        found = [node for path, node in nodes(definition(name)) if path.endswith("EnableNetworkIsolation")]
+        assert found == [isolated] * 4
+    assert "VpcConfig" not in json.dumps(definition("shipped"))
+    assert "Kms" not in json.dumps(definition("shipped"))
+
+
+def test_local_disks_get_no_key_and_machines_stay_of_one_kind() -> None:
+    document = definition("gpu")
+    arguments = {name: step["Arguments"] for name, step in steps(document).items()}
+    assert "VolumeKmsKeyId" not in arguments["TrainModel"]["ResourceConfig"]
+    assert "VolumeKmsKeyId" in arguments["PrepareData"]["ProcessingResources"]["ClusterConfig"]
+    offered = parameters(document)["TrainingInstanceType"]["EnumValues"]
+    assert {(accelerator(each), has_nvme(each)) for each in offered} == {("gpu", True)}
+    offered = parameters(document)["ProcessingInstanceType"]["EnumValues"]
+    assert {(accelerator(each), has_nvme(each)) for each in offered} == {("cpu", False)}
+
+
+def test_the_image_follows_the_machine() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("gpu")).items()}
+    registry = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch"
+    assert (
+        arguments["TrainModel"]["AlgorithmSpecification"]["TrainingImage"]
+        == f"{registry}:2.13-cu133-amzn2023-sagemaker"
+    )
+    assert arguments["PrepareData"]["AppSpecification"]["ImageUri"] == f"{registry}:2.13-cpu-amzn2023-sagemaker"
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("s3://vision/pictures", "s3://vision/pictures/"),
+        ("s3://vision/pictures/", "s3://vision/pictures/"),
+        ("../some where/Dog Breeds/", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/Dog-Breeds/"),
+        ("..", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/local/"),
+        ("/data/é", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/local/"),
+    ],
+)
+def test_dataset_uri_has_a_default_without_a_path_of_this_machine(tmp_path: Path, source: str, address: str) -> None:
+    document = compiled(tmp_path, f"dataset: {{kind: imagefolder, source: {json.dumps(source, ensure_ascii=False)}}}")
+    assert parameters(document)["DatasetUri"]["DefaultValue"] == address
+    inputs = steps(document)["PrepareData"]["Arguments"]["ProcessingInputs"]
+    assert [each["InputName"] for each in inputs] == ["code", "dataset"]
+
+
+def test_digits_need_no_dataset_input() -> None:
+    document = definition("shipped")
+    assert "DatasetUri" not in parameters(document)
+    inputs = steps(document)["PrepareData"]["Arguments"]["ProcessingInputs"]
+    assert [each["InputName"] for each in inputs] == ["code"]
+
+
+@every_config
+def test_a_package_says_where_it_comes_from_within_the_services_limits(name: str) -> None:
+    arguments = steps(definition(name))["RegisterModel"]["Arguments"]
+    assert not {"Tags", "ModelPackageName", "CertifyForMarketplace"} & set(arguments)
+    properties = arguments["CustomerMetadataProperties"]
+    assert properties["execution"] == {"Get": "Execution.PipelineExecutionArn"}
+    assert len(properties) <= 50
+    for text in [*properties, *(value for value in properties.values() if isinstance(value, str))]:
+        assert re.fullmatch(r"[\w .:/=+@-]{1,256}", text)
+
+
+def test_too_low_an_accuracy_names_both_values() -> None:
+    message = steps(definition("shipped"))["AccuracyTooLow"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
+    condition = steps(definition("shipped"))["CheckAccuracy"]["Arguments"]["Conditions"][0]
+    assert condition["LeftValue"] in message
+    assert condition["RightValue"] in message
+
+
+def test_the_programs_take_every_argument_that_the_definitions_and_the_configuration_allow() -> None:
+    calls: dict[str, list[list[str]]] = {"prepare": [], "evaluate": [], "train": corner_values()}
+    for name in CONFIGS:
+        arguments = {step: body["Arguments"] for step, body in steps(definition(name)).items()}
+        calls["prepare"].append(arguments["PrepareData"]["AppSpecification"]["ContainerArguments"])
+        calls["evaluate"].append(arguments["EvaluateModel"]["AppSpecification"].get("ContainerArguments", []))
+        given = arguments["TrainModel"]["HyperParameters"]
+        fixed = [(key, value) for key, value in given.items() if isinstance(value, str) and "sagemaker" not in key]
+        calls["train"].append([text for key, value in fixed for text in (f"--{key}", value)])
+    answer = told(calls)
+    assert answer["refused"] == []
+    assert set(answer["deploy"]) <= set(steps(definition("shipped"))["DeployModel"]["Arguments"])
+
+
+def corner_values() -> list[list[str]]:
+    """Each hyperparameter at the ends of what pipeline.yaml allows."""
+    found = []
+    for name, node in config_schema()["$defs"]["Hyperparameters"]["properties"].items():
+        ends = [node[key] for key in ("minimum", "maximum", "default") if key in node]
+        found += [[f"--{name}", str(value)] for value in node.get("enum", ends)]
+    assert len(found) > 25
+    return found
+
+
+def told(calls: dict[str, list[list[str]]]) -> Document:
+    command = [sys.executable, "-c", PARSE, str(REPOSITORY / "entrypoints")]
+    done = subprocess.run(command, input=json.dumps(calls), capture_output=True, text=True, check=True)
+    answer: Document = json.loads(done.stdout)
+    return answer

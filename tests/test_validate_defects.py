@@ -295,8 +295,8 @@ JOBS = [
     Defect("output folder without /", CHAIN, "Step4", f"{OUTPUTS}.0.S3Output.S3Uri.Std:Join.Values.4", "x", "does not end in /", at=f"{OUTPUTS}.0.S3Output.S3Uri", severity="warning"),
     Defect("checkpoints without /", ALL, "Train", "Arguments.CheckpointConfig.S3Uri", "s3://b/checkpoints-1", "does not end in /", severity="warning"),
     Defect("two outputs at one address", ALL, "Split", f"{OUTPUTS}.1.S3Output.S3Uri.Std:Join.Values.3", "train", "is also the output address", at=f"{OUTPUTS}.1.S3Output.S3Uri"),
-    Defect("output inside an output", ALL, "Split", f"{OUTPUTS}.1.S3Output.S3Uri.Std:Join.Values.3", "train/test", "lies inside", at=f"{OUTPUTS}.1.S3Output.S3Uri"),
-    Defect("output inside the checkpoints", ALL, "Train", "Arguments.CheckpointConfig.S3Uri", "s3://foreign-111122223333/runs/", "lies inside", at="@Predict.Arguments.TransformOutput.S3OutputPath"),
+    Defect("output inside an output", ALL, "Split", f"{OUTPUTS}.1.S3Output.S3Uri.Std:Join.Values.3", "train/test", "begins with", at=f"{OUTPUTS}.1.S3Output.S3Uri"),
+    Defect("output inside the checkpoints", ALL, "Train", "Arguments.CheckpointConfig.S3Uri", "s3://foreign-111122223333/runs/", "begins with", at="@Predict.Arguments.TransformOutput.S3OutputPath"),
     Defect("input prefix that takes an output", ALL, "Split", f"{INPUT}.S3Input.S3Uri", "s3://foreign-111122223333/run", "also takes the output"),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""S3 addresses: folders end in "/", and no address that is written lies inside another."""
+"""S3 addresses: folders end in "/", and no address that is written begins with another."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _check_written(document: Document, written: list[tuple[str, Node]]) -> None:
         for outer, other in reversed(around):
             if _may_share(document, node, other, outer == text):
                 continue
-            how = "is also" if outer == text else f"lies inside {_shown(outer)},"
+            how = "is also" if outer == text else f"begins with {_shown(outer)},"
             node.error(
                 f"{_shown(text)} {how} the output address at {other.path}: their data mix",
                 "give each output a folder of its own that ends in /",

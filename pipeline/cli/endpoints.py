@@ -7,9 +7,10 @@ import sys
 from pipeline.cli import Command
 from pipeline.cli.home import darkroom, home
 from pipeline.cli.models import group_option
-from pipeline.cli.text import moment, print_json, print_table
+from pipeline.cli.text import print_json, print_table
 from pipeline.client import local_client
 from pipeline.control import endpoints, registry
+from pipeline.control.times import moment
 from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from pipeline.cli import Command
 from pipeline.cli.home import home, shown
-from pipeline.cli.text import duration, elapsed, moment, print_json, print_table
+from pipeline.cli.text import print_json, print_table
 from pipeline.client import local_client
 from pipeline.control import executions, logs, outcome
+from pipeline.control.times import duration, elapsed, moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -70,7 +70,5 @@ def _say_what_next(failed: list[dict[str, Any]], identifier: str) -> None:
     if any(step["StepType"] == "Fail" for step in failed):
         print_error(f"  {program} show {identifier}")
         return
-    print_error(f"  {program} resume {identifier}    goes on with the same code and parameters")
-    print_error(
-        f"  {program} run{' ' * max(1, len(identifier) + 7)}takes what you changed; finished steps come from the cache"
-    )
+    print_error(f"  {program} resume {identifier}  (the same code and parameters, from where it stopped)")
+    print_error(f"  {program} run  (with what you changed; steps that did not change come from the cache)")

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.text import elapsed
 from pipeline.client import Clients
 from pipeline.control import executions, outcome
+from pipeline.control.times import elapsed
 from pipeline.definition import Definition
 
 REFRESH_S = 0.2

@@ -6,9 +6,10 @@ import sys
 
 from pipeline.cli import Command
 from pipeline.cli.home import darkroom, home
-from pipeline.cli.text import moment, print_json, print_table
+from pipeline.cli.text import print_json, print_table
 from pipeline.client import local_client
 from pipeline.control import registry
+from pipeline.control.times import moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from pipeline.cli.text import elapsed
-from pipeline.control import outcome
+from pipeline.control.times import elapsed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
+SPEAKING = ("Training", "Tuning", "Condition")  # step types that have something to say
 ENDINGS = {"Succeeded": "succeeded", "Failed": "failed", "Stopped": "stopped"}
 TRIALS_PAUSE_S = 1.0  # between two looks at a running tuning job
 
@@ -25,6 +25,7 @@ class PlainView:
         self._clients = clients
         self._said: dict[str, str] = {}
         self._looked: dict[str, float] = {}
+        self._first: dict[str, int] = {}  # the attempt that was seen first: services count from 0 or from 1
 
     def __enter__(self) -> PlainView:
         return self
@@ -44,13 +45,13 @@ class PlainView:
     def _event(self, step: dict[str, Any]) -> str:
         status = step["StepStatus"]
         if status not in ENDINGS:
-            again = step.get("AttemptCount", 0)
-            return "started" if status == "Executing" and not again else f"{status.lower()} (attempt {again + 1})"
+            attempt = step.get("AttemptCount", 1)
+            return "started" if status == "Executing" and attempt < 2 else f"{status.lower()} (attempt {attempt})"
         if "CacheHitResult" in step:
             return "cache hit"
         words = [f"{ENDINGS[status]} after {elapsed(step)}"]
-        if status == "Succeeded":
-            words.append(outcome.now(self._clients, step))
+        if status == "Succeeded" and step["StepType"] in SPEAKING:
+            words.append(self._phrase(step))
         return ": ".join(filter(None, words))
 
     def _progress(self, step: dict[str, Any]) -> None:
@@ -59,10 +60,15 @@ class PlainView:
         if time.monotonic() - self._looked.get(name, 0.0) < TRIALS_PAUSE_S:
             return
         self._looked[name] = time.monotonic()
-        phrase = outcome.now(self._clients, step)
+        phrase = self._phrase(step)
         if phrase and not phrase.startswith("0") and self._said.get(f"{name} trials") != phrase:
             self._said[f"{name} trials"] = phrase
             self._say(name, phrase)
+
+    def _phrase(self, step: dict[str, Any]) -> str:
+        from pipeline.control import outcome  # 2 ms that a chain of processing steps has no use for
+
+        return outcome.now(self._clients, step)
 
     def _say(self, name: str, event: str) -> None:
         print(f"{name}: {event}", file=sys.stderr, flush=True)

@@ -8,7 +8,6 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
     from typing import Any
 
 
@@ -24,25 +23,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def duration(seconds: float) -> str:
-    """0.4 → '0.4 s', 75 → '1 m 15 s', 4000 → '1 h 06 m'."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} m {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} m"
-
-
-def moment(when: datetime | None) -> str:
-    """Local time."""
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S") if when else ""
-
-
-def elapsed(step: dict[str, Any], now: datetime | None = None) -> str:
-    """Between a step's (or execution's) start and its end; until `now` while it runs."""
-    start, end = step.get("StartTime"), step.get("EndTime") or now
-    return duration(max(0.0, (end - start).total_seconds())) if start and end else ""
 
 
 def print_error(text: str = "") -> None:

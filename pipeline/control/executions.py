@@ -20,6 +20,7 @@ ENDED = ("Succeeded", "Failed", "Stopped")
 LAST = "last"
 SHORTEST_PAUSE_S = 0.005
 LONGEST_PAUSE_S = 0.25
+COSTS = 4  # looking takes at most a fifth of a core
 SHARE_OF_ELAPSED = 0.02  # waiting adds at most this share to what is waited for
 
 
@@ -80,20 +81,23 @@ def steps(clients: Clients, arn: str) -> list[dict[str, Any]]:
 def wait(clients: Clients, arn: str, watch: Watch) -> dict[str, Any]:
     """Calls `watch(execution, steps)` at every look; returns the execution when it has ended, however it ended.
 
-    The pause between two looks grows with the time waited, so a chain of fast steps is not slowed by its own watcher.
+    The pause between two looks grows with the time waited and with what a look costs: neither a chain of fast steps nor
+    a thousand steps are slowed by their own watcher.
     """
     began = time.monotonic()
     while True:
+        looked = time.monotonic()
         execution = describe(clients, arn)
         watch(execution, steps(clients, arn))
         if execution["PipelineExecutionStatus"] in ENDED:
             return execution
-        time.sleep(pause(time.monotonic() - began))
+        now = time.monotonic()
+        time.sleep(pause(now - began, now - looked))
 
 
-def pause(elapsed: float) -> float:
-    """Seconds until the next look after `elapsed` seconds of waiting."""
-    return min(max(SHORTEST_PAUSE_S, SHARE_OF_ELAPSED * elapsed), LONGEST_PAUSE_S)
+def pause(elapsed: float, cost: float) -> float:
+    """Seconds until the next look, after `elapsed` seconds of waiting, where a look takes `cost` seconds."""
+    return max(min(max(SHORTEST_PAUSE_S, SHARE_OF_ELAPSED * elapsed), LONGEST_PAUSE_S), COSTS * cost)
 
 
 def stop(clients: Clients, arn: str) -> None:

@@ -37,11 +37,17 @@ _ARN_PARTS = {
 
 def training_metrics(clients: Clients, step: dict[str, Any]) -> dict[str, float]:
     """The newest value of every metric of a training step."""
+    job = training_job(clients, step)
+    return {row["MetricName"]: row["Value"] for row in job.get("FinalMetricDataList") or ()}
+
+
+def training_job(clients: Clients, step: dict[str, Any]) -> dict[str, Any]:
+    """DescribeTrainingJob of a training step; empty while it has none."""
     name = metadata_name(step, "TrainingJob")
     if not name:
         return {}
-    job = clients.sagemaker.describe_training_job(TrainingJobName=name)
-    return {row["MetricName"]: row["Value"] for row in job.get("FinalMetricDataList") or ()}
+    job: dict[str, Any] = clients.sagemaker.describe_training_job(TrainingJobName=name)
+    return job
 
 
 def tuning_job(clients: Clients, step: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""Small charts as inline SVG; colours come from the page's style, so they follow its light and dark mode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 420, 230
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 34
+TICKS = 5
+COLOURS = 6  # classes s0 … s5 in style.css
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """`style`: "line" joins the points, "dots" shows them alone, "steps" holds each value until the next."""
+
+    name: str
+    points: Sequence[Point]
+    style: str = "line"
+
+
+@dataclass(frozen=True)
+class Axis:
+    label: str
+    low: float
+    high: float
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """0 at the low end, 1 at the high end."""
+        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return (at - low) / (high - low) if high > low else 0.5
+
+    def ticks(self) -> list[float]:
+        if self.log:
+            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            decades = [10.0**power for power in range(first, last + 1)]
+            return decades if len(decades) > 1 else [self.low, math.sqrt(self.low * self.high), self.high]
+        step = _nice((self.high - self.low) / TICKS)
+        first_tick = math.ceil(self.low / step - 1e-9) * step
+        count = int((self.high - first_tick) / step + 1e-9)
+        return [first_tick + index * step for index in range(count + 1)]
+
+
+def chart(series: Sequence[Series], x: str, y: str, *, log_x: bool = False) -> Markup:
+    """Empty if there is no finite point."""
+    kept = [Series(one.name, _finite(one.points), one.style) for one in series]
+    points = [point for one in kept for point in one.points]
+    if not points:
+        return Markup("")
+    log_x = log_x and all(value > 0 for value, _ in points)
+    across = _axis(x, [value for value, _ in points], log_x)
+    up = _axis(y, [value for _, value in points], False, pad=0.06)
+    parts = [_grid(across, up), *(_series(number, one, across, up) for number, one in enumerate(kept))]
+    head = '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
+    opening = Markup(head).format(w=WIDTH, h=HEIGHT, label=f"{y} by {x}")
+    return opening + Markup("").join(parts) + Markup("</svg>")
+
+
+def _finite(points: Sequence[Point]) -> list[Point]:
+    return [(px, py) for px, py in points if math.isfinite(px) and math.isfinite(py)]
+
+
+def _axis(label: str, values: Sequence[float], log: bool, pad: float = 0.0) -> Axis:
+    low, high = min(values), max(values)
+    if low == high:
+        reach = abs(low) * 0.1 or 1.0
+        return Axis(label, low * 0.9, high * 1.1, True) if log else Axis(label, low - reach, high + reach)
+    margin = (high - low) * pad
+    return Axis(label, low - margin, high + margin, log)
+
+
+def _nice(step: float) -> float:
+    """The next of 1, 2, 5 times a power of ten."""
+    power: float = 10.0 ** math.floor(math.log10(step))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
+
+
+def _x(axis: Axis, value: float) -> float:
+    return round(LEFT + axis.share(value) * (WIDTH - LEFT - RIGHT), 1)
+
+
+def _y(axis: Axis, value: float) -> float:
+    return round(HEIGHT - BOTTOM - axis.share(value) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _grid(across: Axis, up: Axis) -> Markup:
+    parts = []
+    for value in up.ticks():
+        line = '<path class="grid" d="M{} {}H{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>'
+        y = _y(up, value)
+        parts.append(Markup(line).format(LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, number(value)))
+    for value in across.ticks():
+        text = '<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>'
+        parts.append(Markup(text).format(_x(across, value), HEIGHT - BOTTOM + 15, number(value)))
+    label = '<text class="label" x="{}" y="{}" text-anchor="end">{}</text>'
+    parts.append(Markup(label).format(WIDTH - RIGHT, HEIGHT - 3, across.label))
+    return Markup("").join(parts)
+
+
+def _series(order: int, one: Series, across: Axis, up: Axis) -> Markup:
+    places = [(_x(across, px), _y(up, py)) for px, py in one.points]
+    colour = f"s{order % COLOURS}"
+    if one.style == "dots":
+        dot = '<circle class="dot {}" cx="{}" cy="{}" r="4"><title>{}</title></circle>'
+        return Markup("").join(
+            Markup(dot).format(colour, x, y, f"{one.name}: {number(px)}, {number(py)}")
+            for (x, y), (px, py) in zip(places, one.points, strict=True)
+        )
+    if one.style == "steps":
+        path = "".join(f"H{x}V{y}" for x, y in places[1:])
+    else:
+        path = "".join(f"L{x} {y}" for x, y in places[1:])
+    first = f"M{places[0][0]} {places[0][1]}" if places else ""
+    line = Markup('<path class="line {}" d="{}"/>').format(colour, first + path)
+    ends = Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"/>')
+    return line + (Markup("").join(ends.format(colour, x, y) for x, y in places) if len(places) <= 30 else Markup(""))
+
+
+def number(value: float) -> str:
+    """As short as it can be told apart: 0.97, 1e-05, 12."""
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-3 or abs(value) >= 1e6:
+        return f"{value:.3g}"
+    return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:.0f}"

@@ -1,0 +1,154 @@
+"""Everything that the page shows, from a client and from the files that the jobs left in storage."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.client import Clients
+from pipeline.control import executions, logs, outcome
+from pipeline.definition import Definition
+from pipeline.errors import ServiceError
+
+FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
+LARGEST_SECTION = 32 * 2**20  # bytes; a file above is not read into the page
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training job of a tuning job; `objective` is None while it has none."""
+
+    number: int
+    name: str
+    status: str
+    seconds: float
+    hyperparameters: dict[str, str]
+    objective: float | None
+    best: bool
+
+
+@dataclass(frozen=True)
+class Tuning:
+    step: str
+    objective: str
+    maximize: bool
+    trials: list[Trial]
+
+
+@dataclass(frozen=True)
+class Run:
+    """`sections`: name of a job's report file → its content, such as dataset, training, evaluation."""
+
+    execution: dict[str, Any]
+    definition: Definition
+    steps: list[dict[str, Any]]
+    parameters: dict[str, str]
+    tunings: list[Tuning]
+    sections: dict[str, dict[str, Any]]
+    evaluation: dict[str, Any]
+    packages: list[dict[str, Any]]
+    logs: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        return str(self.execution["PipelineExecutionArn"])
+
+    @property
+    def parity(self) -> list[dict[str, str]]:
+        """On AWS there is none: nothing is simulated there."""
+        return list((self.execution.get("Darkroom") or {}).get("Parity") or [])
+
+
+def collect(clients: Clients, arn: str) -> Run:
+    """A run that failed half-way has less to show; that is no error."""
+    steps = executions.steps(clients, arn)
+    return Run(
+        execution=executions.describe(clients, arn),
+        definition=Definition.parse(executions.definition(clients, arn)),
+        steps=steps,
+        parameters=executions.parameter_values(clients, arn),
+        tunings=[tuning for step in steps if (tuning := _tuning(clients, step))],
+        sections={name: body for step in steps for name, body in _sections(clients, step)},
+        evaluation=outcome.evaluation(clients, arn, steps),
+        packages=outcome.packages(clients, steps),
+        logs={step["StepName"]: _log(step) for step in steps if step["StepStatus"] == "Failed"},
+    )
+
+
+def _log(step: dict[str, Any]) -> list[str]:
+    return [line for path in logs.paths(step) for line in logs.tail(path, LOG_LINES)][-LOG_LINES:]
+
+
+def _tuning(clients: Clients, step: dict[str, Any]) -> Tuning | None:
+    job = outcome.tuning_job(clients, step) if step["StepType"] == "Tuning" else {}
+    if not job:
+        return None
+    goal = job["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective") or {}
+    best = (job.get("BestTrainingJob") or {}).get("TrainingJobName")
+    trials = [_trial(number, row, best) for number, row in enumerate(outcome.trials(clients, step), start=1)]
+    return Tuning(step["StepName"], goal.get("MetricName", "objective"), goal.get("Type") != "Minimize", trials)
+
+
+def _trial(number: int, row: dict[str, Any], best: str | None) -> Trial:
+    start, end = row.get("TrainingStartTime"), row.get("TrainingEndTime")
+    return Trial(
+        number=number,
+        name=row["TrainingJobName"],
+        status=row["TrainingJobStatus"],
+        seconds=(end - start).total_seconds() if start and end else 0.0,
+        hyperparameters=dict(row.get("TunedHyperParameters") or {}),
+        objective=(row.get("FinalHyperParameterTuningJobObjectiveMetric") or {}).get("Value"),
+        best=row["TrainingJobName"] == best,
+    )
+
+
+def _sections(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(section, content) of every JSON file that the step's job left in its report folder."""
+    match step["StepType"]:
+        case "Processing":
+            files = _output_files(clients, step)
+        case "Training":
+            files = _archived_files(clients, step)
+        case _:
+            return
+    for name, body in files:
+        try:
+            content = json.loads(body)
+        except ValueError:
+            continue  # a job that was killed leaves half a file
+        if isinstance(content, dict):
+            yield name, content
+
+
+def _output_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    address = outcome.output_address(clients, step, FOLDER).rstrip("/")
+    for entry in clients.storage.list(f"{address}/") if address else ():
+        name = entry.uri.removeprefix(f"{address}/")
+        if name.endswith(".json") and "/" not in name and entry.size <= LARGEST_SECTION:
+            yield name.removesuffix(".json"), clients.storage.get_bytes(entry.uri)
+
+
+def _archived_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """output.tar.gz lies beside model.tar.gz; read in memory, so that no name in it can lead anywhere."""
+    job = outcome.training_job(clients, step)
+    model = str((job.get("ModelArtifacts") or {}).get("S3ModelArtifacts", ""))
+    if not model:
+        return
+    try:
+        body = clients.storage.get_bytes(f"{model.rpartition('/')[0]}/output.tar.gz")
+    except ServiceError as exc:
+        if exc.code != "NoSuchKey":
+            raise
+        return
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        for member in archive:
+            folder, _, name = member.name.removeprefix("./").rpartition("/")
+            if member.isfile() and folder == FOLDER and name.endswith(".json") and member.size <= LARGEST_SECTION:
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield name.removesuffix(".json"), file.read()

@@ -1,0 +1,122 @@
+"""The steps of a definition as a picture: what waits for what, how each ended, how long it took."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from pipeline.definition import Definition, Step
+
+WIDTH, HEIGHT = 138, 56
+GAP_X, GAP_Y = 26, 18
+MOST_STEPS = 60  # beyond, a picture says less than the table below it
+BRANCH_WORDS = {"IfSteps": "yes", "ElseSteps": "no"}
+
+_Place = tuple[int, int]
+
+
+def draw(definition: Definition, states: dict[str, str], notes: dict[str, str]) -> Markup:
+    """`states`: step → a CSS class; `notes`: step → the line below its name. Empty for too many steps."""
+    if not 0 < len(definition.steps) <= MOST_STEPS:
+        return Markup("")
+    places = _places(definition)
+    right = max(x for x, _ in places.values()) + WIDTH
+    bottom = max(y for _, y in places.values()) + HEIGHT
+    parts = [_edge(definition, places, name, other) for name in places for other in _direct(definition, name)]
+    parts += [_node(step, places[name], states, notes) for name, step in definition.steps.items()]
+    head = '<svg class="graph" viewBox="-2 -2 {w} {h}" width="{w}" height="{h}" role="img" aria-label="steps">'
+    return Markup(head).format(w=right + 4, h=bottom + 4) + Markup("").join(parts) + Markup("</svg>")
+
+
+def _direct(definition: Definition, name: str) -> set[str]:
+    """What a step waits for, without what that itself waits for: the fewest arrows that say it all."""
+    needs = _known(definition, name)
+    return {other for other in needs if not any(other in _before(definition, third) for third in needs - {other})}
+
+
+def _known(definition: Definition, name: str) -> set[str]:
+    return {other for other in definition.dependencies(name) if other in definition.steps}
+
+
+def _before(definition: Definition, name: str) -> set[str]:
+    """All steps that have to end before this one."""
+    found: set[str] = set()
+    left = _known(definition, name)
+    while left:
+        other = left.pop()
+        found.add(other)
+        left |= _known(definition, other) - found
+    return found
+
+
+def _places(definition: Definition) -> dict[str, _Place]:
+    """A column for each length of the longest way from a start; in a column, near to what comes before."""
+    columns: dict[str, int] = {}
+    for name in definition.steps:
+        _set_column(definition, name, columns)
+    rows: dict[int, list[str]] = {}
+    for name in definition.steps:
+        rows.setdefault(columns[name], []).append(name)
+    most = max(len(names) for names in rows.values())
+    places: dict[str, _Place] = {}
+    for column in sorted(rows):
+        names = sorted(rows[column], key=lambda name: _mean_y(definition, name, places))
+        top = (most - len(names)) * (HEIGHT + GAP_Y) // 2
+        for index, name in enumerate(names):
+            places[name] = (column * (WIDTH + GAP_X), top + index * (HEIGHT + GAP_Y))
+    return places
+
+
+def _set_column(definition: Definition, name: str, columns: dict[str, int]) -> int:
+    """One right of the rightmost step that it waits for. A cycle is cut where it closes."""
+    if name not in columns:
+        columns[name] = 0
+        columns[name] = max(
+            (_set_column(definition, other, columns) + 1 for other in _known(definition, name)), default=0
+        )
+    return columns[name]
+
+
+def _mean_y(definition: Definition, name: str, places: dict[str, _Place]) -> float:
+    heights = [places[other][1] for other in _direct(definition, name) if other in places]
+    inner = definition.steps[name]
+    tie = 0.25 if inner.branch == "ElseSteps" else 0.0  # "yes" above "no"
+    return sum(heights) / len(heights) + tie if heights else 0.0
+
+
+def _edge(definition: Definition, places: dict[str, _Place], name: str, other: str) -> Markup:
+    (x1, y1), (x2, y2) = places[other], places[name]
+    x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT // 2, y2 + HEIGHT // 2
+    middle = (x1 + x2) // 2
+    path = Markup('<path class="edge" d="M{} {}C{} {} {} {} {} {}"/>').format(x1, y1, middle, y1, middle, y2, x2, y2)
+    step = definition.steps[name]
+    word = BRANCH_WORDS.get(step.branch, "") if step.parent == other else ""
+    label = '<text class="branch" x="{}" y="{}" text-anchor="middle">{}</text>'
+    return path + (Markup(label).format(middle, (y1 + y2) // 2 - 5, word) if word else Markup(""))
+
+
+def _node(step: Step, place: _Place, states: dict[str, str], notes: dict[str, str]) -> Markup:
+    x, y = place
+    title = step.body.get("DisplayName") or step.name
+    return Markup(
+        '<g class="node {state}"><title>{title}: {kind}</title>'
+        '<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="8"/>'
+        '<rect class="stripe" x="{x}" y="{y}" width="4" height="{h}" rx="2"/>'
+        '<text class="name" x="{tx}" y="{ny}">{name}</text><text class="note" x="{tx}" y="{ty}">{note}</text></g>'
+    ).format(
+        state=states.get(step.name, "waiting"),
+        title=title,
+        kind=step.type,
+        x=x,
+        y=y,
+        w=WIDTH,
+        h=HEIGHT,
+        tx=x + 14,
+        ny=y + 24,
+        ty=y + 42,
+        name=_short(step.name),
+        note=notes.get(step.name, "not run"),
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 17 else f"{name[:16]}…"

@@ -1,0 +1,156 @@
+"""S3 objects into a job's folders and back, as SageMaker's agents place them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections import namedtuple
+
+from pipeline.errors import ServiceError, StorageError
+from pipeline.local.jobs import JobFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pipeline.local.jobs import JobContext
+    from pipeline.local.storage import Storage
+
+Entry = namedtuple("Entry", "uri path size relative")
+# below this, copying in the loop's own thread is quicker than a fork, and nobody notices
+_INLINE_BYTES = 8 << 20
+_INLINE_FILES = 200
+
+
+def entries(storage: Storage, uri: str, what: str) -> list[Entry]:
+    """The objects of an S3Prefix and where each lands below the input's folder. Raises JobFailed when there is none."""
+    found = [
+        Entry(item.uri, item.path, item.size, relative)
+        for item in storage.list(uri)
+        if (relative := _relative(uri, item.uri)) and not relative.endswith("/")
+    ]
+    if not found:
+        raise JobFailed(
+            f"ClientError: Data download failed: {what}: no S3 objects found under S3 URL {uri!r}. "
+            "Please ensure that the bucket exists and that objects exist under the S3 prefix."
+        )
+    return found
+
+
+def _relative(prefix: str, uri: str) -> str:
+    """`…/train` takes `…/train/a` as `a`, `…/train.csv` as `train.csv`, and is taken itself as `train`."""
+    if uri.startswith(prefix.rstrip("/") + "/"):
+        return uri[len(prefix.rstrip("/")) + 1 :]
+    return uri[len(prefix.rpartition("/")[0]) + 1 :]
+
+
+def share(items: list[Entry], distribution: str, index: int, count: int, what: str) -> list[Entry]:
+    """What host number `index` of `count` gets: everything, or with ShardedByS3Key every count-th object."""
+    if distribution in ("", "FullyReplicated"):
+        return items
+    if distribution != "ShardedByS3Key":
+        raise JobFailed(
+            f"ClientError: {what}: S3DataDistributionType {distribution!r} is neither FullyReplicated nor ShardedByS3Key"
+        )
+    return items[index::count]
+
+
+async def fetch(context: JobContext, items: list[Entry], folder: str) -> None:
+    """Copies the objects; the job may change its copies. A large input is copied by a child, beside the loop."""
+
+    def copy() -> None:
+        for item in items:
+            target = os.path.join(folder, *(_file_name(part) for part in item.relative.split("/")))
+            try:
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(item.path, target)
+            except OSError as exc:
+                raise StorageError(
+                    f"cannot copy {item.uri} to {target}: {exc.strerror}", "free some space; DARKROOM_HOME moves the folder"
+                ) from exc
+
+    os.makedirs(folder, exist_ok=True)
+    large = len(items) > _INLINE_FILES or sum(item.size for item in items) > _INLINE_BYTES
+    if large:
+        await aside(context, copy)
+    else:
+        copy()
+
+
+def _file_name(part: str) -> str:
+    """A part of a key that means something else to a file system is escaped, so that no key can climb out."""
+    return part.replace(".", "%2E") if part in (".", "..") else part or "%"
+
+
+async def aside(context: JobContext, work: Callable[[], None]) -> None:
+    """Does file work in a forked child. Raises StorageError with the child's own words."""
+    process = context.isolation.call(work)
+    try:
+        code = await context.loop.exit_of(process.pid)
+    except BaseException:
+        process.signal(signal.SIGKILL)
+        os.waitpid(process.pid, 0)
+        process.finish()
+        raise
+    problem = process.finish()
+    if code != 0:
+        raise StorageError(problem or f"a copying process ended with exit code {code}")
+
+
+class Sync:
+    """A folder whose new and changed files go to an S3 address again and again, as Continuous outputs and checkpoints do."""
+
+    __slots__ = ("_folder", "_seen", "_storage", "_uri")
+
+    def __init__(self, storage: Storage, folder: str, uri: str) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._uri = uri.rstrip("/")
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def skip_present(self) -> None:
+        """What lies there now came from S3 and need not go back."""
+        self._seen = dict(self._stamps())
+
+    def push(self) -> int:
+        """Uploads what changed since the last time; returns the count. A file that is gone again is no error."""
+        count = 0
+        for relative, stamp in self._stamps():
+            if self._seen.get(relative) != stamp:
+                try:
+                    self._storage.put_file(f"{self._uri}/{relative}", os.path.join(self._folder, relative))
+                except FileNotFoundError:
+                    continue
+                self._seen[relative] = stamp
+                count += 1
+        return count
+
+    def _stamps(self) -> list[tuple[str, tuple[int, int]]]:
+        found = []
+        for where, _, files in os.walk(self._folder):
+            for name in sorted(files):
+                path = os.path.join(where, name)
+                try:
+                    stat = os.lstat(path)
+                except FileNotFoundError:
+                    continue
+                if os.path.isfile(path) and not os.path.islink(path):
+                    found.append((os.path.relpath(path, self._folder).replace(os.sep, "/"), (stat.st_mtime_ns, stat.st_size)))
+        return found
+
+
+def object_bytes(storage: Storage, uri: str, what: str) -> bytes:
+    """Raises JobFailed as the service says it."""
+    try:
+        return storage.get_bytes(uri)
+    except ServiceError as exc:
+        raise JobFailed(f"ClientError: {what}: no S3 object {uri!r}") from exc
+
+
+def refuse_unless(value: Any, allowed: tuple[Any, ...], what: str) -> None:
+    """Raises JobFailed for what this machine does not do."""
+    if value not in allowed:
+        wanted = " or ".join(repr(item) for item in allowed if item is not None)
+        raise JobFailed(f"ClientError: {what} is {value!r}; on this machine it can be {wanted}")

@@ -1,0 +1,84 @@
+"""The record of a running job: what Describe shows while it runs, and how it ends."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+from pipeline.errors import DarkroomError
+from pipeline.local import names
+from pipeline.local.jobs import JOB_INTERNAL_ERROR, JobFailed
+from pipeline.local.loop import Cancelled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from pipeline.local.jobs import JobContext
+
+LONGEST_REASON = 1024  # the service cuts there, too
+SAVE_EVERY_S = 0.5
+
+
+class Job:
+    """`body` is the Describe call's answer in the making; keys that begin with `_` are for us and never described."""
+
+    __slots__ = ("_saved", "arn", "body", "context", "kind", "prefix")
+
+    def __init__(self, context: JobContext, kind: str, prefix: str, request: dict[str, Any]) -> None:
+        """`prefix`: Processing, Training, … as in ProcessingJobName. Adds the record."""
+        self.context = context
+        self.kind = kind
+        self.prefix = prefix
+        self.arn = names.arn(kind, context.job_name)
+        now = time.time()
+        self.body: dict[str, Any] = {
+            **{key: value for key, value in request.items() if key != "Tags"},
+            f"{prefix}JobName": context.job_name,
+            f"{prefix}JobArn": self.arn,
+            f"{prefix}JobStatus": "InProgress",
+            "CreationTime": now,
+            "LastModifiedTime": now,
+        }
+        context.store.add(kind, context.job_name, self.body, "InProgress", self.arn)
+        self._saved = time.monotonic()
+
+    def save(self, now: bool = False) -> None:
+        """Writes the record, but not more often than every half second unless asked to do it now."""
+        if now or time.monotonic() - self._saved >= SAVE_EVERY_S:
+            self.body["LastModifiedTime"] = time.time()
+            status = self.body[f"{self.prefix}JobStatus"]
+            self.context.store.put(self.kind, self.context.job_name, self.body, status, self.arn)
+            self._saved = time.monotonic()
+
+    def end(self, status: str, reason: str = "") -> dict[str, Any]:
+        """Completed, Failed or Stopped; returns the body."""
+        self.body[f"{self.prefix}JobStatus"] = status
+        if reason:
+            self.body["FailureReason"] = reason[:LONGEST_REASON]
+        self.save(now=True)
+        return self.body
+
+
+async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: str) -> dict[str, Any]:
+    """Awaits the work of a job; whatever ends it, the record says so, and the private folder is gone."""
+    try:
+        return await work
+    except Cancelled:
+        job.end("Stopped")
+        raise
+    except JobFailed as exc:
+        job.end("Failed", exc.message)
+        exc.log_path = exc.log_path or log_path
+        raise
+    except DarkroomError as exc:
+        reason = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
+        job.end("Failed", reason)
+        raise JobFailed(reason, JOB_INTERNAL_ERROR, log_path) from exc
+    except OSError as exc:
+        reason = f"cannot use {exc.filename}: {exc.strerror} (is the disk full? DARKROOM_HOME moves the folder)"
+        job.end("Failed", reason)
+        raise JobFailed(reason, JOB_INTERNAL_ERROR, log_path) from exc
+    finally:
+        shutil.rmtree(job.context.work, ignore_errors=True)

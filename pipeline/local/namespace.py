@@ -1,0 +1,179 @@
+"""Linux namespaces without a helper program: a pid namespace that dies with the runner, a private /opt/ml for each job.
+
+What the kernel gives here and nothing else does: when the init of a pid namespace ends, every process in it is killed,
+whatever sessions and groups they have moved to. Python 3.11 has neither unshare nor mount, hence ctypes (4 ms, once a runner).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import stat
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+ML = "/opt/ml"
+_NEWNS, _NEWUTS, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+_PR_SET_PDEATHSIG = 1
+
+
+class Kernel:
+    """The calls that Python does not have; each raises OSError. Made before a fork, so that the child imports nothing."""
+
+    __slots__ = ("_libc", "_number")
+
+    def __init__(self) -> None:
+        import ctypes
+
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._number = ctypes.get_errno
+
+    def _check(self, result: int, what: str) -> None:
+        if result != 0:
+            number = self._number()
+            raise OSError(number, os.strerror(number), what)
+
+    def unshare(self, flags: int) -> None:
+        self._check(self._libc.unshare(flags), "unshare")
+
+    def mount(self, source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+        encoded = [os.fsencode(text) if text else None for text in (source, target, kind)]
+        self._check(self._libc.mount(*encoded, flags, options.encode() or None), f"mount {target}")
+
+    def die_with_parent(self) -> None:
+        self._check(self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
+
+    def name_host(self, name: str) -> None:
+        self._check(self._libc.sethostname(name.encode(), len(name)), "sethostname")
+
+
+def enter(kernel: Kernel, probe: str) -> tuple[int, str]:
+    """Puts later children of this process into a new pid namespace: (pid of its init, why jobs cannot have /opt/ml or '').
+
+    Raises OSError when this machine allows no pid namespace; nothing has changed then. It cannot be undone, and the process
+    can start no thread afterwards (pthread_create answers EINVAL). `probe` is a folder for trying out the mounts.
+    """
+    try:
+        kernel.unshare(_NEWPID)
+    except PermissionError:
+        _unshare_as_user(kernel)
+    alive_read, alive_write = os.pipe()
+    ready_read, ready_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _init(kernel, probe, (alive_read, alive_write), ready_write)
+    os.close(alive_read)
+    os.close(ready_write)
+    try:
+        with open(ready_read, "rb") as answer:
+            reason = answer.read().decode(errors="replace")
+    finally:
+        os.close(alive_write)
+    return pid, reason
+
+
+def _unshare_as_user(kernel: Kernel) -> None:
+    """An ordinary user needs a user namespace to own the pid namespace; he stays himself in it."""
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(_NEWUSER | _NEWPID)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def _init(kernel: Kernel, probe: str, alive: tuple[int, int], ready: int) -> NoReturn:
+    """Pid 1 of the namespace: adopts and reaps orphans, and takes everybody with it when the runner is gone."""
+    try:
+        become_background(keep=(*alive, ready))
+        kernel.die_with_parent()
+        os.close(alive[1])
+        # getppid() is 0 here, so a pipe tells whether the runner died before the line above
+        if select.select([alive[0]], [], [], 0)[0]:
+            os._exit(0)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+        with suppress(BrokenPipeError):
+            os.write(ready, _try_view(kernel, probe).encode())
+        os.close(ready)
+        while True:
+            signal.pause()
+    finally:
+        os._exit(1)
+
+
+def _try_view(kernel: Kernel, probe: str) -> str:
+    try:
+        view(kernel, probe, "", "")
+        return ""
+    except OSError as exc:
+        return f"{exc.filename or 'mount'}: {exc.strerror}"
+
+
+def become_background(keep: tuple[int, ...]) -> None:
+    """After a fork: forget the parent's handlers, terminal, group and descriptors, except those in `keep`."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with suppress(OSError):
+                os.close(int(name))
+
+
+def view(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
+    """This process alone sees `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
+    kernel.unshare(_NEWNS | (_NEWUTS if host else 0))
+    kernel.mount("", "/", flags=_REC | _PRIVATE)
+    if not os.path.isdir(ML):
+        _add_ml(kernel)
+    kernel.mount(tree, ML, flags=_BIND | _REC)
+    if hosts:
+        kernel.mount(hosts, "/etc/hosts", flags=_BIND)
+    if host:
+        kernel.name_host(host)
+    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
+    with suppress(PermissionError):
+        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def _add_ml(kernel: Kernel) -> None:
+    """A folder in memory takes the place of /opt, with all that was there bound back into it, and an empty `ml`."""
+    top = os.path.dirname(ML)
+    names = os.listdir(top)
+    before = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    kernel.mount("tmpfs", top, "tmpfs", _NOSUID | _NODEV, "mode=755")
+    for name in names:
+        source, target = f"/proc/self/fd/{before}/{name}", f"{top}/{name}"
+        mode = os.lstat(source).st_mode
+        if stat.S_ISLNK(mode):
+            os.symlink(os.readlink(source), target)
+            continue
+        if stat.S_ISDIR(mode):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        kernel.mount(source, target, flags=_BIND | _REC)
+    os.mkdir(ML)
+    os.close(before)
+
+
+def refused(exc: OSError) -> bool:
+    """Does this error mean that the machine does not offer namespaces, rather than that something else broke?"""
+    return exc.errno in (
+        errno.EPERM,
+        errno.EACCES,
+        errno.ENOSYS,
+        errno.EINVAL,
+        errno.ENOSPC,
+        errno.EUSERS,
+        errno.ENOENT,
+    )

@@ -204,7 +204,12 @@ def _error(report: dict[str, Any]) -> DarkroomError:
 
 def main(arguments: list[str]) -> int:
     """The child: compiles `arguments` = [configuration, entry points, folder to write to]."""
+    import gc
     from pathlib import Path
+
+    # The SDK's import makes millions of objects that stay: without the collector 1.3 s of CPU instead of 1.8
+    # (EPYC, Python 3.11, n=3 each).
+    gc.disable()
 
     from pipeline.builder import build
     from pipeline.config import load_config

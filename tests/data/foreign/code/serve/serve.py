@@ -1,4 +1,4 @@
-"""Answers /ping and /invocations: each line of a request is a number, each line of the answer slope * number + offset."""
+"""Answers /ping and /invocations: a line of a request is a number, a line of the answer slope * number + offset."""
 
 import json
 import os

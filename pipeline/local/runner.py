@@ -14,6 +14,7 @@ from pipeline.local.store import Store, is_open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 
@@ -64,13 +65,13 @@ def _redirect(home: str, execution_id: str) -> None:
     os.closerange(3, 4096)
 
 
-def run(home: str, execution_id: str) -> int:
+def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store) -> int:
     """Walks the execution in this process. Returns 0 when it succeeded, 1 otherwise; the store says the rest."""
     from pipeline.local.container import Isolation
     from pipeline.local.executor import Executor
     from pipeline.local.loop import Loop
 
-    store = Store(home)
+    store = open_store(home)
     execution = Execution.get(store, execution_id)
     if not execution.claim(store, identity()):
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.local import runner
 from pipeline.local.operations.endpoints import Endpoints
 from pipeline.local.operations.executions import Executions
 from pipeline.local.operations.jobs import Jobs
@@ -10,12 +11,17 @@ from pipeline.local.operations.registry import Registry
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class LocalSageMaker(Pipelines, Executions, Jobs, Registry, Endpoints):
     """Named and shaped as boto3's client: keyword arguments in, dict out, ServiceError where boto3 raises ClientError."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, start_runner: Callable[[str, str], None] = runner.start) -> None:
         self.home = home
+        self.start_runner = start_runner
         self.store = Store(home)
         self.storage = Storage(home)
 

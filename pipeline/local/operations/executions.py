@@ -7,12 +7,13 @@ import time
 
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
-from pipeline.local import recovery, runner
+from pipeline.local import recovery
 from pipeline.local.operations.paging import moment, page
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pipeline.local.operations.pipelines import Pipelines
@@ -24,6 +25,8 @@ else:
 
 class Executions(Base):
     """Mixed into LocalSageMaker."""
+
+    start_runner: Callable[[str, str], None]
 
     def start_pipeline_execution(
         self,
@@ -58,7 +61,7 @@ class Executions(Base):
             if ClientRequestToken:
                 self.store.add("execution-token", token, {}, arn=execution.arn)
         self.store.close()
-        runner.start(self.home, execution.id)
+        self.start_runner(self.home, execution.id)
         return {"PipelineExecutionArn": execution.arn}
 
     def _selection(self, definition: Definition, config: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +165,7 @@ class Executions(Base):
             message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
             raise ServiceError("ConflictException", message, "RetryPipelineExecution")
         self.store.close()
-        runner.start(self.home, execution.id)
+        self.start_runner(self.home, execution.id)
         return {"PipelineExecutionArn": execution.arn}
 
     def _execution(self, arn_or_id: str) -> Execution:

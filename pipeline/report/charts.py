@@ -41,7 +41,7 @@ class Axis:
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             decades = [10.0**power for power in range(first, last + 1)]
-            return decades if len(decades) > 1 else [self.low, math.sqrt(self.low * self.high), self.high]
+            return decades if len(decades) > 1 else [self.low, math.sqrt(self.low) * math.sqrt(self.high), self.high]
         step = _nice((self.high - self.low) / TICKS)
         first_tick = math.ceil(self.low / step - 1e-9) * step
         count = int((self.high - first_tick) / step + 1e-9)
@@ -69,7 +69,7 @@ def _finite(points: Sequence[Point]) -> list[Point]:
 
 def _axis(label: str, values: Sequence[float], log: bool, pad: float = 0.0) -> Axis:
     low, high = min(values), max(values)
-    if low == high:
+    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         reach = abs(low) * 0.1 or 1.0
         return Axis(label, low * 0.9, high * 1.1, True) if log else Axis(label, low - reach, high + reach)
     margin = (high - low) * pad

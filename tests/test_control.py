@@ -1,0 +1,511 @@
+"""What people do with pipelines, executions, packages, endpoints and datasets, over a client."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.client import Clients, local_client, pages
+from pipeline.control import datasets, endpoints, executions, logs, outcome, parameters, pipelines, registry, times
+from pipeline.errors import ConfigError, DarkroomError, EndpointError
+
+DECLARED = {
+    "Threshold": {"Name": "Threshold", "Type": "Float", "DefaultValue": 0.9},
+    "Epochs": {"Name": "Epochs", "Type": "Integer", "DefaultValue": 2},
+    "Machine": {"Name": "Machine", "Type": "String", "EnumValues": ["ml.m5.xlarge", "ml.m5.2xlarge"]},
+    "Fast": {"Name": "Fast", "Type": "Boolean", "DefaultValue": True},
+}
+NOTHING = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": []})
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> Clients:
+    return local_client(str(tmp_path / "home"))
+
+
+# parameters
+
+
+def test_assignments_are_read_up_to_the_first_equals_sign() -> None:
+    assert parameters.parse(["Uri=s3://bucket/a=b/", "Empty="]) == {"Uri": "s3://bucket/a=b/", "Empty": ""}
+
+
+def test_all_assignments_that_cannot_be_read_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parameters.parse(["Threshold", "=3", "Epochs=1", "Epochs=2"])
+    assert caught.value.problems == (
+        "'Threshold' is not of the form Parameter=value",
+        "'=3' is not of the form Parameter=value",
+        "Epochs is given twice: '1' and '2'",
+    )
+
+
+def test_values_go_to_the_service_as_text() -> None:
+    checked = parameters.check(DECLARED, {"Threshold": "0.5", "Epochs": "-3", "Fast": "False"})
+    assert checked == [
+        {"Name": "Threshold", "Value": "0.5"},
+        {"Name": "Epochs", "Value": "-3"},
+        {"Name": "Fast", "Value": "False"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("Treshold", "1", "there is no parameter 'Treshold'; did you mean 'Threshold'?"),
+        ("threshold", "1", "did you mean 'Threshold'?"),
+        ("Epochs", "2.5", "Epochs is of type Integer: '2.5' is not"),
+        ("Epochs", "", "Epochs is of type Integer"),
+        ("Epochs", "²", "Epochs is of type Integer"),
+        ("Threshold", "high", "Threshold is of type Float: 'high' is not (write 0.9)"),
+        ("Threshold", "nan", "Threshold is of type Float"),
+        ("Threshold", "inf", "Threshold is of type Float"),
+        ("Fast", "yes", "Fast is of type Boolean"),
+        ("Machine", "ml.m5.xlarg", "did you mean 'ml.m5.xlarge'?; allowed: ml.m5.xlarge, ml.m5.2xlarge"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_what_would(name: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parameters.check(DECLARED, {name: value})
+    assert said in caught.value.message
+    assert "Threshold (Float)" in caught.value.hint
+
+
+def test_all_values_that_do_not_fit_are_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parameters.check(DECLARED, {"Epochs": "x", "Other": "1", "Fast": "true"})
+    assert len(caught.value.problems) == 2
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_finite_number_is_a_float(number: float) -> None:
+    assert parameters.check(DECLARED, {"Threshold": repr(number)})
+
+
+# pipelines
+
+
+def test_an_upsert_of_the_same_definition_makes_no_new_version(clients: Clients) -> None:
+    for _ in range(3):
+        pipelines.upsert(clients, "p", NOTHING)
+    assert len(clients.sagemaker.list_pipeline_versions(PipelineName="p")["PipelineVersionSummaries"]) == 1
+
+
+def test_an_upsert_of_another_definition_updates(clients: Clients) -> None:
+    changed = NOTHING.replace('"Metadata": {}', '"Metadata": {"a": "b"}')
+    first = pipelines.upsert(clients, "p", NOTHING, description="one")
+    assert pipelines.upsert(clients, "p", changed, description="two") == first
+    described = clients.sagemaker.describe_pipeline(PipelineName="p")
+    assert (described["PipelineDefinition"], described["PipelineDescription"]) == (changed, "two")
+
+
+def test_nothing_starts_with_a_parameter_that_does_not_exist(clients: Clients) -> None:
+    pipelines.upsert(clients, "p", NOTHING)
+    with pytest.raises(ConfigError):
+        pipelines.start(clients, "p", NOTHING, {"X": "1"})
+    assert executions.newest_first(clients) == []
+
+
+# executions
+
+
+def arn(name: str, identifier: str) -> str:
+    return f"arn:aws:sagemaker:us-east-1:111122223333:pipeline/{name}/execution/{identifier}"
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(1_700_000_000 + seconds, UTC)
+
+
+class FakeSageMaker:
+    """Answers from lists; `looks` are what describe_pipeline_execution says one after the other."""
+
+    def __init__(self, known: dict[str, list[tuple[str, float]]] | None = None, looks: list[str] | None = None) -> None:
+        self.known = known or {}
+        self.looks = list(looks or [])
+        self.asked: list[str] = []
+
+    def list_pipelines(self, MaxResults: int) -> dict[str, Any]:
+        return {"PipelineSummaries": [{"PipelineName": name} for name in self.known]}
+
+    def list_pipeline_executions(self, PipelineName: str, MaxResults: int) -> dict[str, Any]:
+        rows = [
+            {"PipelineExecutionArn": arn(PipelineName, identifier), "StartTime": at(when)}
+            for identifier, when in self.known[PipelineName]
+        ]
+        return {"PipelineExecutionSummaries": rows}
+
+    def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
+        self.asked.append("execution")
+        return {"PipelineExecutionArn": PipelineExecutionArn, "PipelineExecutionStatus": self.looks.pop(0)}
+
+    def list_pipeline_execution_steps(self, PipelineExecutionArn: str, MaxResults: int) -> dict[str, Any]:
+        self.asked.append("steps")
+        rows = [{"StepName": "Second", "StartTime": at(2)}, {"StepName": "First", "StartTime": at(1)}]
+        return {"PipelineExecutionSteps": rows}
+
+
+def fake(sagemaker: Any, home: str = "/nowhere") -> Clients:
+    return Clients(sagemaker, sagemaker, None, home)
+
+
+KNOWN = {"a": [("abc123", 1), ("abd456", 5)], "b": [("xyz789", 9), ("abc", 3)]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("", arn("b", "xyz789")),
+        ("last", arn("b", "xyz789")),
+        ("abd456", arn("a", "abd456")),
+        ("x", arn("b", "xyz789")),
+        ("abc", arn("b", "abc")),
+        (arn("a", "abc123"), arn("a", "abc123")),
+    ],
+)
+def test_an_execution_is_found_by_id_beginning_arn_or_as_the_newest(wanted: str, found: str) -> None:
+    assert executions.find(fake(FakeSageMaker(KNOWN)), wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("ab", "several executions: abd456, abc, abc123"), ("q", "no execution 'q'")]
+)
+def test_an_execution_that_is_not_clear_is_refused(wanted: str, said: str) -> None:
+    with pytest.raises(DarkroomError, match=said):
+        executions.find(fake(FakeSageMaker(KNOWN)), wanted)
+
+
+def test_without_any_execution_the_hint_is_to_run() -> None:
+    with pytest.raises(DarkroomError) as caught:
+        executions.find(fake(FakeSageMaker({})), "last")
+    assert caught.value.hint == "darkroom run"
+
+
+def test_waiting_shows_the_steps_of_the_very_last_look() -> None:
+    service = FakeSageMaker(looks=["Executing", "Executing", "Failed"])
+    seen: list[tuple[str, list[str]]] = []
+    ended = executions.wait(
+        fake(service),
+        arn("a", "x"),
+        lambda execution, steps: seen.append((execution["PipelineExecutionStatus"], [s["StepName"] for s in steps])),
+    )
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    assert seen == [("Executing", ["First", "Second"])] * 2 + [("Failed", ["First", "Second"])]
+    assert service.asked == ["execution", "steps"] * 3
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.005), (1.0, 0.0, 0.02), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
+)
+def test_the_pause_grows_with_the_wait_and_with_what_a_look_costs(elapsed: float, cost: float, pause: float) -> None:
+    assert executions.pause(elapsed, cost) == pytest.approx(pause)
+
+
+def test_pages_follow_the_token_to_the_end() -> None:
+    cut = {None: {"Rows": [1, 2], "NextToken": "t"}, "t": {"Rows": [], "NextToken": "u"}, "u": {"Rows": [3]}}
+    operation: Callable[..., dict[str, Any]] = lambda MaxResults, Kind, NextToken=None: cut[NextToken]  # noqa: E731
+    assert list(pages(operation, "Rows", Kind="k")) == [1, 2, 3]
+
+
+# outcome
+
+
+@pytest.mark.parametrize(
+    ("job", "phrase"),
+    [
+        ({"HyperParameterTuningJobConfig": {"ResourceLimits": {"MaxNumberOfTrainingJobs": 8}}}, "0/8 trials"),
+        (
+            {
+                "HyperParameterTuningJobConfig": {"ResourceLimits": {"MaxNumberOfTrainingJobs": 8}},
+                "TrainingJobStatusCounters": {"Completed": 2, "InProgress": 1, "NonRetryableError": 1},
+                "BestTrainingJob": {
+                    "FinalHyperParameterTuningJobObjectiveMetric": {"MetricName": "accuracy", "Value": 0.97123}
+                },
+            },
+            "3/8 trials, best accuracy 0.9712",
+        ),
+    ],
+)
+def test_a_tuning_step_says_trials_done_and_the_best_so_far(job: dict[str, Any], phrase: str) -> None:
+    service = SimpleNamespace(describe_hyper_parameter_tuning_job=lambda HyperParameterTuningJobName: job)
+    tuning_arn = "arn:aws:sagemaker:us-east-1:111122223333:hyper-parameter-tuning-job/t"
+    step = {"StepName": "T", "StepType": "Tuning", "Metadata": {"TuningJob": {"Arn": tuning_arn}}}
+    assert outcome.now(fake(service), step) == phrase
+
+
+def test_of_many_metrics_the_accuracy_is_said_first() -> None:
+    phrase = outcome.metrics_phrase({"train_loss": 0.5, "validation_accuracy": 0.98765, "validation_loss": 0.1})
+    assert phrase == "validation_accuracy 0.9877  train_loss 0.5"
+
+
+def test_a_cache_miss_names_what_differed() -> None:
+    step = {"Darkroom": {"CacheMiss": ["HyperParameters.lr", "InputDataConfig"]}}
+    assert outcome.cache_phrase(step) == "miss: HyperParameters.lr, InputDataConfig"
+
+
+@pytest.mark.parametrize(
+    "report", [{}, {"multiclass_classification_metrics": {"accuracy": {"value": "NaN"}}}, {"a": 1}]
+)
+def test_a_report_without_a_number_has_no_accuracy(report: dict[str, Any]) -> None:
+    assert outcome.accuracy(report) is None
+
+
+# registry and endpoints
+
+
+def register(clients: Clients, group: str = "digits", status: str = "PendingManualApproval") -> dict[str, Any]:
+    service = clients.sagemaker
+    known = {
+        row["ModelPackageGroupName"] for row in service.list_model_package_groups()["ModelPackageGroupSummaryList"]
+    }
+    if group not in known:
+        service.create_model_package_group(ModelPackageGroupName=group)
+    clients.storage.put_bytes("s3://bucket/model.tar.gz", b"model")
+    statistics = {"ContentType": "application/json", "S3Uri": "s3://bucket/e.json"}
+    container = {"Image": "serve:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    created = service.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus=status,
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedRealtimeInferenceInstanceTypes": ["ml.c5.large"],
+            "SupportedContentTypes": ["image/png"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+        ModelMetrics={"ModelQuality": {"Statistics": statistics}},
+    )
+    described: dict[str, Any] = service.describe_model_package(ModelPackageName=created["ModelPackageArn"])
+    return described
+
+
+def test_a_decision_is_kept_with_its_reason(clients: Clients) -> None:
+    package = register(clients)
+    registry.decide(clients, package, registry.REJECTED, "confuses 3 and 8")
+    found = registry.find(clients, 1)
+    assert (found["ModelApprovalStatus"], found["ApprovalDescription"]) == ("Rejected", "confuses 3 and 8")
+
+
+def test_a_version_that_several_groups_have_needs_the_group(clients: Clients) -> None:
+    register(clients, "digits")
+    register(clients, "dogs")
+    with pytest.raises(DarkroomError, match="several groups have a version 1"):
+        registry.find(clients, 1)
+    assert registry.find(clients, 1, "dogs")["ModelPackageGroupName"] == "dogs"
+
+
+def test_an_unknown_version_is_answered_with_the_known_ones(clients: Clients) -> None:
+    register(clients)
+    register(clients)
+    with pytest.raises(DarkroomError, match="no model with version 7; there is: 2, 1"):
+        registry.find(clients, 7)
+
+
+def test_the_newest_approved_model_is_deployed_by_default(clients: Clients) -> None:
+    register(clients, status="Approved")
+    register(clients)
+    assert registry.newest_approved(clients)["ModelPackageVersion"] == 1
+
+
+def test_without_an_approved_model_the_hint_is_to_approve(clients: Clients) -> None:
+    register(clients)
+    with pytest.raises(DarkroomError) as caught:
+        registry.newest_approved(clients)
+    assert caught.value.hint == "darkroom approve 1, then darkroom deploy"
+
+
+def test_the_accuracy_of_a_package_is_read_from_its_evaluation(clients: Clients) -> None:
+    package = register(clients)
+    assert registry.accuracy(clients, package) is None
+    report = {"multiclass_classification_metrics": {"accuracy": {"value": 0.98}}}
+    clients.storage.put_bytes("s3://bucket/e.json", json.dumps(report).encode())
+    assert registry.accuracy(clients, package) == 0.98
+
+
+def test_a_model_that_is_not_approved_is_not_deployed(clients: Clients) -> None:
+    with pytest.raises(DarkroomError, match="version 1 is PendingManualApproval, not Approved"):
+        endpoints.deploy(clients, register(clients), "e")
+    assert endpoints.names(clients) == []
+
+
+def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
+    first, second = (register(clients, status="Approved") for _ in range(2))
+    for package in (first, second):
+        endpoints.deploy(clients, package, "digits-production")
+    endpoint = endpoints.wait(clients, "digits-production")
+    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    assert "-v2-" in config["EndpointConfigName"]
+    assert config["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
+
+
+def test_undeploying_leaves_no_model_and_no_configuration(clients: Clients) -> None:
+    endpoints.deploy(clients, register(clients, status="Approved"), "e")
+    endpoints.undeploy(clients, "e")
+    service = clients.sagemaker
+    assert service.list_endpoints()["Endpoints"] == []
+    assert service.list_endpoint_configs()["EndpointConfigs"] == []
+    assert service.list_models()["Models"] == []
+
+
+def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
+    package = register(clients, status="Approved")
+    for name in ("digits-production", "digits-staging"):
+        endpoints.deploy(clients, package, name)
+    assert endpoints.find(clients) == "digits-production"
+    with pytest.raises(DarkroomError, match="no endpoint 'x'; there is: digits-staging, digits-production"):
+        endpoints.find(clients, "x")
+
+
+@pytest.mark.parametrize("group", ["digits", "d" * 63])
+def test_an_endpoint_name_is_never_too_long(group: str) -> None:
+    assert len(endpoints.production_name(group)) <= 63
+
+
+def test_a_failed_endpoint_is_an_error_with_its_reason() -> None:
+    described = {"EndpointStatus": "Failed", "FailureReason": "the archive is damaged"}
+    service = SimpleNamespace(describe_endpoint=lambda EndpointName: described)
+    with pytest.raises(EndpointError, match="endpoint 'e' is Failed: the archive is damaged"):
+        endpoints.wait(fake(service), "e")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"predictions": []}', b"[1]"])
+def test_an_answer_that_is_no_prediction_is_quoted(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+    service = SimpleNamespace(invoke_endpoint=lambda **request: {"Body": io.BytesIO(body)})
+    with pytest.raises(EndpointError, match="does not answer with predictions"):
+        endpoints.predict(fake(service), "e", str(tmp_path / "a.png"))
+
+
+def test_a_picture_that_is_not_there_is_named() -> None:
+    with pytest.raises(DarkroomError, match="cannot read /nowhere/a.png: No such file"):
+        endpoints.predict(fake(None), "e", "/nowhere/a.png")
+
+
+# datasets
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return tmp_path / "pictures"
+
+
+def put(clients: Clients, folder: Path) -> str:
+    return datasets.put(clients, str(folder), "s3://bucket/datasets/")
+
+
+def test_a_folder_is_named_by_its_content_wherever_it_lies(clients: Clients, folder: Path, tmp_path: Path) -> None:
+    address = put(clients, folder)
+    folder.rename(tmp_path / "moved")
+    assert put(clients, tmp_path / "moved") == address
+    assert [entry.uri.removeprefix(address) for entry in clients.storage.list(address)] == [
+        "cat/1.png",
+        "cat/2.png",
+        "dog/1.png",
+    ]
+
+
+@pytest.mark.parametrize("edit", ["content", "name", "new", "gone"])
+def test_any_edit_gives_another_address(clients: Clients, folder: Path, edit: str) -> None:
+    before = put(clients, folder)
+    match edit:
+        case "content":
+            (folder / "cat/1.png").write_bytes(b"another")
+        case "name":
+            (folder / "cat/1.png").rename(folder / "dog/2.png")
+        case "new":
+            (folder / "dog/3.png").write_bytes(b"new")
+        case "gone":
+            (folder / "cat/1.png").unlink()
+    assert put(clients, folder) != before
+
+
+def test_an_edit_that_keeps_size_and_name_is_seen_by_its_time(clients: Clients, folder: Path) -> None:
+    before = put(clients, folder)
+    (folder / "cat/1.png").write_bytes(b"cat/9.png")
+    assert put(clients, folder) != before
+
+
+def test_a_file_that_has_only_just_changed_is_read_again_next_time(clients: Clients, folder: Path) -> None:
+    path = folder / "cat/1.png"
+    path.write_bytes(b"aaaa")
+    stamp = path.stat().st_mtime_ns
+    before = put(clients, folder)
+    path.write_bytes(b"bbbb")
+    os.utime(path, ns=(stamp, stamp))
+    assert put(clients, folder) != before
+
+
+def test_an_upload_that_was_cut_short_is_completed(clients: Clients, folder: Path) -> None:
+    address = put(clients, folder)
+    clients.storage.delete(f"{address}cat/2.png")
+    assert put(clients, folder) == address
+    assert clients.storage.get_bytes(f"{address}cat/2.png") == b"cat/2.png"
+
+
+def test_hidden_files_are_no_pictures(clients: Clients, folder: Path) -> None:
+    before = put(clients, folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".git").mkdir()
+    (folder / ".git/config").write_bytes(b"x")
+    assert put(clients, folder) == before
+
+
+def test_a_link_that_leads_back_up_is_followed_once(clients: Clients, folder: Path) -> None:
+    (folder / "cat/again").symlink_to(folder)
+    address = put(clients, folder)
+    assert len(list(clients.storage.list(address))) == 3
+
+
+def test_a_folder_without_files_is_refused(clients: Clients, tmp_path: Path) -> None:
+    with pytest.raises(DarkroomError, match="holds no files"):
+        put(clients, tmp_path / "nothing")
+
+
+def test_a_memory_that_is_damaged_is_only_a_memory(clients: Clients, folder: Path) -> None:
+    address = put(clients, folder)
+    for memory in Path(clients.home, "datasets").iterdir():
+        memory.write_text("{half")
+    assert put(clients, folder) == address
+
+
+# logs and times
+
+
+def test_the_logs_of_a_step_with_several_processes_come_in_order(tmp_path: Path) -> None:
+    for name in ("T.log", "T-2.log", "T-10.log", "Tx.log"):
+        (tmp_path / name).write_text("")
+    found = logs.paths({"Darkroom": {"LogPath": str(tmp_path / "T.log")}})
+    assert [os.path.basename(path) for path in found] == ["T.log", "T-2.log", "T-10.log"]
+
+
+def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "s.log"
+    path.write_bytes(b"".join(b"line %d\n" % number for number in range(20_000)) + b"\xff end")
+    assert logs.tail(str(path), 2) == ["line 19999", "\ufffd end"]
+
+
+def test_an_unknown_step_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(DarkroomError) as caught:
+        logs.step_named([{"StepName": "TrainModel"}], "TrainModle")
+    assert "did you mean 'TrainModel'?" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (75, "1 m 15 s"), (3600, "1 h 00 m"), (7385, "2 h 03 m")]
+)
+def test_durations_read_well(seconds: float, words: str) -> None:
+    assert times.duration(seconds) == words

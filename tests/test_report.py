@@ -1,0 +1,289 @@
+"""The page of a run: what it shows, and that nothing on it can run."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import tarfile
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.client import Clients
+from pipeline.definition import Definition
+from pipeline.local.storage import Storage
+from pipeline.report import write_report
+from pipeline.report.charts import Series, chart, number
+from pipeline.report.collect import collect
+from pipeline.report.graph import draw
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+ARN = "arn:aws:sagemaker:us-east-1:111122223333:pipeline/digits/execution/abc123"
+PREFIX = "arn:aws:sagemaker:us-east-1:111122223333"
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(1_700_000_000 + seconds, UTC)
+
+
+def step(name: str, kind: str, start: float, end: float, **more: Any) -> dict[str, Any]:
+    body = {"StepName": name, "StepType": kind, "StepStatus": "Succeeded", "StartTime": at(start), "EndTime": at(end)}
+    return {**body, "Metadata": {}, **more}
+
+
+def metadata(kind: str, part: str, name: str) -> dict[str, Any]:
+    return {"Metadata": {kind: {"Arn": f"{PREFIX}:{part}/{name}"}}}
+
+
+def definition(*edges: tuple[str, str], **types: str) -> dict[str, Any]:
+    """Steps in the order of `types`; an edge is (waits, for)."""
+    steps = [
+        {
+            "Name": name,
+            "Type": kind,
+            "Arguments": {},
+            "DependsOn": [before for after, before in edges if after == name],
+        }
+        for name, kind in types.items()
+    ]
+    return {"Version": "2020-12-01", "Parameters": [], "Steps": steps}
+
+
+class FakeSageMaker:
+    """One finished run of four steps, whose names, logs and reports are hostile."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
+        return {
+            "PipelineExecutionArn": PipelineExecutionArn,
+            "PipelineExecutionStatus": "Failed",
+            "CreationTime": at(0),
+            "FailureReason": EVIL,
+            "Darkroom": {"Parity": [{"Subject": EVIL, "How": EVIL}]},
+        }
+
+    def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
+        failed = {"StepStatus": "Failed", "FailureReason": EVIL, "Darkroom": {"LogPath": str(self.log)}}
+        rows = [
+            step("Prepare", "Processing", 0, 2, **metadata("ProcessingJob", "processing-job", "p")),
+            step("Tune", "Tuning", 2, 8, **metadata("TuningJob", "hyper-parameter-tuning-job", "t")),
+            step("Train", "Training", 8, 9, CacheHitResult={}, **metadata("TrainingJob", "training-job", "j")),
+            step("Publish", "Processing", 9, 10, **failed),
+        ]
+        return {"PipelineExecutionSteps": rows}
+
+    def describe_pipeline_definition_for_execution(self, **_: Any) -> dict[str, Any]:
+        document = definition(Prepare="Processing", Tune="Tuning", Train="Training", Publish="Processing")
+        document["Steps"][0]["PropertyFiles"] = [
+            {"Name": "E", "OutputName": "evaluation", "FilePath": "evaluation.json"}
+        ]
+        document["Steps"][0]["DisplayName"] = EVIL
+        document["Parameters"] = [{"Name": "Address", "Type": "String", "DefaultValue": "x"}]
+        return {"PipelineDefinition": json.dumps(document)}
+
+    def list_pipeline_parameters_for_execution(self, **_: Any) -> dict[str, Any]:
+        return {"PipelineParameters": [{"Name": "Address", "Value": EVIL}]}
+
+    def describe_processing_job(self, **_: Any) -> dict[str, Any]:
+        outputs = [
+            {"OutputName": name, "S3Output": {"S3Uri": f"s3://bucket/{name}/"}} for name in ("report", "evaluation")
+        ]
+        return {"ProcessingOutputConfig": {"Outputs": outputs}}
+
+    def describe_hyper_parameter_tuning_job(self, **_: Any) -> dict[str, Any]:
+        goal = {"MetricName": EVIL, "Type": "Maximize"}
+        return {
+            "HyperParameterTuningJobConfig": {"HyperParameterTuningJobObjective": goal},
+            "BestTrainingJob": {"TrainingJobName": "trial-1"},
+        }
+
+    def list_training_jobs_for_hyper_parameter_tuning_job(self, **_: Any) -> dict[str, Any]:
+        rows = [
+            {
+                "TrainingJobName": f"trial-{index}",
+                "TrainingJobStatus": "Completed" if index < 2 else "Failed",
+                "CreationTime": at(index),
+                "TunedHyperParameters": {"lr": str(10.0**-index), "optimizer": EVIL},
+                **({"FinalHyperParameterTuningJobObjectiveMetric": {"Value": 0.9 + index / 100}} if index < 2 else {}),
+            }
+            for index in range(3)
+        ]
+        return {"TrainingJobSummaries": rows}
+
+    def describe_training_job(self, **_: Any) -> dict[str, Any]:
+        return {"ModelArtifacts": {"S3ModelArtifacts": "s3://bucket/j/output/model.tar.gz"}}
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> Clients:
+    storage = Storage(str(tmp_path))
+    matrix = {EVIL: {EVIL: 8, "two": 1}, "two": {EVIL: 0, "two": 9}}
+    quality = {"accuracy": {"value": 0.9444}, "confusion_matrix": matrix}
+    put_json(storage, "s3://bucket/evaluation/evaluation.json", {"multiclass_classification_metrics": quality})
+    counts = {"train": {EVIL: 10, "two": 20}, "test": {EVIL: 3, "two": 3}}
+    put_json(storage, "s3://bucket/report/dataset.json", {"classes": [EVIL, "two"], "counts": counts})
+    worst = [{"name": EVIL, "actual": EVIL, "predicted": "two", "probability": 0.9, "png": '"><script>x</script>'}]
+    put_json(storage, "s3://bucket/report/evaluation.json", {"worst": worst, "accuracy_interval": [0.9, 0.97]})
+    storage.put_bytes("s3://bucket/report/half.json", b'{"a": ')
+    epochs = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1.2 / n, "validation_accuracy": 0.9} for n in (1, 2)]
+    put_archive(storage, "s3://bucket/j/output/output.tar.gz", {"epochs": epochs, "hyperparameters": {"lr": EVIL}})
+    log = tmp_path / "Publish.log"
+    log.write_text(f"first\n{EVIL}\n")
+    service = FakeSageMaker(log)
+    return Clients(service, service, storage, str(tmp_path))
+
+
+def put_json(storage: Storage, uri: str, value: Any) -> None:
+    storage.put_bytes(uri, json.dumps(value).encode())
+
+
+def put_archive(storage: Storage, uri: str, training: Any) -> None:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        for name, text in (("./report/training.json", json.dumps(training)), ("../report/escape.json", "{}")):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    storage.put_bytes(uri, body.getvalue())
+
+
+class Elements(HTMLParser):
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes.extend(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture
+def html(clients: Clients) -> str:
+    return Path(write_report(clients, ARN)).read_text(encoding="utf-8")
+
+
+def test_the_report_lies_with_its_execution(clients: Clients) -> None:
+    assert write_report(clients, ARN) == f"{clients.home}/executions/abc123/report.html"
+    assert [path.name for path in Path(clients.home, "executions", "abc123").iterdir()] == ["report.html"]
+
+
+def test_html_in_names_logs_and_reports_is_shown_and_not_run(html: str) -> None:
+    elements = Elements(html)
+    assert "script" not in elements.tags
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+    assert "".join(elements.text).count("<script>alert(1)</script>") >= 8
+
+
+def test_the_page_is_self_contained(html: str) -> None:
+    addresses = [value for name, value in Elements(html).attributes if name in ("src", "href", "srcset", "action")]
+    assert all(str(value).startswith("data:image/png;base64,") for value in addresses)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert "default-src 'none'" in html
+
+
+def test_a_figure_stands_for_each_thing_that_people_look_for(html: str) -> None:
+    text = re.sub(r"\s+", " ", "".join(Elements(html).text))
+    for words in ("94.44 %", "95 % between 90.00 and 97.00", "3 trials", "cache hit", "Learning curves", "10.0 s"):
+        assert words in text
+    assert "What was different from AWS" in text
+
+
+def test_what_a_job_left_half_written_is_left_out(clients: Clients) -> None:
+    assert set(collect(clients, ARN).sections) == {"dataset", "evaluation", "training"}
+
+
+def test_a_trial_without_an_objective_is_listed_and_not_plotted(clients: Clients) -> None:
+    tuning = collect(clients, ARN).tunings[0]
+    assert [trial.objective for trial in tuning.trials] == [0.9, 0.91, None]
+    assert [trial.best for trial in tuning.trials] == [False, True, False]
+
+
+def test_the_log_of_the_failed_step_alone_is_shown(clients: Clients) -> None:
+    assert collect(clients, ARN).logs == {"Publish": ["first", EVIL]}
+
+
+# the picture of the steps
+
+
+def boxes(svg: str) -> dict[str, tuple[int, int]]:
+    found = re.findall(r'<rect x="(\d+)" y="(\d+)".*?class="name"[^>]*>([^<]+)<', svg)
+    return {name: (int(x), int(y)) for x, y, name in found}
+
+
+def test_a_step_is_drawn_right_of_all_that_it_waits_for() -> None:
+    document = definition(("C", "A"), ("C", "B"), ("D", "C"), ("D", "A"), D="Fail", C="Fail", B="Fail", A="Fail")
+    places = boxes(draw(Definition(document), {}, {}))
+    assert places["A"][0] == places["B"][0] < places["C"][0] < places["D"][0]
+    assert len(set(places.values())) == 4
+
+
+def test_an_arrow_that_others_imply_is_left_out() -> None:
+    document = definition(("B", "A"), ("C", "B"), ("C", "A"), A="Fail", B="Fail", C="Fail")
+    assert draw(Definition(document), {}, {}).count('class="edge"') == 2
+
+
+def test_the_branches_of_a_condition_are_named() -> None:
+    document = definition(Check="Condition")
+    inner = definition(Yes="Fail", No="Fail")["Steps"]
+    document["Steps"][0]["Arguments"] = {"Conditions": [], "IfSteps": inner[:1], "ElseSteps": inner[1:]}
+    svg = draw(Definition(document), {}, {})
+    places = boxes(svg)
+    assert ">yes<" in svg
+    assert ">no<" in svg
+    assert places["Yes"][1] < places["No"][1]
+
+
+@pytest.mark.parametrize("count", [0, 61])
+def test_no_picture_is_drawn_of_nothing_and_of_too_much(count: int) -> None:
+    assert draw(Definition(definition(**{f"S{n}": "Fail" for n in range(count)})), {}, {}) == ""
+
+
+def test_a_cycle_does_not_hang_the_picture() -> None:
+    assert boxes(draw(Definition(definition(("A", "B"), ("B", "A"), A="Fail", B="Fail")), {}, {})).keys() == {"A", "B"}
+
+
+# charts
+
+values = st.floats(min_value=-1e9, max_value=1e9)
+
+
+@given(st.lists(st.tuples(values, values), min_size=1, max_size=20), st.sampled_from(["line", "dots", "steps"]))
+def test_every_point_lies_inside_the_chart(points: list[tuple[float, float]], style: str) -> None:
+    svg = chart([Series("s", points, style)], "x", "y", log_x=True)
+    numbers = [float(text) for text in re.findall(r'c[xy]="([^"]*)"', svg)]
+    assert all(0 <= value <= 420 for value in numbers)
+    assert len(numbers) == 2 * len(points)
+
+
+def test_points_that_are_not_numbers_are_left_out() -> None:
+    points = [(1.0, math.nan), (2.0, 0.5), (3.0, math.inf)]
+    assert chart([Series("s", points, "dots")], "x", "y").count("<circle") == 1
+    assert chart([Series("s", points[:1])], "x", "y") == ""
+
+
+def test_a_logarithmic_axis_has_a_tick_for_each_decade() -> None:
+    svg = chart([Series("lr", [(1e-4, 0.1), (1e-1, 0.2)], "dots")], "lr", "y", log_x=True)
+    assert all(f">{label}<" in svg for label in ("0.0001", "0.001", "0.01", "0.1"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.97, "0.97"), (12.0, "12"), (1e-5, "1e-05"), (123456.0, "123456"), (-0.5, "-0.5")]
+)
+def test_numbers_are_as_short_as_they_can_be(value: float, text: str) -> None:
+    assert number(value) == text

@@ -225,3 +225,14 @@ def note_simulated(context: JobContext, request: dict[str, Any], image: Image, i
             context.parity(key, text)
     if request.get("RoleArn"):
         context.parity("RoleArn", "no role was assumed: jobs run as you, without AWS credentials")
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs that a job may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([word for word in visible.split(",") if word.strip() not in ("", "-1")])
+    try:
+        return len(os.listdir("/proc/driver/nvidia/gpus"))
+    except OSError:
+        return 0

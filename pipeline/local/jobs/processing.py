@@ -54,7 +54,7 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     message = _message(hosts)
     if message:
         job.body["ExitMessage"] = message
-    _judge(request, ended, message)
+    _judge(job, ended, message)
     for output in outputs:
         for host in hosts.all:
             s3 = output["S3Output"]
@@ -141,12 +141,15 @@ def _message(hosts: Hosts) -> str:
     return ""
 
 
-def _judge(request: dict[str, Any], ended: Ended, message: str) -> None:
+def _judge(job: Job, ended: Ended, message: str) -> None:
     """Raises JobFailed unless every process ended well and in time."""
     if ended.timed_out:
-        limit = (request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds", MAX_RUNTIME_S)
+        job.end("Stopped")
+        limit = (job.body.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds", MAX_RUNTIME_S)
         raise JobFailed(
-            f"ClientError: the job ran longer than its StoppingCondition MaxRuntimeInSeconds={limit}", "", ended.host.log
+            f"ClientError: the job ran longer than its StoppingCondition MaxRuntimeInSeconds={limit}",
+            "",
+            ended.host.log,
         )
     if ended.code:
         text = ended.problem or message or "See job logs for more information"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST_REASON = 1024  # the service cuts there, too
 SAVE_EVERY_S = 0.5
+_LAST = ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded")
 
 
 class Job:
@@ -52,8 +53,25 @@ class Job:
             self.context.store.put(self.kind, self.context.job_name, self.body, status, self.arn)
             self._saved = time.monotonic()
 
+    def enter(self, status: str, message: str) -> None:
+        """The next SecondaryStatus of a training job."""
+        now = time.time()
+        transitions = self.body.setdefault("SecondaryStatusTransitions", [])
+        if transitions:
+            transitions[-1]["EndTime"] = now
+        transitions.append({"Status": status, "StartTime": now, "StatusMessage": message})
+        if status in _LAST:
+            transitions[-1]["EndTime"] = now
+        self.body["SecondaryStatus"] = status
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self.body[f"{self.prefix}JobStatus"] == "InProgress")
+
     def end(self, status: str, reason: str = "") -> dict[str, Any]:
         """Completed, Failed or Stopped; returns the body."""
+        if self.body.get("SecondaryStatus", status) not in _LAST:
+            self.enter(status, f"Training job {status.lower()}")
         self.body[f"{self.prefix}JobStatus"] = status
         if reason:
             self.body["FailureReason"] = reason[:LONGEST_REASON]
@@ -69,7 +87,8 @@ async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: 
         job.end("Stopped")
         raise
     except JobFailed as exc:
-        job.end("Failed", exc.message)
+        if job.is_running:  # one that took too long is Stopped already
+            job.end("Failed", exc.message)
         exc.log_path = exc.log_path or log_path
         raise
     except DarkroomError as exc:

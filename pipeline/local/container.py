@@ -137,7 +137,9 @@ class Isolation:
         """Kills whatever is left of the children; no further process can be launched."""
         if self._init:
             os.kill(self._init, signal.SIGKILL)
-            os.waitpid(self._init, 0)
+            # init ends only when everybody in its namespace was reaped, and those that we forked are ours to reap
+            while os.waitpid(-1, 0)[0] != self._init:
+                pass
             self._init = 0
         if self._guard_pipe >= 0:
             os.close(self._guard_pipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.local import runner
-from pipeline.local.operations.endpoints import Endpoints
+from pipeline.local.operations.endpoints import Endpoints, Runtime
 from pipeline.local.operations.executions import Executions
 from pipeline.local.operations.jobs import Jobs
 from pipeline.local.operations.pipelines import Pipelines
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LocalSageMaker(Pipelines, Executions, Jobs, Registry, Endpoints):
+class LocalSageMaker(Pipelines, Executions, Jobs, Registry, Endpoints, Runtime):
     """Named and shaped as boto3's client: keyword arguments in, dict out, ServiceError where boto3 raises ClientError."""
 
     def __init__(self, home: str, start_runner: Callable[[str, str], None] = runner.start) -> None:

@@ -1,0 +1,76 @@
+"""Callback steps: a message with a token, which somebody answers with SendPipelineExecutionStepSuccess or …Failure."""
+
+from __future__ import annotations
+
+from pipeline.local.jobs import JobFailed
+from pipeline.local.names import random_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.local.jobs import JobContext
+
+KIND = "callback"
+LONGEST_S = 7 * 24 * 3600  # as on AWS, a step that nobody answers fails after a week
+_LOOK_S = 0.1
+
+
+async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """`request` is what the message carries. A message is a record of kind callback, named by its token."""
+    token = random_id(10)
+    queue = context.step.get("SqsQueueUrl", "")
+    message = {
+        "token": token,
+        "pipelineExecutionArn": context.execution_arn,
+        "arguments": request,
+        "status": "Executing",
+    }
+    context.store.add(KIND, token, {**message, "SqsQueueUrl": queue}, "InProgress")
+    context.announce({"Callback": {"CallbackToken": token, "SqsQueueUrl": queue}})
+    context.parity("Callback", "messages wait in the local store, not in SQS; darkroom answers by the same operations")
+    waited = 0.0
+    try:
+        while (record := context.store.get(KIND, token)).status == "InProgress":
+            if waited > LONGEST_S:
+                raise JobFailed(f"nobody answered the callback token {token} within {LONGEST_S // 86400} days")
+            await context.loop.sleep(_LOOK_S)
+            waited += _LOOK_S
+    except BaseException:
+        context.store.change(KIND, token, {}, "Stopped")
+        raise
+    if record.status != "Succeeded":
+        raise JobFailed(record.body.get("failure") or "the callback was answered with a failure that gave no reason")
+    outputs = _outputs(context.step.get("OutputParameters") or [], record.body["outputs"])
+    shown = [{"Name": name, "Value": str(value)} for name, value in record.body["outputs"].items()]
+    context.announce({"Callback": {"CallbackToken": token, "SqsQueueUrl": queue, "OutputParameters": shown}})
+    return {"OutputParameters": outputs, "Outputs": outputs}
+
+
+def _outputs(declared: list[dict[str, str]], given: dict[str, str]) -> dict[str, Any]:
+    """The answer's texts as the types that the step declares. Raises JobFailed."""
+    missing = [output["OutputName"] for output in declared if output["OutputName"] not in given]
+    if missing:
+        raise JobFailed(f"OutputParameters: the callback's answer lacks {missing}; it holds {sorted(given)}")
+    return {
+        output["OutputName"]: _typed(
+            output["OutputName"], given[output["OutputName"]], output.get("OutputType", "String")
+        )
+        for output in declared
+    }
+
+
+def _typed(name: str, text: str, kind: str) -> Any:
+    try:
+        match kind:
+            case "String":
+                return text
+            case "Integer":
+                return int(text)
+            case "Float":
+                return float(text)
+            case "Boolean":
+                return {"true": True, "false": False}[text.lower()]
+    except (KeyError, ValueError) as exc:
+        raise JobFailed(f"OutputParameters: {name!r} is declared {kind}, the answer holds {text!r}") from exc
+    raise JobFailed(f"OutputParameters: unknown OutputType {kind!r}: use String, Integer, Float or Boolean")

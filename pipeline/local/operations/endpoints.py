@@ -1,0 +1,249 @@
+"""Models, endpoint configurations, endpoints, and calls to them."""
+
+from __future__ import annotations
+
+from pipeline.errors import EndpointError, ServiceError
+from pipeline.local import names
+from pipeline.local.operations.answers import Operations, answer, matching, page, pick, remove_tags, save_tags
+from pipeline.local.operations.requests import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from pipeline.local.store import Record
+
+_WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
+LARGEST_BODY = 6_291_456  # bytes of a real-time invocation
+
+
+class Endpoints(Operations):
+    def create_model(self, **request: Any) -> dict[str, Any]:
+        """A container named by a package needs an approved one, as on AWS."""
+        check("CreateModel", request)
+        if ("PrimaryContainer" in request) == ("Containers" in request):
+            message = "give either PrimaryContainer or Containers"
+            raise ServiceError("ValidationException", message, "CreateModel")
+        containers = request["Containers"] if "Containers" in request else [request["PrimaryContainer"]]
+        resolved = [self._resolved_container(container) for container in containers]
+        return {"ModelArn": self._create_hosting("model", request, "CreateModel", {"containers": resolved})}
+
+    def describe_model(self, **request: Any) -> dict[str, Any]:
+        check("DescribeModel", request)
+        record = self._hosting("model", request["ModelName"], "DescribeModel")
+        return answer({"EnableNetworkIsolation": False, **_stamped(record), "ModelArn": record.arn})
+
+    def list_models(self, **request: Any) -> dict[str, Any]:
+        return self._list_hosting("model", "ListModels", request, "Models", "Model")
+
+    def delete_model(self, **request: Any) -> dict[str, Any]:
+        return self._delete_hosting("model", "DeleteModel", request, "ModelName")
+
+    def create_endpoint_config(self, **request: Any) -> dict[str, Any]:
+        operation = "CreateEndpointConfig"
+        check(operation, request)
+        variants = request["ProductionVariants"]
+        names_of_variants = [variant.get("VariantName") for variant in variants]
+        if not variants or len(set(names_of_variants)) < len(variants):
+            message = f"ProductionVariants needs at least one variant, each with a name of its own: {names_of_variants}"
+            raise ServiceError("ValidationException", message, operation)
+        for variant in variants:
+            self._hosting("model", variant.get("ModelName", ""), operation)
+        return {"EndpointConfigArn": self._create_hosting("endpoint-config", request, operation, {})}
+
+    def describe_endpoint_config(self, **request: Any) -> dict[str, Any]:
+        check("DescribeEndpointConfig", request)
+        record = self._hosting("endpoint-config", request["EndpointConfigName"], "DescribeEndpointConfig")
+        return answer({**_stamped(record), "EndpointConfigArn": record.arn})
+
+    def list_endpoint_configs(self, **request: Any) -> dict[str, Any]:
+        return self._list_hosting(
+            "endpoint-config", "ListEndpointConfigs", request, "EndpointConfigs", "EndpointConfig"
+        )
+
+    def delete_endpoint_config(self, **request: Any) -> dict[str, Any]:
+        return self._delete_hosting("endpoint-config", "DeleteEndpointConfig", request, "EndpointConfigName")
+
+    def create_endpoint(self, **request: Any) -> dict[str, Any]:
+        """A record that is InService at once: its server starts with the first invocation."""
+        check("CreateEndpoint", request)
+        served = self._served_variants(request["EndpointConfigName"], "CreateEndpoint")
+        return {"EndpointArn": self._create_hosting("endpoint", request, "CreateEndpoint", served, status="InService")}
+
+    def update_endpoint(self, **request: Any) -> dict[str, Any]:
+        """A server that runs changes over to the new models by itself: it watches the record."""
+        check("UpdateEndpoint", request)
+        record = self._hosting("endpoint", request["EndpointName"], "UpdateEndpoint")
+        served = self._served_variants(request["EndpointConfigName"], "UpdateEndpoint")
+        changes = {"EndpointConfigName": request["EndpointConfigName"], **served}
+        if "DeploymentConfig" in request:
+            changes["LastDeploymentConfig"] = request["DeploymentConfig"]
+        self.store.change("endpoint", record.name, changes, status="InService")
+        return {"EndpointArn": record.arn}
+
+    def describe_endpoint(self, **request: Any) -> dict[str, Any]:
+        check("DescribeEndpoint", request)
+        record = self._hosting("endpoint", request["EndpointName"], "DescribeEndpoint")
+        body = {**_stamped(record), "EndpointArn": record.arn, "EndpointStatus": record.status}
+        return answer({**body, "ProductionVariants": [_variant_summary(v) for v in record.body["variants"]]})
+
+    def list_endpoints(self, **request: Any) -> dict[str, Any]:
+        return self._list_hosting("endpoint", "ListEndpoints", request, "Endpoints", "Endpoint")
+
+    def delete_endpoint(self, **request: Any) -> dict[str, Any]:
+        """Returns when no process of it is left."""
+        from pipeline.local import endpoint
+
+        self._delete_hosting("endpoint", "DeleteEndpoint", request, "EndpointName")
+        endpoint.stop(self.store, request["EndpointName"])
+        return {}
+
+    def _resolved_container(self, container: Mapping[str, Any]) -> dict[str, Any]:
+        """What a server needs of a container: image, archive, environment."""
+        found = pick(container, "Image", "ModelDataUrl", "ModelDataSource", "Environment")
+        if "ModelPackageName" in container:
+            packaged = self._approved_container(container["ModelPackageName"])
+            environment = {**packaged.get("Environment", {}), **container.get("Environment", {})}
+            found = {**pick(packaged, "Image", "ModelDataUrl", "ModelDataSource"), "Environment": environment}
+        if "Image" not in found:
+            message = "a container needs an Image or a ModelPackageName"
+            raise ServiceError("ValidationException", message, "CreateModel")
+        address = found.get("ModelDataUrl") or found.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri")
+        if address and next(self.storage.list(address), None) is None:
+            raise ServiceError("ValidationException", f"Could not find model data at {address}.", "CreateModel")
+        return found
+
+    def _approved_container(self, name: str) -> dict[str, Any]:
+        """The first container of the package."""
+        short = name.partition("/")[2] if name.startswith("arn:") else name
+        found = self.store.find("model-package", short)
+        if not found:
+            message = f"ModelPackage {names.arn('model-package', short)} does not exist."
+            raise ServiceError("ValidationException", message, "CreateModel")
+        status = found[0].body.get("ModelApprovalStatus", "Approved")  # an unversioned package has none and needs none
+        if status != "Approved":
+            message = f"Cannot create a model from {found[0].arn}: its ModelApprovalStatus is {status}, not Approved."
+            raise ServiceError(
+                "ValidationException", message, "CreateModel", f"darkroom approve {short.split('/')[-1]}"
+            )
+        containers = found[0].body.get("InferenceSpecification", {}).get("Containers") or [{}]
+        return dict(containers[0])
+
+    def _served_variants(self, config_name: str, operation: str) -> dict[str, Any]:
+        """A copy of what the configuration names now: as on AWS, an endpoint outlives its models and configuration."""
+        config = self._hosting("endpoint-config", config_name, operation)
+        variants = []
+        for variant in config.body["ProductionVariants"]:
+            model = self._hosting("model", variant["ModelName"], operation)
+            variants.append({**variant, "containers": model.body["containers"]})
+        return {"variants": variants, "revision": names.random_id()}
+
+    def _create_hosting(
+        self, kind: str, request: Mapping[str, Any], operation: str, private: dict[str, Any], status: str = ""
+    ) -> str:
+        name = request[next(member for member in request if member == f"{operation.removeprefix('Create')}Name")]
+        arn = names.arn(kind, name)
+        body = {key: value for key, value in request.items() if key != "Tags"} | private
+        try:
+            self.store.add(kind, name, body, status=status, arn=arn)
+        except ServiceError as exc:
+            if exc.code != "ResourceInUse":
+                raise
+            message = f'Cannot create already existing {_WORDS[kind]} "{arn}".'
+            raise ServiceError("ValidationException", message, operation) from exc
+        save_tags(self.store, arn, request.get("Tags", ()))
+        return arn
+
+    def _hosting(self, kind: str, name: str, operation: str) -> Record:
+        found = self.store.find(kind, name)
+        if not found:
+            message = f'Could not find {_WORDS[kind]} "{names.arn(kind, name)}".'
+            raise ServiceError("ValidationException", message, operation)
+        return found[0]
+
+    def _list_hosting(
+        self, kind: str, operation: str, request: Mapping[str, Any], member: str, prefix: str
+    ) -> dict[str, Any]:
+        check(operation, request)
+        records = matching(self.store.list(kind), request)
+        keys = {"Status": lambda r: r.status} if kind == "endpoint" else None
+        shown, more = page(operation, records, request, order="Descending", keys=keys)
+        return {member: [answer(_summary(prefix, record)) for record in shown], **more}
+
+    def _delete_hosting(self, kind: str, operation: str, request: Mapping[str, Any], member: str) -> dict[str, Any]:
+        check(operation, request)
+        record = self._hosting(kind, request[member], operation)
+        self.store.remove(kind, record.name)
+        remove_tags(self.store, record.arn)
+        return {}
+
+
+class Runtime(Operations):
+    """The sagemaker-runtime client's one operation."""
+
+    def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
+        """`Body` of the answer has read(), as boto3's has. Raises ServiceError ValidationError or ModelError."""
+        import io
+
+        from pipeline.local import endpoint
+
+        operation = "InvokeEndpoint"
+        check(operation, request)
+        name = request["EndpointName"]
+        if not self.store.find("endpoint", name):
+            message = f"Endpoint {name} of account {names.ACCOUNT} not found."
+            raise ServiceError("ValidationError", message, operation)
+        body = _bytes(request.get("Body", b""))
+        if len(body) > LARGEST_BODY:
+            message = f"the body has {len(body)} bytes; an endpoint takes {LARGEST_BODY}"
+            raise ServiceError("ValidationError", message, operation)
+        headers = {
+            "Content-Type": request.get("ContentType", "application/octet-stream"),
+            "Accept": request.get("Accept", "*/*"),
+        }
+        if "CustomAttributes" in request:
+            headers["X-Amzn-SageMaker-Custom-Attributes"] = request["CustomAttributes"]
+        try:
+            reply = endpoint.invoke(self.store, name, body, headers, variant=request.get("TargetVariant", ""))
+        except EndpointError as exc:
+            raise ServiceError("ModelError", exc.message, operation, exc.hint) from exc
+        if reply.status >= 400:
+            text, side = reply.body.decode(errors="replace"), "client" if reply.status < 500 else "server"
+            message = f'Received {side} error ({reply.status}) from primary with message "{text}".'
+            raise ServiceError("ModelError", message, operation, f"darkroom endpoints shows the log of {name}")
+        return {
+            "Body": io.BytesIO(reply.body),
+            "ContentType": reply.content_type,
+            "InvokedProductionVariant": reply.variant,
+        }
+
+
+def _bytes(body: Any) -> bytes:
+    if isinstance(body, str):
+        return body.encode()
+    return bytes(body.read()) if hasattr(body, "read") else bytes(body)
+
+
+def _stamped(record: Record) -> dict[str, Any]:
+    return {"CreationTime": record.created, "LastModifiedTime": record.modified, **record.body}
+
+
+def _summary(prefix: str, record: Record) -> dict[str, Any]:
+    summary = {f"{prefix}Name": record.name, f"{prefix}Arn": record.arn, "CreationTime": record.created}
+    if prefix == "Endpoint":
+        summary |= {"LastModifiedTime": record.modified, "EndpointStatus": record.status}
+    return summary
+
+
+def _variant_summary(variant: Mapping[str, Any]) -> dict[str, Any]:
+    weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
+    images = [{"SpecifiedImage": container["Image"]} for container in variant["containers"]]
+    return {
+        "VariantName": variant["VariantName"],
+        "DeployedImages": images,
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+        "CurrentInstanceCount": count,
+        "DesiredInstanceCount": count,
+    }

@@ -1,0 +1,210 @@
+"""The local service over HTTP on loopback, for boto3, the AWS CLI and Lambda handlers: python -m pipeline.local.server.
+
+Callers are told apart by the service in their signature, as they have one address for all. Signatures are not verified:
+whoever can reach the loopback address is on this machine; a runner gives its server a key that only its children know.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sys
+import threading
+import time
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from pipeline.errors import DarkroomError, ServiceError
+from pipeline.local import protocol, s3_http
+from pipeline.local.messages import BLOCK, Answer, Body, Request
+from pipeline.local.service import LocalSageMaker, connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, BinaryIO
+
+HOST = "127.0.0.1"
+IDLE_LIMIT_S = 120  # a connection that says nothing is closed
+_DRAIN = 1 << 20  # bytes of an unread body that are read over to keep a connection
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """`home` is the folder of the service; with a `key`, callers have to sign with that access key id."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, home: str, port: int = 0, key: str = "") -> None:
+        self.home = home
+        self.key = key
+        super().__init__((HOST, port), _Handler)
+        port = self.server_address[1]
+        self.hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost"))
+        self.url = f"http://{HOST}:{port}"
+
+    def server_bind(self) -> None:
+        """Without HTTPServer's look-up of the host's name, which may ask a name server."""
+        import socketserver
+
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that hung up is no news; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection, one thread, one store."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "darkroom"
+    sys_version = ""
+    timeout = IDLE_LIMIT_S
+    disable_nagle_algorithm = True
+    wbufsize = 64 << 10
+    server: LoopbackServer
+    service: LocalSageMaker
+
+    def setup(self) -> None:
+        super().setup()
+        self.service = connect(self.server.home)
+
+    def finish(self) -> None:
+        self.service.store.close()
+        super().finish()
+
+    def handle_expect_100(self) -> bool:
+        """Sent at once: the caller holds its body back for up to a second otherwise."""
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
+
+    def do_GET(self) -> None:
+        began = time.monotonic()
+        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+        length = self.headers.get("Content-Length", "0")
+        stream: BinaryIO = self.rfile  # type: ignore[assignment]
+        headers: Mapping[str, str] = self.headers  # type: ignore[assignment]
+        body = Body(stream, int(length) if length.isdigit() else 0, chunked)
+        request = Request(self.command, self.path, headers, body)
+        try:
+            answer = self._answer(request)
+        except DarkroomError as exc:
+            answer = _refusal(request, exc)
+        except Exception as exc:  # the edge of the process: a defect becomes a 500 that says where to look
+            traceback.print_exc()
+            answer = _refusal(request, DarkroomError(f"the local server broke: {exc!r}", "its log holds the traceback"))
+        self._settle(body)
+        self._send(request, answer)
+        self._log(request, answer, began)
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET
+
+    def _answer(self, request: Request) -> Answer:
+        self._check_caller(request)
+        if _is_s3(request):
+            return s3_http.answer(request, self.service)
+        return protocol.answer(request, self.service)
+
+    def _check_caller(self, request: Request) -> None:
+        """A web page may not talk to this server, whatever name it gives the address (DNS rebinding)."""
+        origin = self.headers.get("Origin", "")
+        if self.headers.get("Host", "") not in self.server.hosts:
+            raise ServiceError("AccessDeniedException", f"Host {self.headers.get('Host')!r} is not this server")
+        if origin and origin.removeprefix("http://") not in self.server.hosts:
+            raise ServiceError("AccessDeniedException", f"Origin {origin!r} may not call this server")
+        if self.server.key and not hmac.compare_digest(self.server.key, request.access_key):
+            raise ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")
+
+    def _settle(self, body: Body) -> None:
+        """What was not read of the body would be taken for the next request."""
+        left = _DRAIN
+        try:
+            while body.rest and left > 0:
+                left -= len(body.read(BLOCK))
+        except (ServiceError, OSError):
+            self.close_connection = True
+        if body.rest:
+            self.close_connection = True
+
+    def _send(self, request: Request, answer: Answer) -> None:
+        path, first, length = answer.file or ("", 0, len(answer.body))
+        self.send_response(answer.status)
+        self.send_header("x-amzn-RequestId", os.urandom(8).hex())
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in answer.headers and answer.status not in (204, 304):
+            self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if request.method == "HEAD":
+            return
+        if answer.file:
+            self._send_file(path, first, length)
+        else:
+            self.wfile.write(answer.body)
+
+    def _send_file(self, path: str, first: int, length: int) -> None:
+        """If the file has become shorter meanwhile the connection ends: an incomplete answer, not a wrong one."""
+        with open(path, "rb") as file:
+            file.seek(first)
+            while length and (data := file.read(min(BLOCK, length))):
+                self.wfile.write(data)
+                length -= len(data)
+        self.close_connection = self.close_connection or bool(length)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """`_log` says more."""
+
+    def _log(self, request: Request, answer: Answer, began: float) -> None:
+        what = self.headers.get("X-Amz-Target") or request.path
+        milliseconds = (time.monotonic() - began) * 1000
+        self.log_message("%s %s %d %.1f ms", request.method, what, answer.status, milliseconds)
+
+
+def _is_s3(request: Request) -> bool:
+    """Unsigned callers (curl, a presigned address aside) get S3 unless they name an operation or an endpoint."""
+    if request.service:
+        return request.service == "s3"
+    return "X-Amz-Target" not in request.headers and not request.path.startswith("/endpoints/")
+
+
+def _refusal(request: Request, exc: DarkroomError) -> Answer:
+    if not isinstance(exc, ServiceError):
+        code = "InternalError" if _is_s3(request) else "InternalFailure"
+        exc = ServiceError(code, exc.message, hint=exc.hint)
+    return s3_http.refusal(request, exc) if _is_s3(request) else protocol.refusal(exc)
+
+
+def serve(home: str, port: int = 0, key: str = "") -> LoopbackServer:
+    """Answers from now on, on a thread of this process; `.url` is the address. Call shutdown() and server_close()."""
+    server = LoopbackServer(home, port, key)
+    threading.Thread(target=server.serve_forever, name="local server", daemon=True).start()
+    return server
+
+
+def main(argv: list[str]) -> None:
+    """Writes its address into the file of --announce, or to stdout, once it can be reached."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m pipeline.local.server", allow_abbrev=False, description=__doc__)
+    parser.add_argument("--home", required=True, help="the folder .darkroom")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--announce", default="", metavar="FILE", help="file to write the address into")
+    given = parser.parse_args(argv)
+    server = LoopbackServer(given.home, given.port, os.environ.pop("DARKROOM_SERVER_KEY", ""))
+    if given.announce:
+        with open(f"{given.announce}.part", "w", encoding="utf-8") as file:
+            file.write(server.url)
+        os.replace(f"{given.announce}.part", given.announce)
+    else:
+        print(server.url, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

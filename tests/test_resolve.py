@@ -34,7 +34,7 @@ def scope(tmp_path):
         "s3://b/run/evaluation/evaluation.json", json.dumps({"m": {"accuracy": {"value": 0.97}}, "l": [1]}).encode()
     )
     return Scope(
-        Definition({"Steps": [EVALUATE]}),
+        Definition({"Steps": [EVALUATE], "PipelineExperimentConfig": {"TrialName": {"Get": "Execution.PipelineExecutionId"}}}),
         storage,
         {"Epochs": 3, "Rate": 0.001},
         {"PipelineExecutionId": "abc"},
@@ -51,6 +51,7 @@ def json_get(path, file="Report"):
     [
         ({"Get": "Parameters.Epochs"}, 3),
         ({"Get": "Execution.PipelineExecutionId"}, "abc"),
+        ({"Get": "PipelineExperimentConfig.TrialName"}, "abc"),
         ({"Get": "Steps.Tune.BestTrainingJob.TunedHyperParameters['lr']"}, "0.01"),
         ({"Get": "Steps.Tune.TrainingJobSummaries[1].TrainingJobName"}, "second"),
         ({"Get": "Steps.Train.FinalMetricDataList['loss'].Value"}, 0.5),

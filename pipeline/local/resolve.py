@@ -74,6 +74,9 @@ class Scope:
                 found = self.execution
             case "Steps":
                 found = self.properties
+            case "PipelineExperimentConfig":
+                config = self.definition.document.get("PipelineExperimentConfig") or {}
+                found = self.resolve(config, step, "$.PipelineExperimentConfig")
             case _:
                 hint = "a reference begins with Parameters., Execution. or Steps."
                 raise UnresolvedReference(step, path, f"Get: {expression!r} begins with {target.root!r}", hint)

@@ -15,7 +15,13 @@ from steps.settings import output_key, service_retries
 
 NAME = "RegisterModel"
 WORDS = ("Register model", "Adds the model to the registry, where somebody approves or rejects it.")
-CONTENT_TYPES = ["application/x-image", "image/png", "image/jpeg", "application/json"]
+# serve.py looks at the body's first bytes; these are the kinds that it knows.
+CONTENT_TYPES = [
+    "application/x-image",
+    *(f"image/{kind}" for kind in ("jpeg", "png", "webp", "bmp", "gif", "tiff")),
+    "application/x-npy",
+    "application/json",
+]
 
 
 def register_model(context: Context, model: RequestStep, evaluation: RequestStep) -> RequestStep:

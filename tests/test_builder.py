@@ -13,13 +13,18 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.builder import Compiled, build
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.source import program_files
+from pipeline.validate import validate
 
 REPOSITORY = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -143,6 +148,60 @@ def test_processing_gets_plain_files_and_training_an_archive(tmp_path: Path) -> 
         *("evaluate evaluate.py", "evaluate data.py", "evaluate model.py"),
         "train sourcedir.tar.gz",
     }
+
+
+def choices(*texts: str) -> st.SearchStrategy[Any]:
+    return st.sampled_from([yaml.safe_load(text) for text in texts])
+
+
+KEY = "arn:aws:kms:us-east-1:111122223333:alias/keys/vision"
+# Each section in the forms in which it makes a difference to requests.
+SECTIONS = {
+    "pipeline": choices("{}", "{name: A, prefix: a/b.c/d}", f"{{name: {'x' * 63}, region: us-gov-west-1}}"),
+    "dataset": choices(
+        "{}", "{kind: imagefolder, source: pics, image_size: 224}", "{kind: imagefolder, source: 's3://pictures'}"
+    ),
+    "processing": choices("{}", "{instance_type: ml.g4dn.xlarge}", "{instance_type: ml.r5d.large, volume_gb: 16384}"),
+    "model": choices("{}", "{name: resnet50, stem: small}", "{name: mobilenet_v3_small}"),
+    "training": choices(
+        "{}",
+        "{instance_type: ml.g5.xlarge, spot: true, checkpoints: true}",
+        "{instance_type: ml.p5.48xlarge, instance_count: 4, max_runtime_minutes: 7200}",
+        "{instance_type: ml.c6i.32xlarge, hyperparameters: {lr: 1.0e-7, seed: 2147483647, weight_decay: 0}}",
+    ),
+    "tuning": choices(
+        "{}",
+        "{enabled: false}",
+        "{strategy: Hyperband, max_jobs: 750, max_parallel_jobs: 100, epochs: 1000}",
+        "{strategy: Random, early_stopping: true, target: 1, patience: 3, stop_when_converged: true}",
+        "{strategy: Grid, max_jobs: null, ranges: {momentum: {values: [0, 0.9]}, augment: {values: [none, flip]}}}",
+        "{ranges: {epochs: {min: 1, max: 1000, scaling: Logarithmic}, momentum: {min: 0, max: 0.9999, scaling: "
+        "ReverseLogarithmic}, lr: {min: 1.0e-9, max: 10}, optimizer: {values: [sgd]}}, max_runtime_minutes: 43200}",
+    ),
+    "registry": choices("{}", "{group: g, approval_status: Rejected}"),
+    "deploy": choices("{}", "{endpoint_name: e, instance_type: ml.g5.xlarge, instance_count: 100}"),
+    "cache": choices("{}", "{enabled: false}", "{expire_after: P1Y2M4DT5H6M}"),
+    "retries": choices(
+        "{}",
+        "{processing: null, tuning: null, training: null, register_model: null}",
+        "{tuning: {max_attempts: 20, interval_seconds: 3600, backoff_rate: 10}, training: {backoff_rate: 1}}",
+    ),
+    "security": choices(
+        "{}",
+        "{network_isolation: false, encrypt_traffic: false}",
+        f"{{kms_key: '{KEY}', subnets: [subnet-0a1b2c3d], security_groups: [sg-0a1b2c3d, sg-1a1b2c3d]}}",
+    ),
+    "images": choices("{}", "{framework_version: '2.13'}", "{processing: a.b/c:1, training: 'a.b/c@sha256:0'}"),
+    "tags": choices("{}", "{a: '', 'B c': 'x:/=+-@_.'}"),
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=st.fixed_dictionaries(SECTIONS))
+def test_what_the_configuration_accepts_the_service_would_take(tmp_path: Path, document: dict[str, Any]) -> None:
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(document))
+    built = build(load_config(tmp_path / "pipeline.yaml"), write_programs(tmp_path / "entrypoints"))
+    assert [str(finding) for finding in validate(json.loads(built.definition_json))] == []
 
 
 def test_what_the_run_needs_stands_beside_the_definition(tmp_path: Path) -> None:

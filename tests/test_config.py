@@ -87,6 +87,11 @@ def test_a_longest_name_still_gives_a_valid_endpoint_name(tmp_path: Path) -> Non
     assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", config.endpoint_name)
 
 
+def test_a_description_of_several_lines_becomes_one(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, "pipeline:\n  description: |\n    Two\n    lines.\n"))
+    assert config.pipeline.description == "Two lines."
+
+
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().pipeline.name = "other"  # type: ignore[misc]
@@ -141,6 +146,9 @@ def test_a_config_cannot_be_changed() -> None:
         ("model: {name: alexnet}", "dataset.image_size: 32: alexnet shrinks it to nothing; 63 or more"),
         ("model: {name: vgg11, stem: small}", 'model.stem: "small": only for a resnet, resnext, wide_resnet'),
         ("cache: {expire_after: 30 days}", 'cache.expire_after: "30 days" is not allowed; allowed: text (ISO 8601'),
+        ("cache: {expire_after: P0D}", 'cache.expire_after: "P0D" is not allowed'),
+        ("pipeline: {account: '١٢٣٤٥٦٧٨٩٠١٢'}", "pipeline.account: "),
+        ('pipeline: {name: "a\\n"}', "pipeline.name: "),
         ("cache: {expire_after: P}", 'cache.expire_after: "P" is not allowed'),
         ("retries: {training: 3}", "retries.training: 3 is not allowed; allowed: keys and values: max_attempts"),
         (
@@ -169,6 +177,7 @@ def test_each_mistake_is_named_with_path_value_and_what_is_allowed(tmp_path: Pat
     found = problems(tmp_path, text)
     assert len(found) == 1
     assert found[0].startswith(line)
+    assert "\n" not in found[0]
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-REGION = r"^[a-z]{2}(-[a-z]+)+-\d$"
-ACCOUNT = r"^\d{12}$"
-PIPELINE = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
-ROLE_ARN = r"^arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@/-]+$"
-FUNCTION_ARN = r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[a-zA-Z0-9_-]+(:[a-zA-Z0-9_$-]+)?$"
-KMS_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[a-zA-Z0-9/_-]+$"
-BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-PREFIX = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*$"
-IMAGE = r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+([:@][a-zA-Z0-9._:-]+)?$"
-DURATION = r"^P(?!$)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?$"
-TAG_KEY = r"^(?!aws:)[\w .:/=+@-]{1,128}$"
-TAG_VALUE = r"^[\w .:/=+@-]{0,256}$"
+# `$` alone would let a line break through at the end; `\d` would let other scripts' digits through.
+REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$(?!\n)"
+ACCOUNT = r"^[0-9]{12}$(?!\n)"
+PIPELINE = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$(?!\n)"
+ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@/-]+$(?!\n)"
+FUNCTION_ARN = r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]+(:[a-zA-Z0-9_$-]+)?$(?!\n)"
+KMS_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]+$(?!\n)"
+BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$(?!\n)"
+PREFIX = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*$(?!\n)"
+IMAGE = r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+([:@][a-zA-Z0-9._:-]+)?$(?!\n)"
+DURATION = r"^P(?=.*[1-9])([0-9]+W|([0-9]+Y)?([0-9]+M)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?)?)$(?!\n)"
+TAG_KEY = r"^(?!aws:)[\w .:/=+@-]{1,128}$(?!\n)"
+TAG_VALUE = r"^[\w .:/=+@-]{0,256}$(?!\n)"
 
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("us-isob-", "aws-iso-b"), ("us-iso-", "aws-iso"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ def dotted(path: Path) -> str:
     """`("tuning", "ranges", "lr", "values", 0)` as `tuning.ranges.lr.values[0]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        plain = part if isinstance(part, int) or part.isprintable() else json.dumps(part)
+        text += f"[{plain}]" if isinstance(plain, int) else f".{plain}" if text else plain
     return text
 
 
@@ -35,7 +37,7 @@ def quoted(value: object) -> str:
     """The value as it would stand in the file, shortened."""
     words = {None: "null", True: "true", False: "false"}
     known = words.get(value) if value is None or isinstance(value, bool) else None
-    shown = known or (f'"{value}"' if isinstance(value, str) else repr(value))
+    shown = known or (json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value))
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ Problems = Iterator[Problem]
 # Ranges of names that TuneModel cannot search: these are no qualities of a model.
 _NOT_TUNABLE = ("seed", "precision")
 _USUAL = Hyperparameters()
+_S3_FOLDER = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
 
 
 def dataset_rules(dataset: DatasetSection) -> Problems:
@@ -27,6 +29,8 @@ def dataset_rules(dataset: DatasetSection) -> Problems:
         yield Problem(("dataset", "source"), f"null: {dataset.kind} needs a folder or an s3:// address")
     if dataset.source and "://" in dataset.source and not dataset.source.startswith("s3://"):
         yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: a folder or an s3:// address, nothing else")
+    if dataset.source and dataset.source.startswith("s3://") and not _S3_FOLDER.match(dataset.source):
+        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: an address is like s3://bucket/folder/")
     held_out = dataset.validation_fraction + dataset.test_fraction
     if held_out >= 0.9:
         says = f"{dataset.test_fraction} with validation_fraction {dataset.validation_fraction} leaves too little"

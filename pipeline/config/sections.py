@@ -12,11 +12,16 @@ from pipeline.config.section import Section, text
 
 Minutes = Annotated[int, Field(ge=1, le=7200)]
 VolumeGiB = Annotated[int, Field(ge=1, le=16384)]
-Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0a1b2c3d"])]
-SecurityGroup = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", examples=["sg-0a1b2c3d"])]
+Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$(?!\n)", examples=["subnet-0a1b2c3d"])]
+SecurityGroup = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$(?!\n)", examples=["sg-0a1b2c3d"])]
 TrainingMachine = Annotated[str, AfterValidator(offered("TrainingInstanceType"))]
 ProcessingMachine = Annotated[str, AfterValidator(offered("ProcessingInstanceType"))]
 ServingMachine = Annotated[str, AfterValidator(offered("ProductionVariantInstanceType"))]
+
+
+def _on_one_line(text: str) -> str:
+    """PipelineDescription takes no line breaks; YAML's `>` and `|` make some."""
+    return " ".join(text.split())
 
 
 class PipelineSection(Section):
@@ -25,10 +30,10 @@ class PipelineSection(Section):
     name: str = text(
         "Name of the pipeline in SageMaker: letters, digits and single dashes.", names.PIPELINE, "darkroom-digits"
     )
-    description: str = Field(
+    description: Annotated[str, AfterValidator(_on_one_line)] = Field(
         default="Trains, tunes, checks and registers an image classifier.",
         max_length=1000,
-        pattern=r"^[^\x00-\x1f]*$",
+        pattern=r"^[^\x00-\x08\x0b-\x1f]*$",
         description="One line for people who meet the pipeline in Studio.",
     )
     region: str = text("AWS region.", names.REGION, "us-east-1")
@@ -69,7 +74,7 @@ class DatasetSection(Section):
         default=None,
         min_length=1,
         max_length=900,
-        pattern=r"^[^\x00-\x1f]+$",
+        pattern=r"^[^\x00-\x1f]+$(?!\n)",
         description="imagefolder only: a folder (relative to this file) or an s3:// address.",
     )
     image_size: int = Field(default=32, ge=16, le=1024, description="Height and width that the model sees, in pixels.")
@@ -159,11 +164,11 @@ class SecuritySection(Section):
     kms_key: str | None = text(
         "ARN of the KMS key for disks, outputs and models. null: keys that AWS manages.", names.KMS_ARN
     )
-    subnets: tuple[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0a1b2c3d"])], ...] = (
-        Field(default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC.")
+    subnets: tuple[Subnet, ...] = Field(
+        default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC."
     )
-    security_groups: tuple[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", examples=["sg-0a1b2c3d"])], ...] = (
-        Field(default=(), strict=False, max_length=5, description="Security groups in that VPC.")
+    security_groups: tuple[SecurityGroup, ...] = Field(
+        default=(), strict=False, max_length=5, description="Security groups in that VPC."
     )
 
 

@@ -9,71 +9,26 @@ import json
 import os
 import sys
 
+from pipeline.compiled import CompiledOnDisk
 from pipeline.errors import ConfigError, DarkroomError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import Any
 
-    from pipeline.builder import Compiled
-    from pipeline.config import Config
+__all__ = ["CompiledOnDisk", "compile_digest", "compile_pipeline", "entrypoints_root"]
 
 FORMAT = "1"
+EXPECTED = 3  # exit code of the child for an error that its last line of stdout describes
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
-_OWN_SOURCES = ("pipeline/config", "pipeline/builder.py", "pipeline/source.py", "pipeline/compile.py", "steps")
+_OWN_MODULES = ("builder", "source", "compile", "compiled")
+_OWN_SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _OWN_MODULES))
+_NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be written"
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")
-
-
-class CompiledOnDisk:
-    """A compiled pipeline in its folder: definition.json, manifest.json and the files that go to S3 and Lambda."""
-
-    __slots__ = ("_config_folder", "folder", "manifest")
-
-    def __init__(self, folder: str, config_folder: str) -> None:
-        self.folder = folder
-        self._config_folder = config_folder
-        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
-            self.manifest: dict[str, Any] = json.load(file)
-
-    @property
-    def digest(self) -> str:
-        return os.path.basename(self.folder)
-
-    @property
-    def name(self) -> str:
-        return str(self.manifest["name"])
-
-    @property
-    def definition_path(self) -> str:
-        return os.path.join(self.folder, "definition.json")
-
-    def definition(self) -> str:
-        """The bytes that validation, upsert and the plan all see."""
-        with open(self.definition_path, encoding="utf-8") as file:
-            return file.read()
-
-    def assets(self) -> list[tuple[str, str]]:
-        """(S3 address, file) of every object that has to be in S3 before the pipeline starts."""
-        return [(asset["uri"], os.path.join(self.folder, asset["file"])) for asset in self.manifest["assets"]]
-
-    def functions(self) -> list[tuple[str, str, str]]:
-        """(ARN, zip file, handler) of every Lambda function that a step invokes."""
-        known = self.manifest["functions"]
-        return [(each["arn"], os.path.join(self.folder, each["file"]), each["handler"]) for each in known]
-
-    def dataset_folder(self) -> str | None:
-        """The local folder with the pictures, which a run copies to S3; None for S3 addresses and digits."""
-        source = self.manifest["dataset"]["source"]
-        if source is None or source.startswith("s3://"):
-            return None
-        folder = os.path.normpath(os.path.join(self._config_folder, os.path.expanduser(source)))
-        if not os.path.isdir(folder):
-            problem = f'dataset.source: "{source}" is not a folder; looked for {folder}'
-            raise ConfigError("pipeline.yaml", [problem], "a relative path starts at the folder of pipeline.yaml")
-        return folder
 
 
 def compile_pipeline(config_path: str, home: str) -> CompiledOnDisk:
@@ -133,8 +88,17 @@ def _files(folder: str, label: str, ending: str = "") -> list[tuple[str, bytes]]
         for name in files:
             if name.endswith(ending) and not name.startswith("."):
                 path = os.path.join(here, name)
-                found.append((f"{label}/{os.path.relpath(path, folder)}", _bytes(path)))
+                found.append((f"{label}/{os.path.relpath(path, folder)}", _readable(path)))
     return sorted(found)
+
+
+def _readable(path: str) -> bytes:
+    try:
+        return _bytes(path)
+    except OSError as exc:
+        raise StorageError(
+            f"{path} cannot be read: {exc.strerror}", "mend it, or remove it"
+        ) from exc
 
 
 def _versions() -> Iterator[str]:
@@ -161,8 +125,7 @@ def _compile_into(folder: str, config_path: str, root: str) -> None:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         aside = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(folder))
     except OSError as exc:
-        hint = "free some space, or set DARKROOM_HOME to a folder that can be written"
-        raise StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", hint) from exc
+        raise StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", _NO_SPACE) from exc
     try:
         _run_child(config_path, root, aside)
         # A file that was saved meanwhile must not be remembered under the digest of the earlier one.
@@ -186,9 +149,8 @@ def _run_child(config_path: str, root: str, target: str) -> None:
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
         return
-    report = os.path.join(target, "error.json")
-    if os.path.exists(report):
-        raise _error(json.loads(_bytes(report)))
+    if done.returncode == EXPECTED:
+        raise _error(json.loads(done.stdout.splitlines()[-1]))
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise DarkroomError(
         f"compiling {config_path} failed: {last}", f"for the whole text: {' '.join(command[:-1])} DIRECTORY"
@@ -199,7 +161,8 @@ def _error(report: dict[str, Any]) -> DarkroomError:
     """The child's error, as if it had been raised here."""
     if report["problems"]:
         return ConfigError(report["source"], report["problems"], report["hint"])
-    return DarkroomError(report["message"], report["hint"])
+    kind = StorageError if report["storage"] else DarkroomError
+    return kind(report["message"], report["hint"])
 
 
 def main(arguments: list[str]) -> int:
@@ -211,53 +174,32 @@ def main(arguments: list[str]) -> int:
     # (EPYC, Python 3.11, n=3 each).
     gc.disable()
 
-    from pipeline.builder import build
-    from pipeline.config import load_config
-
-    config_path, root, target = map(Path, arguments)
     try:
-        config = load_config(config_path)
-        _write(build(config, root), config, target)
+        _compile(*map(Path, arguments))
     except DarkroomError as exc:
-        problems = list(exc.problems) if isinstance(exc, ConfigError) else []
-        report = {"message": exc.message, "hint": exc.hint, "problems": problems, "source": config_path.name}
-        (target / "error.json").write_text(json.dumps(report), encoding="utf-8")
-        return 1
+        # On stdout, not in a file: the disk may be full.
+        print(json.dumps(_report(exc, os.path.basename(arguments[0]))))
+        return EXPECTED
     return 0
 
 
-def _write(compiled: Compiled, config: Config, target: Any) -> None:
-    (target / "definition.json").write_text(compiled.definition_json, encoding="utf-8")
-    files = [
-        (f"assets/{number:03d}-{asset.uri.rsplit('/', 1)[-1]}", asset) for number, asset in enumerate(compiled.assets)
-    ]
-    zips = [(f"functions/{number:03d}.zip", function) for number, function in enumerate(compiled.functions)]
-    for name, body in [(name, asset.body) for name, asset in files] + [(name, each.zip) for name, each in zips]:
-        (target / name).parent.mkdir(exist_ok=True)
-        (target / name).write_bytes(body)
-    manifest = {
-        "name": compiled.name,
-        "description": compiled.description,
-        "role_arn": compiled.role_arn,
-        "region": config.pipeline.region,
-        "account": config.pipeline.account,
-        "bucket": config.pipeline.bucket_name,
-        "prefix": config.pipeline.folder,
-        "tags": [{"Key": key, "Value": value} for key, value in compiled.tags],
-        "assets": [{"uri": asset.uri, "file": name} for name, asset in files],
-        "functions": [{"arn": each.arn, "file": name, "handler": each.handler} for name, each in zips],
-        "images": list(compiled.images),
-        "dataset": {
-            "kind": config.dataset.kind,
-            "source": config.dataset.source,
-            # A run copies a local folder to <folder><digest of its content>/ and passes that as DatasetUri.
-            "folder": config.pipeline.address("datasets"),
-        },
-        "package_group": config.package_group,
-        "endpoint_name": config.endpoint_name,
-        "parameters": json.loads(compiled.definition_json)["Parameters"],
-    }
-    (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+def _compile(config_path: Path, root: Path, target: Path) -> None:
+    from pipeline import compiled
+    from pipeline.builder import build
+    from pipeline.config import load_config
+
+    config = load_config(config_path)
+    built = build(config, root)
+    try:
+        compiled.write(built, config, target)
+    except OSError as exc:
+        raise StorageError(f"{target.parent} cannot be written: {exc.strerror}", _NO_SPACE) from exc
+
+
+def _report(exc: DarkroomError, source: str) -> dict[str, Any]:
+    problems = list(exc.problems) if isinstance(exc, ConfigError) else []
+    storage = isinstance(exc, StorageError)
+    return {"message": exc.message, "hint": exc.hint, "problems": problems, "source": source, "storage": storage}
 
 
 if __name__ == "__main__":

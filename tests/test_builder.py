@@ -196,7 +196,7 @@ SECTIONS = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=st.fixed_dictionaries(SECTIONS))
 def test_what_the_configuration_accepts_the_service_would_take(tmp_path: Path, document: dict[str, Any]) -> None:
     (tmp_path / "pipeline.yaml").write_text(json.dumps(document))

@@ -133,6 +133,25 @@ def test_a_home_that_cannot_be_written_is_one_clear_line(project: Path, tmp_path
     assert "DARKROOM_HOME" in caught.value.hint
 
 
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(project: Path) -> None:
+    code = (
+        "import resource, sys\nfrom pipeline.compile import *\nfrom pipeline.errors import StorageError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: compile_pipeline(*sys.argv[1:])\n"
+        "except StorageError as exc: print(exc)"
+    )
+    command = [sys.executable, "-B", "-c", code, str(project / "pipeline.yaml"), home_of(project)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{home_of(project)}/compiled cannot be written: File too large\n"
+    assert os.listdir(os.path.join(home_of(project), "compiled")) == []
+
+
+def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
+    (project / "entrypoints" / "gone.txt").symlink_to(project / "nowhere")
+    with pytest.raises(StorageError, match=r"gone\.txt cannot be read: No such file"):
+        compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+
+
 def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path) -> None:
     (project / "pictures").rmdir()
     compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))

@@ -1,0 +1,100 @@
+"""A compiled pipeline in its folder: definition.json, manifest.json, and the files that go to S3 and to Lambda."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from pipeline.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from pipeline.builder import Compiled
+    from pipeline.config import Config
+
+
+class CompiledOnDisk:
+    """A compiled pipeline in its folder: definition.json, manifest.json and the files that go to S3 and Lambda."""
+
+    __slots__ = ("_config_folder", "folder", "manifest")
+
+    def __init__(self, folder: str, config_folder: str) -> None:
+        self.folder = folder
+        self._config_folder = config_folder
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+            self.manifest: dict[str, Any] = json.load(file)
+
+    @property
+    def digest(self) -> str:
+        return os.path.basename(self.folder)
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["name"])
+
+    @property
+    def definition_path(self) -> str:
+        return os.path.join(self.folder, "definition.json")
+
+    def definition(self) -> str:
+        """The bytes that validation, upsert and the plan all see."""
+        with open(self.definition_path, encoding="utf-8") as file:
+            return file.read()
+
+    def assets(self) -> list[tuple[str, str]]:
+        """(S3 address, file) of every object that has to be in S3 before the pipeline starts."""
+        return [(asset["uri"], os.path.join(self.folder, asset["file"])) for asset in self.manifest["assets"]]
+
+    def functions(self) -> list[tuple[str, str, str]]:
+        """(ARN, zip file, handler) of every Lambda function that a step invokes."""
+        known = self.manifest["functions"]
+        return [(each["arn"], os.path.join(self.folder, each["file"]), each["handler"]) for each in known]
+
+    def dataset_folder(self) -> str | None:
+        """The local folder with the pictures, which a run copies to S3; None for S3 addresses and digits."""
+        source = self.manifest["dataset"]["source"]
+        if source is None or source.startswith("s3://"):
+            return None
+        folder = os.path.normpath(os.path.join(self._config_folder, os.path.expanduser(source)))
+        if not os.path.isdir(folder):
+            problem = f'dataset.source: "{source}" is not a folder; looked for {folder}'
+            raise ConfigError("pipeline.yaml", [problem], "a relative path starts at the folder of pipeline.yaml")
+        return folder
+
+
+def write(compiled: Compiled, config: Config, target: Path) -> None:
+    """The folder of a compiled pipeline; `target` exists already."""
+    (target / "definition.json").write_text(compiled.definition_json, encoding="utf-8")
+    files = [
+        (f"assets/{number:03d}-{asset.uri.rsplit('/', 1)[-1]}", asset) for number, asset in enumerate(compiled.assets)
+    ]
+    zips = [(f"functions/{number:03d}.zip", function) for number, function in enumerate(compiled.functions)]
+    for name, body in [(name, asset.body) for name, asset in files] + [(name, each.zip) for name, each in zips]:
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_bytes(body)
+    manifest = {
+        "name": compiled.name,
+        "description": compiled.description,
+        "role_arn": compiled.role_arn,
+        "region": config.pipeline.region,
+        "account": config.pipeline.account,
+        "bucket": config.pipeline.bucket_name,
+        "prefix": config.pipeline.folder,
+        "tags": [{"Key": key, "Value": value} for key, value in compiled.tags],
+        "assets": [{"uri": asset.uri, "file": name} for name, asset in files],
+        "functions": [{"arn": each.arn, "file": name, "handler": each.handler} for name, each in zips],
+        "images": list(compiled.images),
+        "dataset": {
+            "kind": config.dataset.kind,
+            "source": config.dataset.source,
+            # A run copies a local folder to <folder><digest of its content>/ and passes that as DatasetUri.
+            "folder": config.pipeline.address("datasets"),
+        },
+        "package_group": config.package_group,
+        "endpoint_name": config.endpoint_name,
+        "parameters": json.loads(compiled.definition_json)["Parameters"],
+    }
+    (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

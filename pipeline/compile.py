@@ -96,9 +96,7 @@ def _readable(path: str) -> bytes:
     try:
         return _bytes(path)
     except OSError as exc:
-        raise StorageError(
-            f"{path} cannot be read: {exc.strerror}", "mend it, or remove it"
-        ) from exc
+        raise StorageError(f"{path} cannot be read: {exc.strerror}", "mend it, or remove it") from exc
 
 
 def _versions() -> Iterator[str]:

@@ -289,7 +289,9 @@ def test_numbers_and_words_mean_what_they_look_like(tmp_path: Path) -> None:
     assert config.tags == {"country": "no", "time": "12:30", "day": "2026-01-01", "hex": "0x1F"}
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=st.text(alphabet="ab:{}[]&*!|>-'\"#%@`,? \n\t\\0129.ée\x00", max_size=60))
 def test_any_text_is_a_config_or_a_config_error(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, text)
@@ -307,7 +309,9 @@ VALUES = st.recursive(
 KEYS = sorted(key for key in keys(config_schema(), config_schema()) if key.count(".") == 1)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(key=st.sampled_from(KEYS), value=VALUES)
 def test_any_value_of_any_key_is_taken_or_named(tmp_path: Path, key: str, value: object) -> None:
     section, name = key.split(".")

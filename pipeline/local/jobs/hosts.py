@@ -69,7 +69,9 @@ class Hosts:
             os.makedirs(host.tree, exist_ok=True)
         self._file = self._write_names()
         if context.isolation.kind == "rewrite":
-            context.parity("/opt/ml", f"paths were rewritten to {context.work}: {context.isolation.reason}")
+            context.parity(
+                "/opt/ml", f"paths below it were rewritten in arguments and variables: {context.isolation.reason}"
+            )
             if count > 1:
                 context.parity("InstanceCount", "host names algo-1, … do not resolve without namespaces: use 127.0.0.1")
         if count > 1:

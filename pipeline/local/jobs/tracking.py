@@ -25,13 +25,14 @@ _LAST = ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded")
 class Job:
     """`body` is the Describe call's answer in the making; keys that begin with `_` are for us and never described."""
 
-    __slots__ = ("_saved", "arn", "body", "context", "kind", "prefix")
+    __slots__ = ("_saved", "arn", "cancelled", "body", "context", "kind", "prefix")
 
     def __init__(self, context: JobContext, kind: str, prefix: str, request: dict[str, Any]) -> None:
         """`prefix`: Processing, Training, … as in ProcessingJobName. Adds the record."""
         self.context = context
         self.kind = kind
         self.prefix = prefix
+        self.cancelled = False  # stopped from outside, rather than by itself
         self.arn = names.arn(kind, context.job_name)
         now = time.time()
         self.body: dict[str, Any] = {
@@ -68,6 +69,9 @@ class Job:
     def is_running(self) -> bool:
         return bool(self.body[f"{self.prefix}JobStatus"] == "InProgress")
 
+    def close(self, status: str) -> None:
+        """What else belongs into the last write of the record."""
+
     def end(self, status: str, reason: str = "") -> dict[str, Any]:
         """Completed, Failed or Stopped; returns the body."""
         if self.body.get("SecondaryStatus", status) not in _LAST:
@@ -75,6 +79,7 @@ class Job:
         self.body[f"{self.prefix}JobStatus"] = status
         if reason:
             self.body["FailureReason"] = reason[:LONGEST_REASON]
+        self.close(status)
         self.save(now=True)
         return self.body
 
@@ -84,6 +89,7 @@ async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: 
     try:
         return await work
     except Cancelled:
+        job.cancelled = True
         job.end("Stopped")
         raise
     except JobFailed as exc:

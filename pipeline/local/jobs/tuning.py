@@ -1,0 +1,299 @@
+"""CreateHyperParameterTuningJob on this machine: trials are training jobs, Optuna draws their hyperparameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+
+from pipeline.local.jobs import JobContext, JobFailed
+from pipeline.local.jobs.completion import Completion, MedianRule
+from pipeline.local.jobs.hosts import machine_cores
+from pipeline.local.jobs.metrics import HISTORY
+from pipeline.local.jobs.ranges import read_ranges
+from pipeline.local.jobs.tracking import Job, settle
+from pipeline.local.jobs.trial import Trial, adopt, final_value, parents_trials, set_objective
+from pipeline.local.loop import Cancelled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.local.jobs.ranges import Range
+    from pipeline.local.jobs.search import Search
+    from pipeline.local.loop import Task
+    from pipeline.local.store import Record
+
+KIND = "hyper-parameter-tuning-job"
+_MOST_SUMMARIES = 50  # what a definition may index with TrainingJobSummaries[k]
+
+
+async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
+    """Raises JobFailed; returns the body of DescribeHyperParameterTuningJob, and TrainingJobSummaries, best first."""
+    job = Job(context, KIND, "HyperParameterTuning", request)
+    context.announce({"TuningJob": {"Arn": job.arn}})
+    return await settle(job, _work(job, request), context.log_path)
+
+
+async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
+    tuning = Tuning(job, Plan(request))
+    return await tuning.run()
+
+
+class Plan:
+    """A request, read and checked. Raises JobFailed for what the service would refuse."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.config: dict[str, Any] = request["HyperParameterTuningJobConfig"]
+        self.definition = _definition(request)
+        self.warm_start: dict[str, Any] = request.get("WarmStartConfig") or {}
+        if request.get("Autotune"):
+            raise JobFailed("ClientError: Autotune does not exist on this machine: give ranges")
+        self.strategy = str(self.config.get("Strategy", ""))
+        objective = self.config.get("HyperParameterTuningJobObjective") or self.definition.get("TuningObjective") or {}
+        self.metric = str(objective.get("MetricName", ""))
+        self.maximize = objective.get("Type") == "Maximize"
+        self.ranges = read_ranges(
+            self.config.get("ParameterRanges") or self.definition.get("HyperParameterRanges") or {}
+        )
+        self._check_objective()
+        self._check_static()
+        self.early_stopping = self.config.get("TrainingJobEarlyStoppingType") == "Auto"
+        self.resources = self._hyperband()
+        limits = self.config.get("ResourceLimits") or {}
+        self.parallel = int(limits.get("MaxParallelTrainingJobs") or 1)
+        self.seconds = float(limits.get("MaxRuntimeInSeconds") or math.inf)
+        self.most = self._most(limits)
+        seed = self.config.get("RandomSeed")
+        self.seed = None if seed is None else int(seed)
+        self.criteria: dict[str, Any] = self.config.get("TuningJobCompletionCriteria") or {}
+
+    def _check_objective(self) -> None:
+        defined = [d.get("Name") for d in self.definition["AlgorithmSpecification"].get("MetricDefinitions") or []]
+        if self.metric not in defined:
+            raise JobFailed(
+                f"ClientError: the objective {self.metric!r} is none of the MetricDefinitions ({', '.join(map(str, defined))})"
+            )
+
+    def _check_static(self) -> None:
+        static = self.definition.get("StaticHyperParameters") or {}
+        for item in self.ranges:
+            if item.name in static:
+                raise JobFailed(f"ClientError: {item.name!r} is both a range and a StaticHyperParameter")
+
+    def _hyperband(self) -> tuple[int, int] | None:
+        if self.strategy != "Hyperband":
+            return None
+        if self.early_stopping:
+            raise JobFailed("ClientError: Hyperband needs TrainingJobEarlyStoppingType Off: it stops trials itself")
+        config = (self.config.get("StrategyConfig") or {}).get("HyperbandStrategyConfig") or {}
+        return int(config.get("MinResource") or 1), int(config.get("MaxResource") or 0)
+
+    def _most(self, limits: dict[str, Any]) -> int | None:
+        most = limits.get("MaxNumberOfTrainingJobs")
+        if self.strategy == "Grid":
+            product = _grid_size(self.ranges)
+            if most is not None and int(most) != product:
+                raise JobFailed(f"ClientError: Grid has {product} combinations; MaxNumberOfTrainingJobs is {most}")
+            return product
+        if most is None and self.seconds == math.inf:
+            raise JobFailed("ClientError: ResourceLimits needs MaxNumberOfTrainingJobs or MaxRuntimeInSeconds")
+        return None if most is None else int(most)
+
+
+def _definition(request: dict[str, Any]) -> dict[str, Any]:
+    several = request.get("TrainingJobDefinitions") or []
+    if len(several) > 1:
+        raise JobFailed(f"ClientError: {len(several)} TrainingJobDefinitions; on this machine a tuning job has one")
+    definition: dict[str, Any] = request.get("TrainingJobDefinition") or (several[0] if several else {})
+    if not definition.get("AlgorithmSpecification"):
+        raise JobFailed("ClientError: there is no TrainingJobDefinition with an AlgorithmSpecification")
+    return definition
+
+
+def _grid_size(ranges: list[Range]) -> int:
+    for item in ranges:
+        if not item.values:
+            raise JobFailed(f"ClientError: Grid takes categorical ranges only; {item.name!r} is none")
+    return math.prod(len(item.values) for item in ranges)
+
+
+class Tuning:
+    """One tuning job at work."""
+
+    def __init__(self, job: Job, plan: Plan) -> None:
+        from pipeline.local.jobs.search import Search
+
+        self.job = job
+        self.context = job.context
+        self.plan = plan
+        cores = machine_cores()
+        self.parallel = min(plan.parallel, cores, plan.most or plan.parallel)
+        self.cores = max(1, cores // self.parallel)
+        self.search: Search = Search(
+            plan.ranges,
+            plan.strategy,
+            maximize=plan.maximize,
+            seed=plan.seed,
+            most=plan.most,
+            parallel=self.parallel,
+            resources=plan.resources,
+        )
+        self.median = MedianRule(plan.maximize)
+        self.completion = Completion(plan.criteria, plan.maximize)
+        self.running: dict[Task, Trial] = {}
+        self.finished: list[dict[str, Any]] = []  # summaries, with what ranks them
+        self.pending: list[dict[str, str]] = []  # hyperparameters of trials that a killed runner had begun
+        self.started = 0
+        self.number = 0  # of the last trial; also those of before a resume count
+        self.last_log = ""
+
+    async def run(self) -> dict[str, Any]:
+        self._take_up()
+        self._note_parity()
+        began = time.monotonic()
+        deadline = began + self.plan.seconds
+        try:
+            while True:
+                while self._may_start(deadline):
+                    self._start()
+                self._save()
+                if not self.running:
+                    break
+                left = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+                done = await self.context.loop.first(self.running, left)
+                for task in done:
+                    self._end(task)
+                if self.completion.reached or time.monotonic() >= deadline:
+                    await self._stop_running(for_good=True)
+        except BaseException:
+            await self._stop_running(for_good=False)
+            raise
+        self.job.body["ConsumedResources"] = {"RuntimeInSeconds": math.ceil(time.monotonic() - began)}
+        return self._finish()
+
+    def _take_up(self) -> None:
+        """Trials of a tuning job that a killed runner left behind, and of those that a warm start names."""
+        for record in parents_trials(self.context.store, self.plan.warm_start):
+            self._learn(record, is_own=False)
+        if not self.context.previous_job:
+            return
+        finished, self.pending = adopt(self.context, self.job.arn, self.context.previous_job)
+        for record in finished:
+            self.started += 1
+            self.number = max(self.number, int(record.body.get("_Trial", 0)))
+            self._learn(record, is_own=True)
+            history = record.body.get(HISTORY, {}).get(self.plan.metric, [])
+            self.median.learn([value for _, value in history])
+            self.completion.learn(final_value(record.body))
+            self._count(record.body)
+
+    def _learn(self, record: Record, is_own: bool) -> None:
+        self.search.learn(record.body["TunedHyperParameters"], final_value(record.body), is_own)
+
+    def _note_parity(self) -> None:
+        if self.parallel < self.plan.parallel:
+            self.context.parity(
+                "MaxParallelTrainingJobs",
+                f"{self.parallel} instead of {self.plan.parallel} at a time: there are {machine_cores()} cores",
+            )
+
+    def _may_start(self, deadline: float) -> bool:
+        if len(self.running) >= self.parallel or self.completion.reached or time.monotonic() >= deadline:
+            return False
+        return self.plan.most is None or self.started < self.plan.most
+
+    def _start(self) -> None:
+        drawn, texts = self.search.again(self.pending.pop(0)) if self.pending else self.search.ask()
+        self.started += 1
+        self.number += 1
+        trial = Trial(self, drawn, texts)
+        self.running[self.context.loop.spawn(trial.run())] = trial
+
+    def judge(self, trial: Trial, value: float, epoch: int) -> bool:
+        """After an epoch of a trial: is it not worth going on with?"""
+        if self.search.report(trial.drawn, value, epoch):
+            return True
+        return self.plan.early_stopping and self.median.is_worse(value, epoch)
+
+    def _end(self, task: Task) -> None:
+        trial = self.running.pop(task)
+        task.result()
+        self.search.tell(trial.drawn, trial.value, trial.stopped_early)
+        self.median.learn(trial.values)
+        self.completion.learn(trial.value)
+        self.last_log = trial.context.log_path if trial.failure else self.last_log
+        self._count(trial.job.body)
+
+    def _count(self, body: dict[str, Any]) -> None:
+        keys = (
+            *("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingStartTime", "TrainingEndTime"),
+            *("TrainingJobStatus", "TunedHyperParameters", "FailureReason"),
+            *("FinalHyperParameterTuningJobObjectiveMetric", "ObjectiveStatus"),
+        )
+        self.finished.append({key: body[key] for key in keys if key in body})
+
+    async def _stop_running(self, for_good: bool) -> None:
+        """`for_good`: the tuning is done with them; else a resume runs them again."""
+        for task in self.running:
+            task.cancel()
+        while self.running:
+            for task in await self.context.loop.first(self.running):
+                trial = self.running.pop(task)
+                with suppress(Cancelled):
+                    task.result()
+                self.search.tell(trial.drawn, None, stopped=True)
+                if for_good and trial.job.cancelled:
+                    set_objective(trial.job.body, "Stopped", self.plan.metric)
+                    trial.job.save(now=True)
+                self._count(trial.job.body)
+
+    def _ranked(self) -> list[dict[str, Any]]:
+        """Best first; those without an objective are not in it."""
+        with_value = [item for item in self.finished if item.get("ObjectiveStatus") == "Succeeded"]
+        return sorted(with_value, key=_objective, reverse=self.plan.maximize)
+
+    def _save(self) -> None:
+        statuses = [item["TrainingJobStatus"] for item in self.finished]
+        objectives = [item.get("ObjectiveStatus") for item in self.finished]
+        body = self.job.body
+        body["TrainingJobStatusCounters"] = {
+            "Completed": statuses.count("Completed"),
+            "InProgress": len(self.running),
+            "RetryableError": 0,
+            "NonRetryableError": statuses.count("Failed"),
+            "Stopped": statuses.count("Stopped"),
+        }
+        body["ObjectiveStatusCounters"] = {
+            "Succeeded": objectives.count("Succeeded"),
+            "Pending": len(self.running),
+            "Failed": objectives.count("Failed"),
+        }
+        body["TuningJobCompletionDetails"] = {
+            "NumberOfTrainingJobsObjectiveNotImproving": self.completion.not_improving
+        }
+        best = self._ranked()[:1]
+        if best:
+            body["BestTrainingJob"] = best[0]
+        self.job.save(now=not self.running)
+
+    def _finish(self) -> dict[str, Any]:
+        body = self.job.body
+        body["HyperParameterTuningEndTime"] = time.time()
+        if self.completion.reached == "ConvergenceDetected":
+            body["TuningJobCompletionDetails"]["ConvergenceDetectedTime"] = time.time()
+        ranked = self._ranked()
+        if not ranked:
+            raise JobFailed(self._why_nothing(), "", self.last_log)
+        return {**self.job.end("Completed"), "TrainingJobSummaries": ranked[:_MOST_SUMMARIES]}
+
+    def _why_nothing(self) -> str:
+        count = len(self.finished)
+        reasons = [item["FailureReason"] for item in self.finished if item.get("FailureReason")]
+        if reasons:
+            return f"ClientError: all {count} training jobs failed; the last one: {reasons[-1]}"
+        return f"ClientError: none of {count} training jobs logged the objective metric {self.plan.metric!r}"
+
+
+def _objective(summary: dict[str, Any]) -> float:
+    return float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])

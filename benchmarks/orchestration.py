@@ -1,9 +1,10 @@
-"""Orchestration overhead: seven no-op processing steps and one condition, against `python step.py` seven times in a row.
+"""Orchestration overhead: seven no-op processing steps and one condition, against `python step.py` seven times.
 
     python benchmarks/orchestration.py [ROUNDS=15]
 
-Both sides run the same program with the same interpreter (the one that runs this script), alternated round by round. `cold` runs
-every step (a new Salt each time), `cached` hits the cache in every step, `first` includes the validation that is remembered after it.
+Both sides run the same program with the same interpreter (the one that runs this script), alternated round by round.
+`cold` runs every step (a new Salt each time), `cached` hits the cache in every step, `first` includes the
+validation that is remembered after it.
 """
 
 import os
@@ -59,13 +60,18 @@ def main(rounds: int = 15) -> None:
         rows["floor"].append(python_seven_times(env))
         rows["cold"].append(timed([*start, "--set", f"Salt={index}"], env)[0])
         rows["cached"].append(timed([*start, "--set", "Salt=0"], env)[0])
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, n={rounds}, load {os.getloadavg()[0]:.2f}\n")
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()},"
+        f" n={rounds}, load {os.getloadavg()[0]:.2f}\n"
+    )
     print("| what | median ms | min ms | ratio to `python step.py` × 7, pair by pair |\n|---|---|---|---|")
     for name, values in rows.items():
         ratio = statistics.median(value / floor for value, floor in zip(values, rows["floor"], strict=True))
         print(f"| {name} | {statistics.median(values) * 1000:.0f} | {min(values) * 1000:.0f} | {ratio:.2f} |")
     print(f"| first, with validation (n=1) | {first * 1000:.0f} | | {first / statistics.median(rows['floor']):.2f} |")
-    print(f"\nheavy packages imported by a validated run: {heavy_imports([*start, '--set', 'Salt=last'], env) or 'none'}")
+    print(
+        f"\nheavy packages imported by a validated run: {heavy_imports([*start, '--set', 'Salt=last'], env) or 'none'}"
+    )
     shutil.rmtree(home)
 
 

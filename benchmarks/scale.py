@@ -1,6 +1,6 @@
 """Does the local service stay linear in time and flat in memory? Definitions of many steps, tunings of many trials.
 
-    python benchmarks/scale.py [steps|trials ...]
+python benchmarks/scale.py [steps|trials ...]
 """
 
 import json
@@ -9,6 +9,7 @@ import platform
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from local_pipelines import BUCKET, IMAGE, ROLE, Local, document, processing  # noqa: E402
 
-TRIAL = "print('score=' + __import__('os').environ.get('SM_HP_X', '0'), flush=True)\n"
+TRIAL = "print('score=' + __import__('os').environ['SM_HP_X'], flush=True)\n"
 
 
 def rss_peak_mib(pid: int) -> float:
@@ -31,14 +32,14 @@ def measure(local: Local, definition: dict[str, object]) -> tuple[float, float]:
     arn = local.start(definition)
     peak = 0.0
     while True:
-        row = local.client.store.query("SELECT status, json_extract(runner, '$.pid') FROM executions WHERE arn=?", arn)[0]
+        row = local.client.store.query("SELECT status, json_extract(runner, '$.pid') FROM executions WHERE arn=?", arn)[
+            0
+        ]
         if row[0] not in ("Executing", "Stopping"):
             break
         if row[1]:
-            try:
+            with suppress(OSError, StopIteration):  # it ended between the two looks
                 peak = max(peak, rss_peak_mib(row[1]))
-            except (OSError, StopIteration):
-                pass  # it ended between the two looks
         time.sleep(0.05)
     seconds = time.perf_counter() - start
     if row[0] != "Succeeded":
@@ -63,7 +64,12 @@ def trials(count: int) -> dict[str, object]:
     algorithm = {
         "TrainingImage": IMAGE,
         "TrainingInputMode": "File",
-        "ContainerEntrypoint": ["python3", "-S", "-c", TRIAL.replace("environ.get('SM_HP_X', '0')", "environ['SM_HP_X']")],
+        "ContainerEntrypoint": [
+            "python3",
+            "-S",
+            "-c",
+            TRIAL,
+        ],
         "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.e-]+)"}],
     }
     definition = {
@@ -82,7 +88,10 @@ SIZES = {"steps": (steps, (250, 500, 1000)), "trials": (trials, (125, 250, 500))
 
 
 def main(wanted: list[str]) -> None:
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}\n")
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()},"
+        f" load {os.getloadavg()[0]:.2f}\n"
+    )
     print("| what | count | seconds | ms each | runner's peak MiB | definition KiB |\n|---|---|---|---|---|---|")
     for name in wanted or list(SIZES):
         make, counts = SIZES[name]
@@ -91,7 +100,10 @@ def main(wanted: list[str]) -> None:
                 definition = make(count)
                 seconds, peak = measure(Local(Path(folder)), definition)
                 size = len(json.dumps(definition)) / 1024
-                print(f"| {name} | {count} | {seconds:.1f} | {seconds / count * 1000:.1f} | {peak:.0f} | {size:.0f} |", flush=True)
+                print(
+                    f"| {name} | {count} | {seconds:.1f} | {seconds / count * 1000:.1f} | {peak:.0f} | {size:.0f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

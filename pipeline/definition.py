@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"\.?([A-Za-z_][\w\-]*)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d
 
 # `node` is the whole placeholder ({"Get": …}); `path` its JSON path inside the definition.
 Reference = namedtuple("Reference", "function path node")
-# `root` is Parameters, Execution, Steps or something unknown; `name` what follows it; `tail` the property path (str or int).
+# `root` is Parameters, Execution, Steps or something unknown; `name` what follows it; `tail` the property path.
 Target = namedtuple("Target", "root name tail")
 
 
@@ -42,9 +42,9 @@ class Step:
     @property
     def arguments(self) -> dict[str, Any]:
         """The request, without the steps that a Condition holds."""
-        arguments = self.body.get("Arguments") or {}
+        arguments: dict[str, Any] = self.body.get("Arguments") or {}
         if self.type != "Condition":
-            return arguments  # type: ignore[no-any-return]
+            return arguments
         return {key: value for key, value in arguments.items() if key not in BRANCHES}
 
     def references(self) -> Iterator[Reference]:
@@ -98,7 +98,7 @@ class Definition:
                     self._add(inner, f"{here}.Arguments.{name}", step.name, name)
 
     def dependencies(self, name: str) -> frozenset[str]:
-        """Names of the steps that have to end before this one starts: DependsOn, references, the condition around it."""
+        """The steps that have to end before this one starts: DependsOn, references, the condition around it."""
         if name not in self._dependencies:
             step = self.steps[name]
             names = {str(other) for other in step.body.get("DependsOn") or ()}
@@ -125,7 +125,7 @@ def references(value: Any, path: str) -> Iterator[Reference]:
 
 
 def parse_get(expression: str) -> Target:
-    """'Steps.T.Outputs["x"].S3Uri' → Target('Steps', 'T', ('Outputs', 'x', 'S3Uri')). Raises ValueError if malformed."""
+    """'Steps.T.Outputs["x"].S3Uri' → Target('Steps', 'T', ('Outputs', 'x', 'S3Uri')). Raises ValueError."""
     tokens: list[str | int] = []
     position = 0
     while position < len(expression):

@@ -14,7 +14,7 @@ ROLE = "arn:aws:iam::111122223333:role/Test"
 BUCKET = "s3://test-bucket"
 CODE = f"{BUCKET}/code/"
 
-# one program for every step: `tally FILE NAME` appends a line, `write FILE JSON`, `sleep S`, `fail CODE`, `once FILE CODE`
+# one program for every step: `tally FILE NAME` appends a line, `write FILE JSON`, `say TEXT`, `sleep S`, `fail CODE`
 PROGRAM = r"""
 import os, sys, time
 words = sys.argv[1:]

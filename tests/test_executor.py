@@ -1,9 +1,9 @@
 import time
 
 import pytest
+from local_pipelines import Local, condition, document, fail, processing
 
 from pipeline.errors import ServiceError
-from local_pipelines import Local, condition, document, fail, processing
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""kill -9 of the runner: at every write to the store, and at random moments; resume finishes, nothing is repeated or orphaned."""
+"""kill -9 of the runner, at every write and at random moments: resume finishes, nothing is repeated or orphaned."""
 
 import os
 import random
@@ -45,7 +45,7 @@ def runner_process(local, arn, writes):
 
 
 def live_processes(mark):
-    """Processes of this execution that still run: the mark is the home folder, which stands in their environment or arguments."""
+    """Processes that still run with this mark (an execution's ARN, a home folder) in their environment or arguments."""
     found = []
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -66,7 +66,7 @@ def assert_no_orphan(arn, home):
 
 
 def assert_resumes(local, arn, tally):
-    """Whatever the moment of the kill, the execution can be finished, and steps that had succeeded are not run again."""
+    """Whatever the moment, the execution can be finished, and steps that had succeeded are not run again."""
     interrupted = (
         local.client.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"] == "Failed"
     )
@@ -87,7 +87,7 @@ def assert_resumes(local, arn, tally):
 
 
 def make_it_look_old(local, arn):
-    """An execution whose runner died before it claimed it is only given up after some seconds: they need not be waited for."""
+    """A runner that died before it claimed its execution is given up after seconds: they need not be waited for."""
     local.client.store.execute("UPDATE executions SET heartbeat=heartbeat-60 WHERE arn=? AND runner='{}'", arn)
 
 
@@ -131,7 +131,7 @@ def test_a_kill_at_a_random_moment_leaves_no_orphan_and_loses_nothing(tmp_path):
 def test_a_killed_runner_leaves_no_process_not_even_one_with_a_session_of_its_own(tmp_path, isolation, monkeypatch):
     monkeypatch.setenv("DARKROOM_ISOLATION", isolation)
     local = Local(tmp_path / "home")
-    program = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_session=True); print('up', flush=True); time.sleep(300)"
+    program = "import subprocess, time; subprocess.Popen(['sleep', '300'], start_new_session=True); time.sleep(300)"
     step = processing("A")
     step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["python3", "-c", program]
     arn = local.start(document(step))

@@ -34,7 +34,9 @@ def scope(tmp_path):
         "s3://b/run/evaluation/evaluation.json", json.dumps({"m": {"accuracy": {"value": 0.97}}, "l": [1]}).encode()
     )
     return Scope(
-        Definition({"Steps": [EVALUATE], "PipelineExperimentConfig": {"TrialName": {"Get": "Execution.PipelineExecutionId"}}}),
+        Definition(
+            {"Steps": [EVALUATE], "PipelineExperimentConfig": {"TrialName": {"Get": "Execution.PipelineExecutionId"}}}
+        ),
         storage,
         {"Epochs": 3, "Rate": 0.001},
         {"PipelineExecutionId": "abc"},

@@ -1,7 +1,8 @@
 """Step caching: which attributes of a request a hit compares, and for how long a result may be used.
 
-The table is AWS's: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html. Everything else (instance type and
-count, role, tags, outputs, stopping condition, spot, profiler) is not compared: a changed instance type is still a hit.
+The table is AWS's: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html. Everything else
+(instance type and count, role, tags, outputs, stopping condition, spot, profiler) is not compared: a changed instance
+type is a hit.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def differences(old: str, new: str) -> list[str]:
 
 
 def expiry_seconds(expire_after: str) -> float:
-    """'P30D', 'PT1H', '30d' → seconds; no ExpireAfter ('') never expires. Months are 30 days, years 365. Raises ValueError."""
+    """'P30D', 'PT1H', '30d' → seconds; '' never expires. Months are 30 days, years 365. Raises ValueError."""
     if not expire_after:
         return float("inf")
     match = _DURATION.fullmatch(expire_after)

@@ -1,7 +1,8 @@
 """Condition steps: does a list of conditions hold? The list is ANDed; `Not`, `Or` and `In` nest.
 
-Operands arrive resolved. Numbers compare as numbers, also when one of them comes as text (tuned hyperparameters and Lambda
-outputs do); text compares with text for Equals and In only. Anything else is an error: a wrong branch is worse than a stop.
+Operands arrive resolved. Numbers compare as numbers, also when one of them comes as text (tuned hyperparameters and
+Lambda outputs do); text compares with text for Equals and In only. Anything else is an error: a wrong branch is worse
+than a stop.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TYPES = ("Equals", *_ORDER, "In", "Not", "Or")
 
 
 def holds(conditions: Any, step: str, path: str) -> bool:
-    """Whether every condition of the list holds. Raises UnresolvedReference for an unknown type or operands that do not compare."""
+    """Whether every condition of the list holds. Raises UnresolvedReference for what cannot be decided."""
     if not isinstance(conditions, list) or not conditions:
         raise UnresolvedReference(step, path, "a list of conditions is missing")
     # every condition is evaluated: an error behind a false one must not depend on the data

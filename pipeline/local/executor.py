@@ -1,7 +1,7 @@
 """Walks a definition: order, parallelism, conditions, cache, retries, resume.
 
-It runs inside the execution's own runner process. Everything that it decides is in the store before it acts on it, so a runner that
-is killed at any moment leaves an execution that `resume` can finish.
+It runs inside the execution's own runner process. Everything that it decides is in the store before it acts on it, so a
+runner that is killed at any moment leaves an execution that `resume` can finish.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 import os
 import time
 from collections import deque
+from math import inf
 
 from pipeline.definition import BRANCHES, Definition
 from pipeline.errors import DarkroomError
@@ -142,10 +143,9 @@ class Executor:
             except Cancelled:
                 self._end(name, "Stopped")
             except DarkroomError as exc:
-                log_path = getattr(exc, "log_path", "")
-                self._end(
-                    name, "Failed", failure=exc.message + (f" ({exc.hint})" if exc.hint else ""), log_path=log_path
-                )
+                reason = exc.message + (f" ({exc.hint})" if exc.hint else "")
+                log_path = exc.log_path if isinstance(exc, JobFailed) else ""
+                self._end(name, "Failed", failure=reason, log_path=log_path)
                 self.failures.append(f"{name}: {exc.message}")
             else:
                 self._release(name)
@@ -224,11 +224,7 @@ class Executor:
             except JobFailed as exc:
                 index, policy = _policy(step.body.get("RetryPolicies") or [], exc.exception_type)
                 used[index] = used.get(index, 0) + 1
-                expired = time.time() - began > policy.get("ExpireAfterMin", float("inf")) * 60
-                if (
-                    used[index] > policy.get("MaxAttempts", 5 if "ExpireAfterMin" not in policy and policy else 0)
-                    or expired
-                ):
+                if used[index] > _attempts(policy) or time.time() - began > policy.get("ExpireAfterMin", inf) * 60:
                     raise
                 row.attempt += 1
                 row.save(self.store)
@@ -305,6 +301,14 @@ def _policy(policies: list[dict[str, Any]], exception_type: str) -> tuple[int, d
     return -1, {}
 
 
-def _driver(step_type: str) -> Driver:  # type: ignore[valid-type]
+def _attempts(policy: dict[str, Any]) -> float:
+    """How often a policy retries: AWS's default is 5, unless the policy has an expiry instead; no policy, no retry."""
+    if not policy:
+        return 0
+    return float(policy.get("MaxAttempts", inf if "ExpireAfterMin" in policy else 5))
+
+
+def _driver(step_type: str) -> Driver:
     """Job modules are imported when a definition needs them: the runner of a no-op chain never loads tuning."""
-    return importlib.import_module(f"pipeline.local.jobs.{MODULES[step_type]}").run
+    run: Driver = importlib.import_module(f"pipeline.local.jobs.{MODULES[step_type]}").run
+    return run

@@ -1,7 +1,8 @@
 """A single-threaded event loop for child processes, timers and coroutines.
 
-asyncio would do, but costs 25–60 ms to import, a third of what the runner may spend on a whole pipeline. One thread matters
-for another reason: PR_SET_PDEATHSIG fires when the *thread* that forked ends, and forking a threaded process is a trap.
+asyncio would do, but costs 25–60 ms to import, a third of what the runner may spend on a whole pipeline. One thread
+matters for another reason: PR_SET_PDEATHSIG fires when the *thread* that forked ends, and forking a threaded process is
+a trap.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Loop:
         await _Wait(deadline=time.monotonic() + seconds)
 
     async def exit_of(self, pid: int, timeout: float | None = None) -> int | None:
-        """Waits for a child: its exit code, or minus the signal that killed it; None when `timeout` seconds passed first."""
+        """Waits for a child: its exit code, or minus the signal that killed it; None after `timeout` seconds."""
         if pid in self._exits:
             return self._exits.pop(pid)
         code = _reap(pid)

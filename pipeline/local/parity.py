@@ -1,7 +1,7 @@
 """The parity report: what a run on this machine only simulated, and how.
 
-Job drivers add what they see themselves (images, instance types, channels); this module adds what stands in requests and has no
-meaning here at all.
+Job drivers add what they see themselves (images, instance types, channels); this module adds what stands in requests
+and has no meaning here at all.
 """
 
 from __future__ import annotations

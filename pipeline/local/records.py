@@ -99,13 +99,8 @@ class Execution:
 
     def claim(self, store: Store, runner: dict[str, Any]) -> bool:
         """Makes this process the execution's runner; False when another one was faster."""
-        return (
-            store.execute(
-                "UPDATE executions SET runner=?, heartbeat=? WHERE id=? AND runner='{}' AND status IN ('Executing','Stopping')",
-                *(json.dumps(runner), time.time(), self.id),
-            )
-            == 1
-        )
+        sql = "UPDATE executions SET runner=?, heartbeat=? WHERE id=? AND runner='{}' AND status IN (?,?)"
+        return store.execute(sql, json.dumps(runner), time.time(), self.id, *RUNNING) == 1
 
     def end(self, store: Store, status: str, failure: str = "") -> None:
         now = time.time()

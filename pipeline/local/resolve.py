@@ -1,6 +1,6 @@
 """Placeholders → values: {"Get"}, {"Std:Join"}, {"Std:JsonGet"}.
 
-Whatever cannot be resolved is an UnresolvedReference that names the step and the JSON path; never a warning, never None.
+Whatever cannot be resolved is an UnresolvedReference that names step and JSON path; never a warning, never None.
 """
 
 from __future__ import annotations
@@ -143,20 +143,17 @@ class Scope:
 
 def _walk(value: Any, tail: Sequence[str | int], step: str, path: str, expression: str) -> Any:
     for token in tail:
-        if (
-            isinstance(value, dict)
-            and token in value
-            or isinstance(value, list)
-            and isinstance(token, int)
-            and token < len(value)
-        ):
-            value = value[token]
-        elif isinstance(value, list) and (named := [item for item in value if _is_named(item, token)]):
-            value = named[0]
-        else:
-            known = _names(value)
-            hint = f"there is: {', '.join(known[:20])}" if known else ""
-            raise UnresolvedReference(step, path, f"{expression!r} has no {token!r}", hint)
+        match value, token:
+            case dict(), _ if token in value:
+                value = value[token]
+            case list(), int() if token < len(value):
+                value = value[token]
+            case list(), _ if named := [item for item in value if _is_named(item, token)]:
+                value = named[0]
+            case _:
+                known = _names(value)
+                hint = f"there is: {', '.join(known[:20])}" if known else ""
+                raise UnresolvedReference(step, path, f"{expression!r} has no {token!r}", hint)
     return value
 
 

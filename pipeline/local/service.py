@@ -6,7 +6,6 @@ from pipeline.local import runner
 from pipeline.local.operations.endpoints import Endpoints, Runtime
 from pipeline.local.operations.executions import Executions
 from pipeline.local.operations.jobs import Jobs
-from pipeline.local.operations.pipelines import Pipelines
 from pipeline.local.operations.registry import Registry
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LocalSageMaker(Pipelines, Executions, Jobs, Registry, Endpoints, Runtime):
-    """Named and shaped as boto3's client: keyword arguments in, dict out, ServiceError where boto3 raises ClientError."""
+class LocalSageMaker(Executions, Jobs, Registry, Endpoints, Runtime):
+    """Named and shaped as boto3's client: keywords in, dict out, ServiceError where boto3 raises ClientError."""
 
     def __init__(self, home: str, start_runner: Callable[[str, str], None] = runner.start) -> None:
         self.home = home

@@ -1,7 +1,7 @@
 """`s3://bucket/key` ↔ `<home>/s3/bucket/key`: objects are plain files that a person can open.
 
-A write goes to a temporary name and is renamed, so that nobody ever reads half an object. Keys that a file system cannot hold
-as they are (empty parts, `.`, `..`) are percent-encoded.
+A write goes to a temporary name and is renamed, so that nobody ever reads half an object. Keys that a file system
+cannot hold as they are (empty parts, `.`, `..`) are percent-encoded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Storage:
         self.root = os.path.join(home, "s3")
 
     def path(self, uri: str) -> str:
-        """Where the object with this address lies, whether or not it exists. Raises StorageError if it is no address."""
+        """Where the object lies, whether or not it exists. Raises StorageError if this is no address."""
         bucket, key = split(uri)
         parts = [_encode(part) for part in key.split("/")]
         return os.path.join(self.root, _encode(bucket), *parts)
@@ -69,7 +69,7 @@ class Storage:
                 os.rmdir(path)
 
     def list(self, prefix: str) -> Iterator[Object]:
-        """Every object whose address begins with this string, sorted by address: `…/train` also yields `…/train-stats/x`."""
+        """Every object whose address begins with this string, sorted: `…/train` also yields `…/train-stats/x`."""
         bucket, key = split(prefix, allow_empty_key=True)
         bucket_path = os.path.join(self.root, _encode(bucket))
         folder = key.rpartition("/")[0]
@@ -89,7 +89,7 @@ class Storage:
                 yield Object(uri, path, stat.st_size, stat.st_mtime)
 
     def download(self, prefix: str, folder: str) -> int:
-        """As a job's S3Prefix input: each object lands below `folder` at its key after the prefix's last '/'. Returns the count."""
+        """As a job's S3Prefix input: each object lands at its key after the prefix's last '/'. Returns the count."""
         cut = len(prefix.rpartition("/")[0]) + 1
         count = 0
         for entry in self.list(prefix):
@@ -101,7 +101,7 @@ class Storage:
         return count
 
     def upload(self, folder: str, prefix: str, move: bool = False) -> int:
-        """Every file below `folder` becomes `prefix/relative/path`. Links are followed only if they stay inside. Returns the count."""
+        """Every file below becomes `prefix/relative/path`; links only if they stay inside. Returns the count."""
         base = prefix.rstrip("/")
         inside = os.path.realpath(folder) + os.sep
         count = 0

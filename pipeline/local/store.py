@@ -1,8 +1,8 @@
 """What exists on this machine: pipelines, executions, steps, jobs, packages, endpoints, in one SQLite file.
 
-Every process opens its own Store (a connection must not cross a fork). Writers take the write lock at once (BEGIN IMMEDIATE) and
-wait for each other; status changes are conditional, so that two processes cannot both believe that they made the same change.
-Times are seconds since 1970 (float); the service turns them into datetime, as boto3 does.
+Every process opens its own Store (a connection must not cross a fork). Writers take the write lock at once (BEGIN
+IMMEDIATE) and wait for each other; status changes are conditional, so that two processes cannot both believe that they
+made the same change. Times are seconds since 1970 (float); the service turns them into datetime, as boto3 does.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CREATE TABLE records (
     created REAL NOT NULL, modified REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE INDEX records_arn ON records (arn);
 CREATE TABLE executions (
-    id TEXT PRIMARY KEY, arn TEXT NOT NULL UNIQUE, pipeline TEXT NOT NULL, version INTEGER NOT NULL, status TEXT NOT NULL,
-    created REAL NOT NULL, modified REAL NOT NULL, ended REAL, failure TEXT NOT NULL DEFAULT '',
+    id TEXT PRIMARY KEY, arn TEXT NOT NULL UNIQUE, pipeline TEXT NOT NULL, version INTEGER NOT NULL,
+    status TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL, ended REAL, failure TEXT NOT NULL DEFAULT '',
     stop_requested INTEGER NOT NULL DEFAULT 0, runner TEXT NOT NULL DEFAULT '{}', heartbeat REAL NOT NULL DEFAULT 0,
     body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX executions_pipeline ON executions (pipeline, created);
@@ -51,7 +51,7 @@ def is_open() -> bool:
 
 
 class Store:
-    """One connection to `<home>/store.sqlite3`, made when first used; use it on the thread and in the process that made it."""
+    """One connection to `<home>/store.sqlite3`; use it on the thread and in the process that made it."""
 
     def __init__(self, home: str) -> None:
         """Creates `home` and the schema where missing. Raises StorageError when it cannot, or meets a newer schema."""
@@ -91,7 +91,7 @@ class Store:
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
-        """Closes the connection; the next use opens it again. Before a fork nothing may be open: SQLite's locks do not survive it."""
+        """The next use opens it again. Before a fork nothing may be open: SQLite's locks do not survive it."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

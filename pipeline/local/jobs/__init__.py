@@ -1,11 +1,13 @@
 """One job type a file; this one holds what the executor and the job drivers agree on.
 
-A driver is `async def run(request, context) -> dict`: `request` is the step's Arguments with every placeholder resolved to a value.
-It adds its record to the store (`context.store.add(kind, context.job_name, body, "InProgress", arn)`), calls
-`context.announce(metadata)` with what ListPipelineExecutionSteps shows as the step's Metadata, runs the work in child processes, and
-returns the body of the Describe call in its final form: every property that a definition can reference is really in it.
+A driver is `async def run(request, context) -> dict`: `request` is the step's Arguments with every placeholder
+resolved. It adds its record to the store (`context.store.add(kind, context.job_name, body, "InProgress", arn)`), calls
+`context.announce(metadata)` with what ListPipelineExecutionSteps shows as the step's Metadata, runs the work in child
+processes, and returns the body of the Describe call in its final form: every property that a definition can
+reference is really in it.
 A failed job: the record says Failed with its FailureReason, then JobFailed is raised.
-A cancelled one (loop.Cancelled, thrown where it waits): children are stopped, the record says Stopped, Cancelled goes on up.
+A cancelled one (loop.Cancelled, thrown where it waits): children are stopped, the record says Stopped, and Cancelled
+goes on up.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.local.loop import Loop
     from pipeline.local.storage import Storage
     from pipeline.local.store import Store
+
+    Driver = Callable[[dict[str, Any], "JobContext"], Coroutine[Any, Any, dict[str, Any]]]
 
 # step type → the driver's module in this package
 MODULES = {
@@ -111,7 +115,4 @@ class JobContext:
         )
         self.previous_job = previous_job  # the job that a killed runner left behind for this very step, or ""
         self.announce = announce  # announce({"TrainingJob": {"Arn": …}})
-        self.parity = parity  # parity("TrainingInstanceType", "ml.m5.xlarge is this machine: 2 cores"): what was simulated, and how
-
-
-Driver = "Callable[[dict[str, Any], JobContext], Coroutine[Any, Any, dict[str, Any]]]"
+        self.parity = parity  # parity("ml.m5.xlarge", "this machine: 2 cores"): what was simulated, and how

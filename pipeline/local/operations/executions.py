@@ -9,6 +9,7 @@ from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery
 from pipeline.local.operations.paging import moment, page
+from pipeline.local.operations.pipelines import Pipelines
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
 
 TYPE_CHECKING = False
@@ -16,14 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pipeline.local.operations.pipelines import Pipelines
 
-    Base = Pipelines
-else:
-    Base = object
-
-
-class Executions(Base):
+class Executions(Pipelines):
     """Mixed into LocalSageMaker."""
 
     start_runner: Callable[[str, str], None]
@@ -236,7 +231,7 @@ def _typed(parameter: dict[str, Any], values: dict[str, str]) -> Any:
         raise ServiceError("ValidationException", f"Pipeline parameter {name!r} has no default and got no value")
     value = values.get(name, parameter.get("DefaultValue"))
     try:
-        typed = {"Integer": _integer, "Float": float, "Boolean": _boolean, "String": str}[parameter["Type"]](value)
+        typed = _TYPES[parameter["Type"]](value)
     except (KeyError, TypeError, ValueError) as exc:
         raise ServiceError("ValidationException", f"{name}={value!r} is not of type {parameter['Type']}") from exc
     allowed = parameter.get("EnumValues") or []
@@ -258,3 +253,6 @@ def _boolean(value: Any) -> bool:
 
 def _parameter_text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {"Integer": _integer, "Float": float, "Boolean": _boolean, "String": str}

@@ -18,7 +18,7 @@ def moment(seconds: float) -> datetime:
 
 
 def page(member: str, items: list[Any], max_results: int, next_token: str) -> dict[str, Any]:
-    """One page of a list; the token is the offset of the next one. Raises ServiceError ValidationException for a foreign token."""
+    """One page of a list; the token is the offset of the next. Raises ServiceError ValidationException."""
     if next_token and not next_token.isdigit():
         raise ServiceError("ValidationException", f"NextToken {next_token!r} is not one that this operation gave")
     if not 1 <= max_results <= 100:

@@ -50,7 +50,8 @@ class Pipelines:
         }
         with self.store.transaction():
             if self.store.find("pipeline", PipelineName):
-                message = f"Pipeline names must be unique within an AWS account and region. Pipeline with name ({PipelineName}) already exists."
+                rule = "Pipeline names must be unique within an AWS account and region."
+                message = f"{rule} Pipeline with name ({PipelineName}) already exists."
                 raise ServiceError("ValidationException", message, "CreatePipeline")
             self.store.add("pipeline", PipelineName, body, "Active", arn)
             self._add_version(PipelineName, 1, text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import tokenize
 from typing import Any
 
 import images
@@ -67,14 +69,11 @@ def _npy(body: bytes) -> NDArray[Any]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError):
+    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, tokenize.TokenError):
         raise BadRequest("the .npy header is damaged or of an unknown version: write it with numpy.save") from None
     if dtype.hasobject or dtype.kind not in "uif":
         raise BadRequest(f"the .npy array holds {dtype}: send uint8, another integer type or floats")
-    count = 1
-    for length in shape:
-        count *= length
-    if count * dtype.itemsize != len(body) - file.tell():
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(body) - file.tell():
         raise BadRequest(
             f"the .npy array of shape {shape} does not fit the body's length: it was cut short or extended"
         )

@@ -20,6 +20,7 @@ import jsonfile
 import model
 import numpy as np
 import PIL
+import precision
 import torch
 import torchvision
 from batches import Batches
@@ -58,7 +59,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     torch.manual_seed(args.seed)
     random = torch.Generator().manual_seed(args.seed)
     network = model.build(args.model, len(training.classes), args.stem).to(device, memory_format=torch.channels_last)
-    bfloat16 = args.precision == "bfloat16" or (args.precision == "auto" and model.has_native_bfloat16(device))
+    bfloat16 = precision.use_bfloat16(args.precision, network, training.image_size, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     optimizer = _optimizer(network, args)
     batches, check = Batches(training, device), Batches(validation, device)

@@ -316,6 +316,7 @@ def test_the_centre_is_kept_and_the_short_side_fits() -> None:
 PICTURE = bytearray(pictures.encoded(pictures.noisy((120, 60, 200), (12, 12), 3), "JPEG"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns about damage and goes on
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, len(PICTURE) - 1), st.integers(0, 255)), min_size=1, max_size=8), st.integers(0)

@@ -1,0 +1,64 @@
+"""Entry points import the standard library, each other, and what AWS's training image holds; nothing else."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
+OWN = {path.stem for path in ENTRYPOINTS.glob("*.py")}
+IMAGE = {"torch", "torchvision", "numpy", "PIL", "sklearn", "pandas", "pyarrow", "cv2", "scipy"}
+SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
+PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import: the folder is the import root, not a package"
+            yield str(node.module).split(".")[0]
+
+
+def allowed(name: str) -> set[str]:
+    if name.startswith("lambda_"):
+        return {"boto3", "botocore"}
+    return OWN | IMAGE | (SERVING if name == "serve" else set())
+
+
+def closure(name: str, seen: set[str]) -> set[str]:
+    for module in imported(ENTRYPOINTS / f"{name}.py"):
+        if module not in seen:
+            seen.add(module)
+            if module in OWN:
+                closure(module, seen)
+    return seen
+
+
+def test_each_entry_point_imports_only_what_its_container_holds() -> None:
+    assert {"prepare", "train", "evaluate", "inference", "serve", "lambda_deploy"} <= OWN
+    for name in sorted(OWN):
+        foreign = set(imported(ENTRYPOINTS / f"{name}.py")) - set(sys.stdlib_module_names) - allowed(name)
+        assert not foreign, f"{name}.py imports {sorted(foreign)}"
+
+
+def test_lambda_handlers_import_nothing_of_ours() -> None:
+    handlers = [name for name in OWN if name.startswith("lambda_")]
+    assert handlers
+    for name in handlers:
+        assert not set(imported(ENTRYPOINTS / f"{name}.py")) & OWN
+
+
+def test_only_lambda_handlers_import_boto3() -> None:
+    assert all("boto3" not in closure(name, set()) for name in OWN if not name.startswith("lambda_"))
+
+
+def test_preparation_does_not_import_torch() -> None:
+    assert not closure("prepare", set()) & PREPARE_STARTS_FAST
+
+
+def test_no_module_hides_one_of_the_standard_library_or_the_image() -> None:
+    assert not OWN & (set(sys.stdlib_module_names) | IMAGE)

@@ -1,0 +1,201 @@
+"""EvaluateModel: figures against scikit-learn, the report format, and archives that are refused."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import archive
+import evaluate
+import images
+import metrics
+import numpy as np
+import pictures
+import prepare
+import pytest
+import train
+from data import open_split
+from refusal import Refusal
+from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with train, validation, test, and model/model.tar.gz of a network that learnt one epoch."""
+    root = tmp_path_factory.mktemp("trained")
+    pictures.folder(root / "in", 30)
+    kind = ["--kind", "imagefolder", "--image-size", "16", "--test-fraction", "0.4"]
+    assert prepare.main([*kind, "--input-dir", str(root / "in"), "--output-dir", str(root)]) == 0
+    channels = ["--train-dir", str(root / "train"), "--validation-dir", str(root / "validation")]
+    outputs = ["--model-dir", str(root / "unpacked"), "--output-data-dir", str(root / "output/data")]
+    assert train.main([*channels, *outputs, "--epochs", "1", "--batch_size", "8"], {}) == 0
+    (root / "model").mkdir()
+    with tarfile.open(root / "model/model.tar.gz", "w:gz", compresslevel=1) as entries:
+        entries.add(root / "unpacked", arcname=".")
+    return root
+
+
+def run(root: Path, output: Path, *more: str) -> int:
+    inputs = ["--model-dir", str(root / "model"), "--test-dir", str(root / "test")]
+    inputs += ["--validation-dir", str(root / "validation"), "--output-dir", str(output)]
+    return evaluate.main([*inputs, "--message-file", str(output.parent / "message"), *more])
+
+
+def test_the_report_has_the_form_that_sagemaker_reads(trained: Path, tmp_path: Path) -> None:
+    assert run(trained, tmp_path / "out") == 0
+    body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    quality = body["multiclass_classification_metrics"]
+    assert set(quality["confusion_matrix"]) == {"blue", "green", "red"}
+    assert all(set(row) == {"blue", "green", "red"} for row in quality["confusion_matrix"].values())
+    names = set(quality) - {"confusion_matrix"}
+    assert {"accuracy", "weighted_precision", "weighted_recall", "weighted_f1", "macro_f1"} <= names
+    assert all(set(quality[name]) == {"value", "standard_deviation"} for name in names)
+    assert quality["accuracy"]["standard_deviation"] == "NaN"  # fewer than 200 pictures
+
+
+def test_counts_and_accuracy_agree_with_each_other(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    matrix = body["multiclass_classification_metrics"]["confusion_matrix"]
+    right = sum(matrix[name][name] for name in matrix)
+    own = body["darkroom"]
+    assert own["count"] == 36 == sum(sum(row.values()) for row in matrix.values())
+    assert own["accuracy"] == body["multiclass_classification_metrics"]["accuracy"]["value"] == right / 36
+    assert own["accuracy_interval"][0] < own["accuracy"] <= own["accuracy_interval"][1]
+
+
+def test_the_same_model_gives_the_same_file(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "a")
+    run(trained, tmp_path / "b")
+    files = [tmp_path / name / "evaluation/evaluation.json" for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    report = pictures.json_of(tmp_path / "out/report/evaluation.json")
+    test = open_split(trained / "test")
+    assert len(report["worst"]) == min(evaluate.WORST, report["wrong"]) > 0
+    for error in report["worst"]:
+        assert error["actual"] != error["predicted"]
+        pixels = images.read(base64.b64decode(error["png"]), 16)
+        assert np.array_equal(pixels, test.images[test.names.index(error["name"])])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_figures_are_those_of_scikit_learn(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    labels, predicted = random.integers(0, 5, 300), random.integers(0, 4, 300)
+    own = metrics.scores(metrics.confusion(labels, predicted, 6))
+    options = {"labels": range(6), "zero_division": 0}
+    assert own["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    for average in ("weighted", "macro"):
+        for name, score in (("precision", precision_score), ("recall", recall_score)):
+            assert own[f"{average}_{name}"] == pytest.approx(score(labels, predicted, average=average, **options))
+        for name, beta in metrics.BETAS.items():
+            theirs = fbeta_score(labels, predicted, beta=beta, average=average, **options)
+            assert own[f"{average}_{name}"] == pytest.approx(theirs)
+
+
+def test_deviations_appear_from_200_samples_on_and_repeat() -> None:
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, 3, 400), random.integers(0, 3, 400)
+    first = metrics.model_quality(labels, predicted, ("a", "b", "c"))
+    assert first == metrics.model_quality(labels, predicted, ("a", "b", "c"))
+    assert 0 < first["accuracy"]["standard_deviation"] < 0.05
+    few = metrics.model_quality(labels[:199], predicted[:199], ("a", "b", "c"))
+    assert few["macro_f1"]["standard_deviation"] == "NaN"
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (95, 100, 0.8882, 0.9785), (1, 2, 0.0945, 0.9055)],
+)
+def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float) -> None:
+    assert metrics.wilson(right, count) == pytest.approx((low, high), abs=1e-4)
+
+
+def tar_of(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as writer:
+        for entry, content in entries:
+            entry.size = len(content)
+            writer.addfile(entry, io.BytesIO(content))
+
+
+def named(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = kind, target
+    return entry
+
+
+def pax_bomb(path: Path) -> None:
+    """A header that claims, and has, hundreds of megabytes: it would be held in memory before any file is seen."""
+    entry = named("x", tarfile.XHDTYPE)
+    entry.size = 300 * 2**20
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        for _ in range(300):
+            file.write(bytes(2**20))
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "parent": (lambda path: tar_of(path, (named("../evil"), b"x")), "outside the folder"),
+    "deep parent": (lambda path: tar_of(path, (named("a/../../evil"), b"x")), "outside the folder"),
+    "absolute": (lambda path: tar_of(path, (named("/tmp/darkroom-evil"), b"x")), "outside the folder"),
+    "symbolic link": (lambda path: tar_of(path, (named("a", tarfile.SYMTYPE, "/etc"), b"")), "a link or a device"),
+    "hard link": (lambda path: tar_of(path, (named("a", tarfile.LNKTYPE, "/etc/passwd"), b"")), "a link or a device"),
+    "device": (lambda path: tar_of(path, (named("a", tarfile.CHRTYPE), b"")), "a link or a device"),
+    "fifo": (lambda path: tar_of(path, (named("a", tarfile.FIFOTYPE), b"")), "a link or a device"),
+    "bomb": (lambda path: tar_of(path, (named("zeros"), bytes(100 * 2**20))), "refused as a bomb"),
+    "header bomb": (pax_bomb, "refused as a bomb"),
+    "no archive": (lambda path: path.write_bytes(b"hello") and None, "damaged"),
+    "plain tar": (lambda path: tarfile.open(path, "w").close(), "damaged"),
+    "empty": (Path.touch, "damaged"),
+    "no card": (lambda path: tar_of(path, (named("model.pt"), b"x")), "model.json: missing"),
+    "bad card": (lambda path: tar_of(path, (named("model.json"), b"{}")), "'architecture' is missing"),
+    "missing": (lambda path: None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_or_foreign_archive_is_refused(trained: Path, tmp_path: Path, case: str) -> None:
+    make, words = HOSTILE[case]
+    make(tmp_path / "model.tar.gz")
+    assert run(trained, tmp_path / "out", "--model-dir", str(tmp_path)) == 1
+    assert words in (tmp_path / "message").read_text()
+    assert not (tmp_path / "out/evaluation").exists()
+    assert not Path("/tmp/darkroom-evil").exists()
+
+
+def test_an_archive_cut_short_is_refused(trained: Path, tmp_path: Path) -> None:
+    whole = (trained / "model/model.tar.gz").read_bytes()
+    (tmp_path / "model.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Refusal, match="damaged"):
+        archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out")
+
+
+def test_a_test_split_of_other_classes_is_refused(trained: Path, tmp_path: Path) -> None:
+    other = pictures.split(tmp_path / "test", np.zeros((4, 16, 16, 3), np.uint8), [0, 1, 0, 1], ["a", "b"])
+    assert run(trained, tmp_path / "out", "--test-dir", str(other)) == 1
+    assert "classes are not those of the model" in (tmp_path / "message").read_text()
+
+
+def test_pictures_of_another_size_are_refused(trained: Path, tmp_path: Path) -> None:
+    other = pictures.split(tmp_path / "test", np.zeros((3, 8, 8, 3), np.uint8), [0, 1, 2], ["blue", "green", "red"])
+    assert run(trained, tmp_path / "out", "--test-dir", str(other)) == 1
+    assert "pictures of 8 px for a model of 16 px" in (tmp_path / "message").read_text()
+
+
+def test_weights_that_are_not_the_cards_are_refused(trained: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz", compresslevel=1) as entries:
+        entries.add(trained / "unpacked/model.json", "model.json")
+        content = (trained / "unpacked/model.json").read_bytes()
+        entry = named("model.pt")
+        entry.size = len(content)
+        entries.addfile(entry, io.BytesIO(content))
+    assert run(trained, tmp_path / "out", "--model-dir", str(tmp_path)) == 1
+    assert "not the weights that the card describes" in (tmp_path / "message").read_text()

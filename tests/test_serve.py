@@ -1,0 +1,209 @@
+"""The server as SageMaker starts it: a child process, asked over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import payload
+import pictures
+import pytest
+import serve
+import test_inference
+import torch
+
+PROGRAM = Path(serve.__file__)
+PICTURE = pictures.encoded(pictures.noisy((200, 40, 30), (20, 20), 1))
+
+
+class Server(NamedTuple):
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def invoke(self, body: bytes, **headers: str) -> tuple[int, str]:
+        return self.ask("POST", "/invocations", body, **headers)
+
+    def ping(self) -> int:
+        try:
+            return self.ask("GET", "/ping")[0]
+        except ConnectionError:
+            return 0
+
+
+@contextlib.contextmanager
+def started(model_dir: Path, log: Path) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"SM_MODEL_DIR": str(model_dir), "DARKROOM_BIND": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)}
+    with log.open("w") as file:
+        command = [sys.executable, str(PROGRAM), "serve"]
+        environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, env=environment, stderr=file, stdout=file, text=True)
+    try:
+        yield Server(process, port, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
+    """A limit for a broken server, not a measurement."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    return test_inference.make_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def starting(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, list[int]]]:
+    """The server once /ping is green, and every answer of /ping until then."""
+    with started(model_dir, tmp_path_factory.mktemp("log") / "log") as server:
+        seen: list[int] = []
+        wait_for(lambda: seen.append(server.ping()) or seen[-1] == 200)
+        yield server, seen
+
+
+@pytest.fixture(scope="module")
+def server(starting: tuple[Server, list[int]]) -> Server:
+    return starting[0]
+
+
+def test_a_picture_gets_its_class_and_the_most_probable_ones(server: Server) -> None:
+    status, text = server.invoke(PICTURE, Content_Type="image/png")
+    prediction = json.loads(text)["predictions"][0]
+    assert status == 200
+    assert prediction["class"] in ("blue", "green", "red")
+    assert prediction["top"][0] == {"class": prediction["class"], "probability": prediction["probability"]}
+
+
+def test_the_content_decides_whatever_the_header_says(server: Server) -> None:
+    right = server.invoke(PICTURE, Content_Type="image/png")
+    assert server.invoke(PICTURE, Content_Type="application/json") == right
+    assert server.invoke(PICTURE) == right
+
+
+def test_many_callers_at_once_each_get_their_own_answer(server: Server) -> None:
+    bodies = [test_inference.npy(pictures.noisy((20 * i, 250 - 20 * i, 90), (16, 16), i)) for i in range(12)]
+    one_by_one = [server.invoke(body) for body in bodies]
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(server.invoke, bodies)) == one_by_one
+
+
+BAD = {name: case for name, case in test_inference.BAD.items() if name != "too many bytes"}
+
+
+def test_each_bad_body_is_a_4xx_with_one_sentence(server: Server) -> None:
+    for name, (body, status, words) in BAD.items():
+        answer = server.invoke(body)
+        message = json.loads(answer[1])["error"]
+        assert answer[0] == status, name
+        assert words in message, name
+        assert "Traceback" not in message, name
+    assert server.ping() == 200
+
+
+def test_a_declared_length_above_the_limit_is_refused_before_it_is_sent(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {payload.MAX_BODY + 1}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_grows_above_the_limit_is_refused(server: Server) -> None:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        pieces = (bytes(2**20) for _ in range(7))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request("POST", "/invocations", pieces, encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+
+def test_the_largest_body_is_taken(server: Server) -> None:
+    padded = PICTURE + bytes(payload.MAX_BODY - len(PICTURE))
+    assert server.invoke(padded)[0] == 200
+
+
+def test_an_answer_that_nobody_accepts_is_406(server: Server) -> None:
+    assert server.invoke(PICTURE, Accept="text/csv")[0] == 406
+    assert server.invoke(PICTURE, Accept="text/csv, */*;q=0.1")[0] == 200
+
+
+def test_other_paths_and_methods_name_the_two_that_exist(server: Server) -> None:
+    for method, path, status in (("GET", "/invocations", 405), ("POST", "/ping", 405), ("GET", "/", 404)):
+        answer = server.ask(method, path)
+        assert answer[0] == status
+        assert "GET /ping and POST /invocations" in json.loads(answer[1])["error"]
+
+
+def test_a_caller_that_hangs_up_harms_nobody(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+    assert server.invoke(PICTURE)[0] == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_ping_is_red_until_the_model_has_answered(starting: tuple[Server, list[int]]) -> None:
+    server, seen = starting
+    assert 503 in seen
+    assert seen[-1] == 200
+    assert "ready after" in server.log.read_text()
+
+
+def test_sigterm_lets_the_running_request_end_and_exits_with_0(model_dir: Path, tmp_path: Path) -> None:
+    with started(model_dir, tmp_path / "log") as server:
+        wait_for(lambda: server.ping() == 200)
+        batch = test_inference.npy(np.zeros((256, 16, 16, 3), np.uint8))
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(batch)}\r\n\r\n"
+            connection.sendall(head.encode() + batch[:-1])
+            wait_for(lambda: server.ping() == 200)
+            server.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: server.ping() == 0)
+            connection.sendall(batch[-1:])
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert server.process.wait(60) == 0
+
+
+def test_a_model_that_cannot_load_keeps_ping_red_and_logs_why(model_dir: Path, tmp_path: Path) -> None:
+    broken = test_inference.make_model(tmp_path)
+    (broken / "model.pt").write_bytes(b"no weights")
+    with started(broken, tmp_path / "log") as server:
+        wait_for(lambda: "stays red" in server.log.read_text())
+        assert server.ping() == 503
+        assert server.invoke(PICTURE) == (503, '{"error":"the model failed to load; the log has the reason"}')
+        assert "not the weights that the card describes" in server.log.read_text()
+
+
+@pytest.mark.parametrize("port", ["", "http", "0", "70000"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    assert serve.main(["serve"], {"SAGEMAKER_BIND_TO_PORT": port}) == 2
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    assert serve.main(["train"], {}) == 2

@@ -1,0 +1,283 @@
+"""TrainModel: it learns, repeats itself, logs what the metric definitions match, and refuses what cannot be trained."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import archive
+import batches
+import evaluate
+import hyperparameters
+import model
+import numpy as np
+import pictures
+import precision
+import prepare
+import pytest
+import torch
+import train
+from data import open_split
+from refusal import Refusal
+
+ENTRYPOINTS = Path(train.__file__).parent
+LINE = re.compile(r"epoch=\d+ train_loss=[0-9.]+ validation_loss=[0-9.]+ validation_accuracy=[0-9.]+")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():  # type: ignore[no-untyped-def]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("colours")
+    pictures.folder(root / "in", 20)
+    arguments = ["--kind", "imagefolder", "--image-size", "16", "--input-dir", str(root / "in")]
+    assert prepare.main([*arguments, "--output-dir", str(root)]) == 0
+    return root
+
+
+def arguments(splits: Path, root: Path, *more: str) -> list[str]:
+    channels = ["--train-dir", str(splits / "train"), "--validation-dir", str(splits / "validation")]
+    return [*channels, "--model-dir", str(root / "model"), "--output-data-dir", str(root / "output/data"), *more]
+
+
+def run(splits: Path, root: Path, *more: str) -> int:
+    return train.main(arguments(splits, root, "--epochs", "1", "--batch_size", "16", *more), {})
+
+
+def failure(root: Path) -> str:
+    return (root / "output/failure").read_text()
+
+
+def test_digits_are_learnt_and_the_archive_knows_them(tmp_path: Path) -> None:
+    """The whole way of the shipped example, with fewer epochs: 0.97 of the test split, judged by EvaluateModel."""
+    prepare.main(["--kind", "digits", "--output-dir", str(tmp_path)])
+    more = ["--epochs", "5", "--batch_size", "64", "--lr", "0.03", "--augment", "shift", "--seed", "1"]
+    assert run(tmp_path, tmp_path, *more) == 0
+    with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz", compresslevel=1) as entries:
+        entries.add(tmp_path / "model/model.json", "model.json")
+        entries.add(tmp_path / "model/model.pt", "model.pt")
+    inputs = [f"--{name}-dir={tmp_path / name}" for name in ("model", "test", "validation")]
+    assert evaluate.main([*inputs, "--output-dir", str(tmp_path / "judged")]) == 0
+    body = pictures.json_of(tmp_path / "judged/evaluation/evaluation.json")
+    assert body["multiclass_classification_metrics"]["accuracy"]["value"] >= 0.97
+
+
+def test_shuffled_labels_stay_near_chance(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (400, 16, 16, 3), dtype=np.uint8)
+    labels = [int(label) for label in random.integers(0, 10, 400)]
+    classes = [str(label) for label in range(10)]
+    pictures.split(tmp_path / "train", pixels[:200], labels[:200], classes)
+    pictures.split(tmp_path / "validation", pixels[200:], labels[200:], classes)
+    assert run(tmp_path, tmp_path, "--epochs", "3", "--batch_size", "32") == 0
+    lines = (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["validation_accuracy"] < 0.25
+
+
+def test_every_epoch_is_one_line_that_the_metric_definitions_match(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(colours, tmp_path, "--epochs", "2")
+    lines = capsys.readouterr().out.splitlines()
+    assert [bool(LINE.fullmatch(line)) for line in lines] == [True, True]
+    rows = [json.loads(line) for line in (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert f"validation_loss={rows[1]['validation_loss']:.4f}" in lines[1]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(colours: Path, tmp_path: Path) -> None:
+    digests = []
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        run(colours, tmp_path / name, "--seed", seed, "--augment", "shift")
+        digests.append(archive.read_card(tmp_path / name / "model")["weights"]["sha256"])
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_archive_describes_itself(colours: Path, tmp_path: Path) -> None:
+    run(colours, tmp_path, "--lr", "0.01")
+    card = archive.read_card(tmp_path / "model")
+    assert card["classes"] == ["blue", "green", "red"]
+    assert card["architecture"] == {"name": "resnet18", "stem": "torchvision", "num_classes": 3}
+    assert card["preprocessing"]["mean"] == open_split(colours / "train").manifest["mean"]
+    assert card["data"]["digest"] == open_split(colours / "train").manifest["source"]["digest"]
+    assert card["hyperparameters"]["lr"] == 0.01
+    network = model.build("resnet18", 3)
+    model.load_weights(network, tmp_path / "model" / card["weights"]["file"])
+
+
+def test_the_shipped_files_import_nothing_that_stays_behind() -> None:
+    for name in train.SHIPS:
+        tree = ast.parse((ENTRYPOINTS / name).read_text())
+        imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        own = {f"{module}.py" for module in imports if (ENTRYPOINTS / f"{module}.py").is_file()}
+        assert own <= set(train.SHIPS), name
+
+
+def test_the_archive_holds_the_serving_code_and_no_links(colours: Path, tmp_path: Path) -> None:
+    run(colours, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "model/code").iterdir()) == sorted(train.SHIPS)
+    assert not any(path.is_symlink() for path in (tmp_path / "model").rglob("*"))
+
+
+def test_the_report_accounts_for_the_whole_time(colours: Path, tmp_path: Path) -> None:
+    run(colours, tmp_path)
+    seconds = pictures.json_of(tmp_path / "output/data/report/training.json")["seconds"]
+    assert math.isclose(sum(seconds.values()) - seconds["total"], seconds["total"], abs_tol=0.01)
+
+
+@pytest.mark.parametrize("more", [["--optimizer", "adamw", "--lr", "0.001"], ["--stem", "small"], ["--momentum", "0"]])
+def test_each_option_trains(colours: Path, tmp_path: Path, more: list[str]) -> None:
+    assert run(colours, tmp_path, *more) == 0
+
+
+def test_bfloat16_is_refused_where_its_gradients_are_wrong(colours: Path, tmp_path: Path) -> None:
+    """At 16 px the last stage of ResNet18 steps by 2 over 1 pixel; auto takes float32 there."""
+    (tmp_path / "output").mkdir()
+    assert run(colours, tmp_path, "--precision", "bfloat16") == 1
+    assert "layer4.0.conv1 has a stride larger than its input at 16 px" in failure(tmp_path)
+    assert not precision.use_bfloat16("auto", model.build("resnet18", 3), 16, torch.device("cpu"))
+    assert precision.oversteps(model.build("resnet18", 3), 32, torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_the_chosen_precision_repeats_itself_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8)
+    for name in ("train", "validation"):
+        pictures.split(tmp_path / name, pixels, [index % 3 for index in range(48)], ["a", "b", "c"])
+    digests = set()
+    for name in ("first", "second", "third"):
+        assert run(tmp_path, tmp_path / name, "--precision", kind) == 0
+        digests.add(archive.read_card(tmp_path / name / "model")["weights"]["sha256"])
+        report = pictures.json_of(tmp_path / name / "output/data/report/training.json")
+        assert report["precision"] == kind
+    assert len(digests) == 1
+
+
+def test_a_batch_larger_than_the_data_is_one_step(colours: Path, tmp_path: Path) -> None:
+    assert run(colours, tmp_path, "--batch_size", "512") == 0
+
+
+def test_sagemaker_variables_are_enough(colours: Path, tmp_path: Path) -> None:
+    """As the toolkit starts it: values in arguments, folders in variables, the tuner's own mark among the arguments."""
+    environment = {
+        **os.environ,
+        "SM_CHANNEL_TRAIN": str(colours / "train"),
+        "SM_CHANNEL_VALIDATION": str(colours / "validation"),
+        "SM_MODEL_DIR": str(tmp_path / "model"),
+        "SM_OUTPUT_DATA_DIR": str(tmp_path / "output/data"),
+        "SM_OUTPUT_DIR": str(tmp_path / "output"),
+        "SM_NUM_GPUS": "0",
+        "SM_NUM_CPUS": "1",
+    }
+    environment.pop("OMP_NUM_THREADS", None)
+    values = ["--_tuning_objective_metric", "validation_accuracy", "--batch_size", "16", "--epochs", "1"]
+    subprocess.run([sys.executable, ENTRYPOINTS / "train.py", *values], check=True, env=environment, cwd=tmp_path)
+    assert pictures.json_of(tmp_path / "output/data/report/training.json")["threads"] == 1
+
+
+REFUSED = {
+    "epochs": (["--epochs", "0"], "from 1 to 10000"),
+    "fraction of an epoch": (["--epochs", "1.5"], "whole number"),
+    "lr": (["--lr", "0"], "above 0"),
+    "lr nan": (["--lr", "nan"], "take a number above 0"),
+    "lr word": (["--lr", "fast"], "such as 0.05"),
+    "batch": (["--batch_size", "-4"], "from 1 to 65536"),
+    "momentum": (["--momentum", "1"], "0.9999"),
+    "weight decay": (["--weight_decay", "-1"], "from 0 to 1"),
+    "smoothing": (["--label_smoothing", "1"], "0.9"),
+    "optimizer": (["--optimizer", "adam"], "'sgd', 'adamw'"),
+    "augment": (["--augment", "cutmix"], "'none', 'flip', 'shift'"),
+    "stem": (["--stem", "tiny"], "invalid choice"),
+    "shell": (["--model", "resnet18;reboot"], "letters, digits and underscores"),
+    "model": (["--model", "resnet81"], "did you mean resnet18"),
+    "small stem": (["--model", "mobilenet_v3_small", "--stem", "small"], "no small stem"),
+    "misspelt": (["--bach_size", "4"], "did you mean --batch_size"),
+    "shortened": (["--epoch", "4"], "unknown argument '--epoch'"),
+    "channel": (["--train-dir", "/nowhere"], "no finished split"),
+    "diverging": (["--lr", "100", "--momentum", "0.99", "--epochs", "9", "--batch_size", "4"], "lower lr"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_trained_is_refused_with_the_mend(colours: Path, tmp_path: Path, case: str) -> None:
+    more, words = REFUSED[case]
+    (tmp_path / "output/data").mkdir(parents=True)
+    assert run(colours, tmp_path, *more) == 1
+    assert words in failure(tmp_path)
+    assert not (tmp_path / "model/model.json").exists()
+
+
+def test_a_gpu_instance_without_cuda_is_refused(colours: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU that torch sees")
+    (tmp_path / "output").mkdir()
+    assert train.main(arguments(colours, tmp_path), {"SM_NUM_GPUS": "1"}) == 1
+    assert "the instance has 1 GPUs" in failure(tmp_path)
+
+
+def test_splits_of_two_preparations_are_refused(colours: Path, tmp_path: Path) -> None:
+    other = pictures.split(tmp_path / "validation", np.zeros((4, 16, 16, 3), np.uint8), [0, 1, 0, 1], ["a", "b"])
+    (tmp_path / "output").mkdir()
+    assert run(colours, tmp_path, "--validation-dir", str(other)) == 1
+    assert "not prepared together ('classes' differs)" in failure(tmp_path)
+
+
+def test_a_missing_folder_names_the_variable() -> None:
+    with pytest.raises(Refusal, match="set SM_CHANNEL_TRAIN"):
+        hyperparameters.parse([], {})
+
+
+def test_weights_of_another_network_name_the_layers(tmp_path: Path) -> None:
+    model.save_weights(model.build("resnet18", 3), tmp_path / "w.pt")
+    with pytest.raises(Refusal, match=re.escape("fc.bias, fc.weight")):
+        model.load_weights(model.build("resnet18", 4), tmp_path / "w.pt")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"fc.weight": Evil()}, tmp_path / "w.pt")
+    with pytest.raises(Refusal, match="no readable weights"):
+        model.load_weights(model.build("resnet18", 3), tmp_path / "w.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+    assert train.schedule(0) == pytest.approx(0.1)
+    assert train.schedule(train.WARM_UP) == pytest.approx(1)
+    assert train.schedule(1) == pytest.approx(0)
+
+
+def test_augmentation_moves_pixels_and_invents_none() -> None:
+    source = torch.arange(2 * 3 * 20 * 20, dtype=torch.int32).reshape(2, 3, 20, 20)
+    random = torch.Generator().manual_seed(0)
+    moved = batches.augmented(source, "shift", random)
+    assert moved.shape == source.shape
+    assert set(moved[0, 0].unique().tolist()) <= set(source[0, 0].unique().tolist())
+    flipped = batches.augmented(source.repeat(20, 1, 1, 1), "flip", random)
+    rows = {tuple(row.tolist()) for row in flipped[:, 0, 0]}
+    assert tuple(source[0, 0, 0].tolist()) in rows
+    assert tuple(source[0, 0, 0].flip(0).tolist()) in rows
+
+
+def test_an_epoch_shows_each_picture_at_most_once(colours: Path) -> None:
+    split = open_split(colours / "train")
+    shown = batches.Batches(split, torch.device("cpu"))
+    seen = [row for part, _ in shown.shuffled(8, "none", torch.Generator().manual_seed(1)) for row in part.flatten(1)]
+    assert len({tuple(row[:40].tolist()) for row in seen}) == len(seen) == len(split) // 8 * 8

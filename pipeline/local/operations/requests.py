@@ -62,7 +62,7 @@ _MEMBERS = {
     "AddTags": "ResourceArn! Tags!",
     "ListTags": "ResourceArn! NextToken MaxResults",
     "DeleteTags": "ResourceArn! TagKeys!",
-    "InvokeEndpoint": "EndpointName! Body ContentType Accept CustomAttributes TargetVariant InferenceId",
+    "InvokeEndpoint": "EndpointName! Body! ContentType Accept CustomAttributes TargetVariant InferenceId",
 }
 _NAMES = {operation: tuple(text.replace("!", "").split()) for operation, text in _MEMBERS.items()}
 _REQUIRED = {

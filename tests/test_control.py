@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.client import Clients, local_client, pages
 from pipeline.control import datasets, endpoints, executions, logs, outcome, parameters, pipelines, registry, times
-from pipeline.errors import ConfigError, DarkroomError, EndpointError
+from pipeline.errors import ConfigError, DarkroomError, EndpointError, ServiceError
 
 DECLARED = {
     "Threshold": {"Name": "Threshold", "Type": "Float", "DefaultValue": 0.9},
@@ -385,6 +385,19 @@ def test_an_answer_that_is_no_prediction_is_quoted(tmp_path: Path, body: bytes) 
         endpoints.predict(fake(service), "e", str(tmp_path / "a.png"))
 
 
+def test_what_the_server_says_of_a_picture_is_taken_out_of_its_wrapping(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"text")
+    wrapped = 'Received client error (415) from primary with message "{"error":"the body is no picture"}". See the log'
+        'Received client error (415) from primary with message "{"error":"the body is not a picture"}". See the log'
+    )
+
+    def invoke(**request: Any) -> None:
+        raise ServiceError("ModelError", wrapped, "InvokeEndpoint")
+
+    with pytest.raises(EndpointError, match=r"a.png: the body is no picture \(status 415\)$"):
+        endpoints.predict(fake(SimpleNamespace(invoke_endpoint=invoke)), "e", str(tmp_path / "a.png"))
+
+
 def test_a_picture_that_is_not_there_is_named() -> None:
     with pytest.raises(DarkroomError, match="cannot read /nowhere/a.png: No such file"):
         endpoints.predict(fake(None), "e", "/nowhere/a.png")
@@ -505,7 +518,7 @@ def test_an_unknown_step_is_answered_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (75, "1 m 15 s"), (3600, "1 h 00 m"), (7385, "2 h 03 m")]
+    ("seconds", "words"), [(0.04, "40 ms"), (59.94, "59.9 s"), (75, "1 m 15 s"), (3600, "1 h 00 m"), (7385, "2 h 03 m")]
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
     assert times.duration(seconds) == words

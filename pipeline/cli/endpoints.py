@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.home import darkroom, home
+from pipeline.cli.home import darkroom, home, shown
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, print_table
 from pipeline.client import local_client
-from pipeline.control import endpoints, registry
+from pipeline.control import endpoints, local_setup, registry
 from pipeline.control.times import moment
 from pipeline.errors import DarkroomError
 
@@ -37,7 +37,7 @@ def deploy_command(args: Namespace) -> int:
     print(f"deploying version {package['ModelPackageVersion']} to {name}", file=sys.stderr)
     endpoints.deploy(clients, package, name)
     endpoints.wait(clients, name)
-    print(endpoints.serve(clients, name, args.port))
+    print(local_setup.serve(clients, name, args.port))
     print(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}", file=sys.stderr)
     return 0
 
@@ -75,15 +75,22 @@ def list_arguments(parser: ArgumentParser) -> None:
 
 def list_command(args: Namespace) -> int:
     clients = local_client(home())
-    rows = [{**row, "Url": endpoints.address(clients, row["EndpointName"])} for row in endpoints.newest_first(clients)]
+    rows = []
+    for row in endpoints.newest_first(clients):
+        name = row["EndpointName"]
+        more = {"Url": local_setup.address(clients, name), "LogPath": local_setup.log_path(clients, name)}
+        rows.append({**row, **more})
     if args.json:
         print_json(rows)
         return 0
     if not rows:
         print("there is no endpoint; darkroom deploy", file=sys.stderr)
         return 0
-    cells = [(r["EndpointName"], r["EndpointStatus"], moment(r["CreationTime"]), r["Url"] or "asleep") for r in rows]
-    print_table(("ENDPOINT", "STATUS", "CREATED", "ADDRESS"), cells)
+    cells = []
+    for row in rows:
+        created, log = moment(row["CreationTime"]), row["LogPath"] and shown(row["LogPath"])
+        cells.append((row["EndpointName"], row["EndpointStatus"], created, row["Url"] or "asleep", log))
+    print_table(("ENDPOINT", "STATUS", "CREATED", "ADDRESS", "LOG"), cells)
     return 0
 
 

@@ -90,7 +90,8 @@ def in_full(clients: Clients, arn: str) -> dict[str, Any]:
 def _show(clients: Clients, arn: str) -> None:
     execution = executions.describe(clients, arn)
     steps = executions.steps(clients, arn)
-    now = datetime.now(UTC)
+    ended = execution["PipelineExecutionStatus"] in executions.ENDED
+    now = execution["LastModifiedTime"] if ended else datetime.now(UTC)
     facts = [
         ("execution", executions.identifier(arn)),
         ("pipeline", executions.pipeline_name(arn)),
@@ -113,8 +114,16 @@ def _show(clients: Clients, arn: str) -> None:
 
 
 def _given(clients: Clients, arn: str) -> list[tuple[str, str]]:
-    values = executions.parameter_values(clients, arn)
-    return [("parameters", " ".join(f"{name}={value}" for name, value in values.items()))] if values else []
+    """Only what is not the definition's default."""
+    from pipeline.definition import Definition
+
+    declared = Definition.parse(executions.definition(clients, arn)).parameters
+    changed = [
+        f"{name}={value}"
+        for name, value in executions.parameter_values(clients, arn).items()
+        if value != str(declared.get(name, {}).get("DefaultValue"))
+    ]
+    return [("set", " ".join(changed))] if changed else []
 
 
 def _took(steps: list[dict[str, Any]], now: datetime) -> str:

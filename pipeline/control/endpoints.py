@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 
 from pipeline.client import pages
@@ -108,8 +109,20 @@ def predict(clients: Clients, name: str, image: str) -> dict[str, Any]:
             EndpointName=name, Body=body, ContentType="application/x-image", Accept="application/json"
         )
     except ServiceError as exc:
-        raise EndpointError(f"{image}: {exc.message}", exc.hint) from exc
+        raise _refusal(image, exc) from exc
     return _prediction(answer["Body"].read(), name)
+
+
+def _refusal(image: str, error: ServiceError) -> EndpointError:
+    """What the model server itself said, out of the service's wrapping; a client error is about the picture alone."""
+    wrapped = re.search(r'client error \((\d+)\).*? with message "(.*)"', error.message, re.DOTALL)
+    if not wrapped:
+        return EndpointError(f"{image}: {error.message}", error.hint)
+    try:
+        said = json.loads(wrapped[2])["error"]
+    except (ValueError, KeyError, TypeError):
+        said = wrapped[2]
+    return EndpointError(f"{image}: {said} (status {wrapped[1]})", "the other pictures are not concerned")
 
 
 def _prediction(body: bytes, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What this machine needs before it can run a pipeline: objects in S3, code of functions, stand-ins for images.
+"""What has to be told to this machine alone: objects in S3, code of functions, stand-ins for images, ports to serve on.
 
 On AWS the upload, CloudFormation and the container registry do this; here this is the one place for it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pipeline.local import endpoint
 from pipeline.local.functions import register_function
 from pipeline.local.images import register_image
 
@@ -38,3 +39,24 @@ def register(clients: Clients, images: Iterable[tuple[str, str]], functions: Ite
         register_image(store, pattern, command)
     for arn, path in functions:
         register_function(store, arn, os.path.expanduser(path))
+
+
+def serve(clients: Clients, name: str, port: int = 0) -> str:
+    """Keeps the endpoint's server running until it is undeployed; returns its address. Port 0: a free one."""
+    return _address(endpoint.start(clients.sagemaker.store, name, keep=True, port=port).port)
+
+
+def address(clients: Clients, name: str) -> str:
+    """Of the endpoint's server; empty while it sleeps."""
+    host = endpoint.find(clients.sagemaker.store, name)
+    return _address(host.port) if host else ""
+
+
+def log_path(clients: Clients, name: str) -> str:
+    """What the endpoint's server wrote; empty if it never started."""
+    path = endpoint.Files(clients.home, name).log
+    return path if os.path.isfile(path) else ""
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """0.4 → '0.4 s', 75 → '1 m 15 s', 4000 → '1 h 06 m'."""
+    """0.04 → '40 ms', 7.5 → '7.5 s', 75 → '1 m 15 s', 4000 → '1 h 06 m'."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)

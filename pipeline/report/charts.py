@@ -40,7 +40,8 @@ class Axis:
     def ticks(self) -> list[float]:
         if self.log:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
-            decades = [10.0**power for power in range(first, last + 1)]
+            every = max(1, math.ceil((last - first + 1) / (2 * TICKS)))
+            decades = [10.0**power for power in range(first, last + 1, every)]
             return decades if len(decades) > 1 else [self.low, math.sqrt(self.low) * math.sqrt(self.high), self.high]
         step = _nice((self.high - self.low) / TICKS)
         first_tick = math.ceil(self.low / step - 1e-9) * step
@@ -48,15 +49,14 @@ class Axis:
         return [first_tick + index * step for index in range(count + 1)]
 
 
-def chart(series: Sequence[Series], x: str, y: str, *, log_x: bool = False) -> Markup:
-    """Empty if there is no finite point."""
+def chart(series: Sequence[Series], x: str, y: str, *, log_x: bool = False, log_y: bool = False) -> Markup:
+    """Empty if there is no finite point. An axis is logarithmic only if all its values are positive."""
     kept = [Series(one.name, _finite(one.points), one.style) for one in series]
     points = [point for one in kept for point in one.points]
     if not points:
         return Markup("")
-    log_x = log_x and all(value > 0 for value, _ in points)
     across = _axis(x, [value for value, _ in points], log_x)
-    up = _axis(y, [value for _, value in points], False, pad=0.06)
+    up = _axis(y, [value for _, value in points], log_y, pad=0.06)
     parts = [_grid(across, up), *(_series(number, one, across, up) for number, one in enumerate(kept))]
     head = '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
     opening = Markup(head).format(w=WIDTH, h=HEIGHT, label=f"{y} by {x}")
@@ -69,11 +69,15 @@ def _finite(points: Sequence[Point]) -> list[Point]:
 
 def _axis(label: str, values: Sequence[float], log: bool, pad: float = 0.0) -> Axis:
     low, high = min(values), max(values)
+    log = log and low > 0
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         reach = abs(low) * 0.1 or 1.0
         return Axis(label, low * 0.9, high * 1.1, True) if log else Axis(label, low - reach, high + reach)
+    if log:
+        reach = (math.log10(high) - math.log10(low)) * pad
+        return Axis(label, max(low / 10**reach, 5e-324), high * 10**reach, True)
     margin = (high - low) * pad
-    return Axis(label, low - margin, high + margin, log)
+    return Axis(label, low - margin, high + margin)
 
 
 def _nice(step: float) -> float:

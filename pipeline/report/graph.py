@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from pipeline.definition import Definition, Step
 
-WIDTH, HEIGHT = 138, 56
-GAP_X, GAP_Y = 26, 18
+WIDTH, HEIGHT = 130, 54  # seven columns fit the page: the pipeline that darkroom builds
+GAP_X, GAP_Y = 31, 18
 MOST_STEPS = 60  # beyond, a picture says less than the table below it
 BRANCH_WORDS = {"IfSteps": "yes", "ElseSteps": "no"}
 
@@ -90,8 +90,8 @@ def _edge(definition: Definition, places: dict[str, _Place], name: str, other: s
     path = Markup('<path class="edge" d="M{} {}C{} {} {} {} {} {}"/>').format(x1, y1, middle, y1, middle, y2, x2, y2)
     step = definition.steps[name]
     word = BRANCH_WORDS.get(step.branch, "") if step.parent == other else ""
-    label = '<text class="branch" x="{}" y="{}" text-anchor="middle">{}</text>'
-    return path + (Markup(label).format(middle, (y1 + y2) // 2 - 5, word) if word else Markup(""))
+    label = '<text class="branch" x="{}" y="{}" text-anchor="end">{}</text>'
+    return path + (Markup(label).format(x2 - 4, y2 - 5, word) if word else Markup(""))
 
 
 def _node(step: Step, place: _Place, states: dict[str, str], notes: dict[str, str]) -> Markup:

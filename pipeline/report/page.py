@@ -62,8 +62,14 @@ def _graph_words(run: Run) -> tuple[dict[str, str], dict[str, str]]:
     for step in run.steps:
         hit = "CacheHitResult" in step
         states[step["StepName"]] = f"{STATES.get(step['StepStatus'], '')}{' hit' if hit else ''}"
-        notes[step["StepName"]] = "cache hit" if hit else f"{step['StepStatus']}, {duration(_seconds(step))}"
+        notes[step["StepName"]] = "cache hit" if hit else _note(step)
     return states, notes
+
+
+def _note(step: dict[str, Any]) -> str:
+    """A success needs no word: the time alone says it."""
+    took = duration(_seconds(step))
+    return took if step["StepStatus"] == "Succeeded" else f"{step['StepStatus']}, {took}"
 
 
 def _seconds(step: dict[str, Any]) -> float:
@@ -155,10 +161,14 @@ def _curves(training: dict[str, Any]) -> list[tuple[str, list[str], Markup]]:
     found = []
     for title, names in (("Loss", ("train_loss", "validation_loss")), ("Accuracy", ("validation_accuracy",))):
         lines = [Series(name, [(row["epoch"], row[name]) for row in epochs if name in row]) for name in names]
-        plot = chart(lines, "epoch", title.lower())
+        plot = chart(lines, "epoch", title.lower(), log_y=title == "Loss" and _wide(_swapped(lines)))
         if plot:
             found.append((title, [line.name for line in lines], plot))
     return found
+
+
+def _swapped(lines: list[Series]) -> list[tuple[float, float]]:
+    return [(y, x) for line in lines for x, y in line.points]
 
 
 def _confusion(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs one job driver the way the runner does, in a process of its own: `run_job(home, …)` for tests, `main` for that process.
+"""Runs one job driver the way the runner does, in a process of its own: `run_job` for tests, `main` in it.
 
 A process of its own, because entering a namespace binds a process to it for good.
 """
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def start_job(home: Path, driver: str, request: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
-    """Options: job_name, isolation, command (what stands in for every image), cancel_after, previous_job, step, cores."""
+    """Options: job_name, isolation, command (stands in for every image), cancel_after, previous_job, step."""
     order = {"home": str(home), "driver": driver, "request": request, **options}
     env = {**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_ISOLATION": options.get("isolation", "")}
     process = subprocess.Popen(

@@ -13,7 +13,7 @@ from local_jobs import IMAGE, Outcome, put_archive, run_job, start_job
 
 from pipeline.local.store import Record, Store
 
-PYTHON = f"{sys.executable} -S -E"  # starts in 15 ms
+PYTHON = f"{sys.executable} -S"  # starts in 15 ms
 SCORE = """
 import sys, time
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
@@ -33,7 +33,11 @@ def request(
     if jobs is not None:
         limits["MaxNumberOfTrainingJobs"] = jobs
     limits |= config.pop("limits", {})
-    static = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://b/code/sourcedir.tar.gz", "epochs": "1"}
+    static = {
+        "sagemaker_program": "train.py",
+        "sagemaker_submit_directory": "s3://b/code/sourcedir.tar.gz",
+        "epochs": "1",
+    }
     return {
         "HyperParameterTuningJobConfig": {
             "Strategy": "Random",
@@ -210,8 +214,10 @@ def test_a_warm_start_learns_from_its_parents(tmp_path: Path) -> None:
         "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "parent"}],
         "WarmStartType": "IdenticalDataAndAlgorithm",
     }
-    body["HyperParameterTuningJobConfig"] |= {"Strategy": "Bayesian", "ResourceLimits": {
-        "MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1}}
+    body["HyperParameterTuningJobConfig"] |= {
+        "Strategy": "Bayesian",
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
+    }
     assert tune(tmp_path, body, job_name="child").status == "Completed"
     body["WarmStartConfig"]["ParentHyperParameterTuningJobs"][0]["HyperParameterTuningJobName"] = "nobody"
     assert "there is no tuning job 'nobody'" in tune(tmp_path, body, job_name="orphan").error
@@ -224,7 +230,10 @@ def test_a_warm_start_learns_from_its_parents(tmp_path: Path) -> None:
         ({"Strategy": "Grid"}, "Grid takes categorical ranges only; 'x'"),
         ({"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}, "Hyperband needs"),
         ({"ResourceLimits": {"MaxParallelTrainingJobs": 1}}, "needs MaxNumberOfTrainingJobs"),
-        ({"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "y"}}, "none of the MetricDefinitions"),
+        (
+            {"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "y"}},
+            "none of the MetricDefinitions",
+        ),
         ({"ParameterRanges": {}}, "nothing to tune"),
     ],
 )

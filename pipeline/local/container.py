@@ -1,4 +1,4 @@
-"""A process that stands in for a container: its own /opt/ml, the variables it is given, dead when its runner is dead."""
+"""A process that stands in for a container: its own /opt/ml, the variables it is given, dead when its runner is."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Isolation:
         return Process(pid, problem_read, spec.image, self._guard_pipe)
 
     def call(self, work: Callable[[], None]) -> Process:
-        """Runs a function in a forked child, for work that would hold up the loop; `finish()` is the error's text, or ''."""
+        """Runs a function in a forked child, for work that would hold up the loop; `finish()` is its error, or ''."""
         problem_read, problem_write = os.pipe()
         pid = os.fork()
         if pid == 0:

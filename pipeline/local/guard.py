@@ -1,7 +1,7 @@
 """Where there is no pid namespace: a small process that kills what the runner started, once the runner is gone.
 
-It reads one pipe: `+<group>` when a job starts (written by the job itself, before it becomes the program, so that no kill
-can come in between), `-<group>` when its end was seen. End of file, or a new parent, means that the runner is gone.
+It reads one pipe: `+<group>` when a job starts (written by the job itself, before it becomes the program, so that no
+kill can come in between), `-<group>` when its end was seen. End of file, or a new parent, means: the runner is gone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What stands in for a container image on this machine: a command line, found by a pattern of image addresses.
 
-A command whose program is a Python (`.venv/bin/python`) stands for AWS's PyTorch image: `python` in an entry point means it,
-its folder comes first in PATH, and a training container without entry point plays the AWS training toolkit with it. Any other
-command line is the image's own entry point.
+A command whose program is a Python (`.venv/bin/python`) stands for AWS's PyTorch image: `python` in an entry point
+means it, its folder comes first in PATH, and a training container without entry point plays the AWS training toolkit
+with it. Any other command line is the image's own entry point.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Image:
         self.is_python = os.path.basename(command[0]).startswith("python")
 
     def argv(self, entrypoint: Sequence[str], arguments: Sequence[str], default: Sequence[str] = ()) -> list[str]:
-        """The command line of a container: `entrypoint` as given, else the image's own with `default` before `arguments`."""
+        """A container's command line: `entrypoint` as given, else the image's own with `default` before `arguments`."""
         if not entrypoint:
             return [*self.command, *default, *arguments]
         if self.is_python and self._means_python(entrypoint[0]):
@@ -73,7 +73,7 @@ def register_image(store: Store, pattern: str, command: str | Sequence[str]) -> 
 
 
 def command_for(store: Store, uri: str, step: str = "") -> Image:
-    """What stands in for this image: the very address, else the longest pattern. Raises DarkroomError with what to type."""
+    """What stands in for an image: the very address, else the longest pattern. DarkroomError says what to type."""
     records = store.list(KIND)
     matching = [record for record in records if record.name == uri or fnmatchcase(uri, record.name)]
     if not matching:

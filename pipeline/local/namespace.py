@@ -1,7 +1,7 @@
 """Linux namespaces without a helper program: a pid namespace that dies with the runner, a private /opt/ml for each job.
 
 What the kernel gives here and nothing else does: when the init of a pid namespace ends, every process in it is killed,
-whatever sessions and groups they have moved to. Python 3.11 has neither unshare nor mount, hence ctypes (4 ms, once a runner).
+whatever sessions and groups they have moved to. Python 3.11 has neither unshare nor mount, hence ctypes (4 ms each).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Kernel:
-    """The calls that Python does not have; each raises OSError. Made before a fork, so that the child imports nothing."""
+    """The calls that Python does not have; each raises OSError. Made before a fork: the child imports nothing."""
 
     __slots__ = ("_libc", "_number")
 
@@ -54,10 +54,10 @@ class Kernel:
 
 
 def enter(kernel: Kernel, probe: str) -> tuple[int, str]:
-    """Puts later children of this process into a new pid namespace: (pid of its init, why jobs cannot have /opt/ml or '').
+    """Puts later children of this process into a pid namespace: (pid of its init, why jobs cannot have /opt/ml or '').
 
-    Raises OSError when this machine allows no pid namespace; nothing has changed then. It cannot be undone, and the process
-    can start no thread afterwards (pthread_create answers EINVAL). `probe` is a folder for trying out the mounts.
+    Raises OSError when this machine allows no pid namespace; nothing has changed then. It cannot be undone, and
+    the process can start no thread afterwards (EINVAL). `probe`: a folder to try the mounts with.
     """
     try:
         kernel.unshare(_NEWPID)

@@ -36,7 +36,7 @@ def contents(folders: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def pack(files: Sequence[tuple[str, str]], target: str) -> None:
-    """Writes a .tar.gz without times, owners or folders. Level 1: weights do not shrink, and level 6 takes three times as long."""
+    """Writes a .tar.gz without times, owners or folders. Level 1: weights hardly shrink at any, and 6 takes longer."""
     import gzip
     import tarfile
 

@@ -16,7 +16,7 @@ CONVERGED_AFTER = 10
 
 
 class MedianRule:
-    """TrainingJobEarlyStoppingType Auto: docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html."""
+    """TrainingJobEarlyStoppingType Auto, as AWS's page automatic-model-tuning-early-stopping describes it."""
 
     __slots__ = ("_averages", "_maximize")
 

@@ -135,7 +135,7 @@ class Hosts:
 
 
 class Ended:
-    """How the processes of a job ended: the first failure's exit code, or 0; `timed_out` and `halted` say who ended them."""
+    """How a job's processes ended: the first failure's exit code, or 0; `timed_out`, `halted`: who ended them."""
 
     __slots__ = ("code", "halted", "host", "problem", "timed_out")
 

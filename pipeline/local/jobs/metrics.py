@@ -30,7 +30,7 @@ class Metrics:
         logs: Mapping[str, int],
         on_value: Callable[[str, float], None] | None = None,
     ) -> None:
-        """`logs`: path → the size from which on it is this job's. Raises JobFailed for a regex that does not compile."""
+        """`logs`: path → the size from which on it is this job's. Raises JobFailed for a bad regex."""
         self._patterns: list[tuple[str, re.Pattern[str]]] = []
         for definition in definitions:
             name, regex = definition["Name"], definition["Regex"]
@@ -40,7 +40,7 @@ class Metrics:
                 raise JobFailed(f"ClientError: MetricDefinition {name!r}: Regex {regex!r}: {exc}") from exc
             if not pattern.groups:
                 raise JobFailed(
-                    f"ClientError: MetricDefinition {name!r}: Regex {regex!r} has no group to take the value from"
+                    f"ClientError: MetricDefinition {name!r}: Regex {regex!r} has no group for the value"
                 )
             self._patterns.append((name, pattern))
         self._files = {path: (offset, b"") for path, offset in logs.items()}
@@ -113,7 +113,7 @@ class Metrics:
             self.on_value(name, value)
 
     def final(self) -> list[dict[str, Any]]:
-        """FinalMetricDataList. A value that is not finite is left out: it could be neither compared nor sent as JSON."""
+        """FinalMetricDataList. A value that is not finite is left out: it can be neither compared nor sent as JSON."""
         return [
             {"MetricName": name, "Value": value, "Timestamp": when}
             for name, (when, value) in self.last.items()

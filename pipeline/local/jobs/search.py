@@ -127,7 +127,7 @@ class Search:
             self._study.tell(trial, value)
 
     def learn(self, texts: Mapping[str, str], value: float | None, is_own: bool) -> bool:
-        """Takes in a trial that ran before; False when it does not fit the ranges. `is_own`: Grid need not repeat it."""
+        """Takes in a trial that ran before; False if it does not fit the ranges. `is_own`: Grid need not repeat it."""
         try:
             params = {name: item.drawn(texts[name]) for name, item in self.ranges.items()}
         except (KeyError, ValueError):

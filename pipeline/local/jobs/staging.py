@@ -52,7 +52,7 @@ def share(items: list[Entry], distribution: str, index: int, count: int, what: s
         return items
     if distribution != "ShardedByS3Key":
         raise JobFailed(
-            f"ClientError: {what}: S3DataDistributionType {distribution!r} is neither FullyReplicated nor ShardedByS3Key"
+            f"ClientError: {what}: S3DataDistributionType {distribution!r} is not FullyReplicated or ShardedByS3Key"
         )
     return items[index::count]
 
@@ -68,7 +68,8 @@ async def fetch(context: JobContext, items: list[Entry], folder: str) -> None:
                 shutil.copyfile(item.path, target)
             except OSError as exc:
                 raise StorageError(
-                    f"cannot copy {item.uri} to {target}: {exc.strerror}", "free some space; DARKROOM_HOME moves the folder"
+                    f"cannot copy {item.uri} to {target}: {exc.strerror}",
+                    "free some space; DARKROOM_HOME moves the folder",
                 ) from exc
 
     os.makedirs(folder, exist_ok=True)
@@ -100,7 +101,7 @@ async def aside(context: JobContext, work: Callable[[], None]) -> None:
 
 
 class Sync:
-    """A folder whose new and changed files go to an S3 address again and again, as Continuous outputs and checkpoints do."""
+    """A folder whose new and changed files go to S3 again and again, as Continuous outputs and checkpoints do."""
 
     __slots__ = ("_folder", "_seen", "_storage", "_uri")
 
@@ -137,7 +138,9 @@ class Sync:
                 except FileNotFoundError:
                     continue
                 if os.path.isfile(path) and not os.path.islink(path):
-                    found.append((os.path.relpath(path, self._folder).replace(os.sep, "/"), (stat.st_mtime_ns, stat.st_size)))
+                    found.append(
+                        (os.path.relpath(path, self._folder).replace(os.sep, "/"), (stat.st_mtime_ns, stat.st_size))
+                    )
         return found
 
 

@@ -1,6 +1,6 @@
-"""What the AWS training toolkit does inside a PyTorch container: unpack the code, set SM_*, run the program with arguments.
+"""What the AWS training toolkit does in a PyTorch container: unpack the code, set SM_*, run the program with arguments.
 
-Written after sagemaker-training 5.1.1 (environment.py, mapping.py, entry_point.py), the version in AWS's current images.
+After sagemaker-training 5.1.1 (environment.py, mapping.py, entry_point.py), the version in AWS's current images.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import json
 import os
 import shutil
 
-from pipeline.local.jobs import JobFailed
-from pipeline.local.jobs import archive
+from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.staging import object_bytes
 
 TYPE_CHECKING = False
@@ -192,11 +191,6 @@ def decode(value: str) -> Any:
         return json.loads(value)
     except (ValueError, TypeError):
         return value
-
-
-def failure_text(command: list[str], code: int, log_tail: str) -> str:
-    """What the toolkit writes to /opt/ml/output/failure when the program did not write it itself."""
-    return f'ExecuteUserScriptError:\nExitCode {code}\nErrorMessage "{log_tail}"\nCommand "{" ".join(command)}"'
 
 
 def _text(value: Any) -> str:

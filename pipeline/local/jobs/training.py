@@ -10,10 +10,11 @@ from pipeline.local import names
 from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.channels import fetch_channels
+from pipeline.local.jobs.failure import failure_file, failure_text, last_error
 from pipeline.local.jobs.hosts import Hosts, exit_code, gpu_count, note_simulated, wait
 from pipeline.local.jobs.metrics import HISTORY, Metrics
 from pipeline.local.jobs.staging import Sync, aside, entries, fetch
-from pipeline.local.jobs.toolkit import CODE, MASTER_PORT, Toolkit, failure_text
+from pipeline.local.jobs.toolkit import CODE, MASTER_PORT, Toolkit
 from pipeline.local.jobs.tracking import Job, settle
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ _MODEL, _OUTPUT = "/opt/ml/model", "/opt/ml/output"
 _CHECKPOINTS = "/opt/ml/checkpoints"
 _CHECKPOINT_EVERY_S = 3.0
 _INLINE_PACK_BYTES = 1 << 20
-_TAIL_BYTES = 4096
 
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class TrainingRun:
         on_metric: Callable[[str, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        """`cores`: how many it may use, 0 for all; `should_stop` ends it early, as TrainingJobEarlyStoppingType does."""
+        """`cores`: how many it may use, 0 for all; `should_stop` ends it early, as tuning may."""
         self.job = job
         self.request = request
         self.context = job.context
@@ -192,7 +192,7 @@ class TrainingRun:
         """Raises JobFailed for a process that failed by itself."""
         if ended.timed_out or ended.halted or not ended.code:
             return
-        text = ended.problem or _failure_file(hosts)
+        text = ended.problem or failure_file(hosts)
         if not text and plays_toolkit:
             text = failure_text(self.command, ended.code, last_error(ended.host.log))
         suffix = f", {exit_code(ended.code)}"
@@ -237,23 +237,3 @@ class TrainingRun:
             self.job.enter("Completed", "Training job completed")
             status = "Completed"
         return self.job.end(status)
-
-
-def _failure_file(hosts: Hosts) -> str:
-    for host in hosts.all:
-        try:
-            with open(host.path(f"{_OUTPUT}/failure"), encoding="utf-8", errors="replace") as file:
-                text = file.read(1024).strip()
-        except OSError:
-            continue
-        if text:
-            return text
-    return ""
-
-
-def last_error(log: str) -> str:
-    """The last line of a Python traceback, or of the log."""
-    with open(log, "rb") as file:
-        file.seek(max(0, os.path.getsize(log) - _TAIL_BYTES))
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip()[:500] if lines else ""

@@ -49,7 +49,7 @@ class TrialJob(Job):
 
 
 class Trial:
-    """`value` is its final objective or None; `values` the objective after each epoch; `failure` why it failed, or ''."""
+    """`value` is its final objective or None; `values` that after each epoch; `failure` why it failed, or ''."""
 
     def __init__(self, tuning: Tuning, drawn: optuna.trial.Trial, texts: dict[str, str]) -> None:
         self.tuning = tuning
@@ -133,7 +133,7 @@ def trials_of(store: Store, arn: str) -> list[Record]:
 
 
 def adopt(context: JobContext, arn: str, previous: str) -> tuple[list[Record], list[dict[str, str]]]:
-    """Moves the finished trials of a tuning job that a killed runner left to the job `arn`; the hyperparameters of the others."""
+    """Links the finished trials of a killed runner to the tuning job `arn`; also the others' hyperparameters."""
     store = context.store
     found = store.find(_TUNING, previous)
     if not found:

@@ -38,7 +38,7 @@ FITS := import ensurepip, sqlite3, sys, venv; sys.exit(not (3, 11) <= sys.versio
 
 $(STAMP): requirements.lock pyproject.toml
 	@if ! $(BIN)/python -c '$(FITS)' 2>/dev/null; then \
-	  for python in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.11 python3 python); do \
+	  found=; for python in $(if $(PYTHON),'$(PYTHON)',python3.12 python3.11 python3 python); do \
 	    "$$python" -c '$(FITS)' >/dev/null 2>&1 && found=$$python && break; \
 	  done; \
 	  if [ -z "$$found" ]; then \

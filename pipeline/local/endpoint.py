@@ -99,20 +99,28 @@ def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: fl
 
     Raises ServiceError ResourceNotFound without such an endpoint, EndpointError with the last log lines if it cannot.
     """
-    revision = store.get("endpoint", name).body["revision"]
     files = Files(store.home, name)
     os.makedirs(files.folder, exist_ok=True)
-    files.touch_used()
     with _locked(files.starting):
-        if _is_supervised(files):
-            state = files.read_state()
-            if (keep and not state.get("keep")) or port not in (0, state.get("port", port)):
-                _end(files, name)
-        if not _is_supervised(files):
-            files.remove()
+        while True:
+            revision = store.get("endpoint", name).body["revision"]
             files.touch_used()
-            _spawn(store.home, name, keep, port, idle_s, files)
-        return _ready(files, name, revision)
+            if _is_supervised(files) and not _suits(files.read_state(), keep, port):
+                _end(files, name)
+            if not _is_supervised(files):
+                files.remove()
+                files.touch_used()
+                _spawn(store.home, name, keep, port, idle_s, files)
+            host = _ready(files, name, revision)
+            if host is not None:
+                return host
+
+
+def _suits(state: Mapping[str, Any], keep: bool, port: int) -> bool:
+    """Whether a supervisor in this state, which may be its last one, is what a caller asks for."""
+    if state.get("state") in ("Failed", "Ended"):
+        return False
+    return bool(state.get("keep") or not keep) and port in (0, state.get("port", port))
 
 
 def stop(store: Store, name: str) -> None:
@@ -176,8 +184,8 @@ def _post(port: int, body: bytes, headers: Mapping[str, str], variant: str) -> R
         connection.close()
 
 
-def _ready(files: Files, name: str, revision: str) -> Host:
-    """Waits until this revision is served."""
+def _ready(files: Files, name: str, revision: str) -> Host | None:
+    """Waits until this revision is served; None when the supervisor ended as it should, idle or told to."""
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         alive = _is_supervised(files)  # looked at first: a supervisor writes its last state, then ends
@@ -186,6 +194,8 @@ def _ready(files: Files, name: str, revision: str) -> Host:
             raise EndpointError(f"endpoint {name!r} cannot serve its model: {state['reason']}", f"its log: {files.log}")
         if alive and state.get("state") == "Ready" and state["revision"] == revision:
             return _host(name, state)
+        if state.get("state") == "Ended":
+            return None
         if not alive:
             message = f"the supervisor of endpoint {name!r} ended without a word\n{last_lines(files.log)}"
             raise EndpointError(message, f"its log: {files.log}")

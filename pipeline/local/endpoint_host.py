@@ -137,8 +137,11 @@ class Supervisor:
         os.replace(temporary, self.files.state)
 
     def fail(self, reason: str) -> None:
-        self.servers = []
         self._write("Failed", reason)
+
+    def end(self) -> None:
+        """Said before the lock is free: who comes now waits for that, and starts another one."""
+        self._write("Ended")
 
 
 def supervise(home: str, name: str, port: int, idle_s: float) -> int:
@@ -160,7 +163,7 @@ def supervise(home: str, name: str, port: int, idle_s: float) -> int:
             print(f"darkroom: {exc.message}", flush=True)
             supervisor.fail(f"{exc.message}\n{last_lines(files.log)}")
             return 1
-        files.remove()
+        supervisor.end()
         return 0
     finally:
         isolation.close()

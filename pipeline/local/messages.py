@@ -36,7 +36,9 @@ class Request:
         self.access_key, self.service = self._scope()
 
     def _scope(self) -> tuple[str, str]:
-        """(access key id, service) of a version 4 signature in the header or the query; empty where there is none."""
+        """(access key id, service) of a signature in the header or the query; empty where there is none."""
+        if "AWSAccessKeyId" in self.query:  # version 2, which boto3 still presigns S3 addresses with
+            return self.query["AWSAccessKeyId"], "s3"
         authorization = self.headers.get("Authorization", "")
         credential = self.query.get("X-Amz-Credential", "")
         if "Credential=" in authorization:

@@ -36,8 +36,11 @@ _STATUS = {
 }
 _NAMES = {"AccessDeniedException": "AccessDenied", "UnrecognizedClientException": "InvalidAccessKeyId"}
 # what stands in a query without asking for another operation
-_PLAIN = re.compile(r"x-id|x-amz-.*|response-.*|prefix|delimiter|max-keys|marker|encoding-type|list-type|start-after"
-                    r"|continuation-token|fetch-owner|versionid", re.IGNORECASE)  # fmt: skip
+_PLAIN = re.compile(
+    r"x-id|x-amz-.*|response-.*|awsaccesskeyid|signature|expires|versionid|prefix|delimiter|max-keys|marker"
+    r"|encoding-type|list-type|start-after|continuation-token|fetch-owner",
+    re.IGNORECASE,
+)
 
 
 def answer(request: Request, service: LocalSageMaker) -> Answer:

@@ -19,7 +19,7 @@ import numpy as np
 from data import Split, open_split
 from numpy.typing import NDArray
 from PIL import Image
-from refusal import Parser, Refusal, exit_code
+from refusal import Parser, Refusal, exit_code, note_file
 
 WORST = 24  # errors shown with their picture
 SHOWN_SIZE = 96  # pixels at most: the report inlines them
@@ -37,9 +37,7 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--message-file", type=Path, nargs="?", default=parser().get_default("message_file"))
-    note = early.parse_known_args(argv)[0].message_file
+    note = note_file(argv, parser().get_default("message_file"))
     return exit_code(lambda: evaluate(parser().parse_args(argv)), note)
 
 

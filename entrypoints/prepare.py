@@ -15,7 +15,7 @@ import jsonfile
 import numpy as np
 import shards
 from numpy.typing import NDArray
-from refusal import Parser, Refusal, exit_code
+from refusal import Parser, Refusal, exit_code, note_file
 from sources import SPLITS, Item, Source, digest, open_folder, write_digits
 from split import assign
 
@@ -38,7 +38,7 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    note = _message_file(argv)
+    note = note_file(argv, parser().get_default("message_file"))
     return exit_code(lambda: prepare(checked(parser().parse_args(argv))), note)
 
 
@@ -143,13 +143,6 @@ def _samples(folder: Path, items: list[Item], classes: tuple[str, ...], size: in
         safe = re.sub(r"[^A-Za-z0-9._-]", "-", name)
         for number, item in enumerate([item for item in items if item.label == label][:SAMPLES_PER_CLASS]):
             (folder / f"{safe}_{number}.png").write_bytes(images.png(images.read(item.path.read_bytes(), size)))
-
-
-def _message_file(argv: list[str] | None) -> Path:
-    """Known before the arguments are judged, so that a refused argument is reported as well."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    early.add_argument("--message-file", type=Path, default=parser().get_default("message_file"))
-    return Path(early.parse_known_args(argv)[0].message_file)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,14 @@ class Parser(argparse.ArgumentParser):
         return f": did you mean {near[0]}?" if near else f": known are {', '.join(sorted(known))}"
 
 
+def note_file(argv: list[str] | None, default: Path) -> Path | None:
+    """`--message-file`, known before the arguments are judged, so that a refused argument is reported as well."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--message-file", type=Path, nargs="?", default=default)
+    note: Path | None = early.parse_known_args(argv)[0].message_file
+    return note
+
+
 def exit_code(work: Callable[[], None], note: Path | None) -> int:
     """0 when `work` ends well; a Refusal or an error of the disk becomes one line on stderr and in `note`, and 1."""
     try:

@@ -18,6 +18,7 @@ from local_jobs import put_archive
 
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import endpoint, process_id
+from pipeline.local.endpoint_files import Files
 from pipeline.local.images import register_image
 from pipeline.local.service import LocalSageMaker, connect
 
@@ -276,7 +277,7 @@ def test_traffic_goes_to_the_variant_asked_for_and_by_weight(sagemaker: LocalSag
 
 def test_a_record_of_another_boot_is_not_taken_for_a_running_server(sagemaker: LocalSageMaker) -> None:
     deploy(sagemaker, "model")
-    files = endpoint.Files(sagemaker.home, "e")
+    files = Files(sagemaker.home, "e")
     os.makedirs(files.folder)
     stale = {"state": "Ready", "port": 1, "pid": os.getpid(), "keep": True, "revision": "x", "variants": []}
     Path(files.state).write_text(json.dumps(stale | {"identity": process_id.identity()}))

@@ -1,25 +1,21 @@
 """An endpoint's server on this machine: started by the first invocation, found again by everybody, gone when idle.
 
-Below <home>/endpoints/ each endpoint has a lock that its supervisor (endpoint_host.py) holds as long as it lives. The
-kernel frees it whatever way the supervisor ends, also across pid namespaces and reboots: so nobody ever takes a stale
-record for a running server. `<name>.json` says what it serves and where; every invocation touches `<name>.used`.
+Its supervisor (endpoint_host.py) is a process of its own, found by its files (endpoint_files.py).
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import sys
 import time
 from collections import namedtuple
-from contextlib import contextmanager, suppress
 
 from pipeline.errors import EndpointError
+from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from pipeline.local.store import Store
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 IDLE_S = 60.0
 ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
 STOP_LIMIT_S = 40.0  # serve.py drains for 30 s at most
-LOG_LINES = 20
 _LOOK_S = 0.02
 _REFUSED_LIMIT_S = 5.0
 _NOTICE_S = 0.3
@@ -38,59 +33,10 @@ Host = namedtuple("Host", "name port pid keep revision variants")
 Reply = namedtuple("Reply", "status content_type body variant")
 
 
-class Files:
-    """The files of one endpoint below <home>/endpoints/."""
-
-    __slots__ = ("_base", "folder", "log")
-
-    def __init__(self, home: str, name: str) -> None:
-        self.folder = os.path.join(home, "endpoints")
-        self._base = os.path.join(self.folder, name)
-        self.log = os.path.join(home, "logs", "endpoints", f"{name}.log")
-
-    @property
-    def lock(self) -> str:
-        return f"{self._base}.lock"
-
-    @property
-    def starting(self) -> str:
-        return f"{self._base}.starting"
-
-    @property
-    def state(self) -> str:
-        return f"{self._base}.json"
-
-    @property
-    def used(self) -> str:
-        return f"{self._base}.used"
-
-    @property
-    def stop(self) -> str:
-        return f"{self._base}.stop"
-
-    def read_state(self) -> dict[str, Any]:
-        """What the supervisor last wrote; empty before it did."""
-        try:
-            with open(self.state, encoding="utf-8") as file:
-                return json.load(file)  # type: ignore[no-any-return]
-        except FileNotFoundError:
-            return {}
-
-    def touch_used(self) -> None:
-        with open(self.used, "a"):
-            os.utime(self.used)
-
-    def remove(self) -> None:
-        """Not the locks: somebody may be waiting for them."""
-        for path in (self.state, self.used, self.stop):
-            with suppress(FileNotFoundError):
-                os.remove(path)
-
-
 def find(store: Store, name: str) -> Host | None:
     """The running, ready server of an endpoint."""
     files = Files(store.home, name)
-    state = files.read_state() if _is_supervised(files) else {}
+    state = files.read_state() if is_supervised(files) else {}
     return _host(name, state) if state.get("state") == "Ready" else None
 
 
@@ -101,13 +47,13 @@ def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: fl
     """
     files = Files(store.home, name)
     os.makedirs(files.folder, exist_ok=True)
-    with _locked(files.starting):
+    with locked(files.starting):
         while True:
             revision = store.get("endpoint", name).body["revision"]
             files.touch_used()
-            if _is_supervised(files) and not _suits(files.read_state(), keep, port):
+            if is_supervised(files) and not _suits(files.read_state(), keep, port):
                 _end(files, name)
-            if not _is_supervised(files):
+            if not is_supervised(files):
                 files.remove()
                 files.touch_used()
                 _spawn(store.home, name, keep, port, idle_s, files)
@@ -127,7 +73,7 @@ def stop(store: Store, name: str) -> None:
     """Returns when no process of the endpoint is left. Raises EndpointError if that takes too long."""
     files = Files(store.home, name)
     if os.path.isdir(files.folder):
-        with _locked(files.starting):
+        with locked(files.starting):
             _end(files, name)
 
 
@@ -188,7 +134,7 @@ def _ready(files: Files, name: str, revision: str) -> Host | None:
     """Waits until this revision is served; None when the supervisor ended as it should, idle or told to."""
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
-        alive = _is_supervised(files)  # looked at first: a supervisor writes its last state, then ends
+        alive = is_supervised(files)  # looked at first: a supervisor writes its last state, then ends
         state = files.read_state()
         if state.get("state") == "Failed":
             raise EndpointError(f"endpoint {name!r} cannot serve its model: {state['reason']}", f"its log: {files.log}")
@@ -231,7 +177,7 @@ def _spawn(home: str, name: str, keep: bool, port: int, idle_s: float, files: Fi
 def _end(files: Files, name: str) -> None:
     """Asks the supervisor by a file, as it may live in another pid namespace; kills it if it does not listen."""
     deadline = time.monotonic() + STOP_LIMIT_S
-    while _is_supervised(files):
+    while is_supervised(files):
         with open(files.stop, "a"):
             pass
         if time.monotonic() > deadline:
@@ -251,41 +197,3 @@ def _kill(files: Files, name: str) -> None:
         message = f"the supervisor of endpoint {name!r} does not stop, and cannot be killed from here"
         raise EndpointError(message, f"its state: {files.state}")
     os.kill(known["pid"], signal.SIGKILL)
-
-
-def _is_supervised(files: Files) -> bool:
-    try:
-        descriptor = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except FileNotFoundError:  # no folder: nothing was ever started
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Among processes and, as each opens the file for itself, among threads."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def last_lines(path: str, count: int = LOG_LINES) -> str:
-    """The end of a log, for messages."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 64 * 1024))
-            lines = file.read().decode(errors="replace").splitlines()[-count:]
-    except FileNotFoundError:
-        return "(there is no log)"
-    return "\n".join(f"  | {line}" for line in lines)

@@ -9,6 +9,7 @@ import os
 import sys
 
 from pipeline.local import endpoint
+from pipeline.local.endpoint_files import Files
 from pipeline.local.functions import register_function
 from pipeline.local.images import register_image
 
@@ -54,7 +55,7 @@ def address(clients: Clients, name: str) -> str:
 
 def log_path(clients: Clients, name: str) -> str:
     """What the endpoint's server wrote; empty if it never started."""
-    path = endpoint.Files(clients.home, name).log
+    path = Files(clients.home, name).log
     return path if os.path.isfile(path) else ""
 
 

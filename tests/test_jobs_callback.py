@@ -75,6 +75,16 @@ def test_a_refusal_fails_the_step_with_its_reason(tmp_path: Path) -> None:
         )
 
 
+def test_an_answer_that_came_while_the_runner_was_dead_is_taken(tmp_path: Path) -> None:
+    service = connect(str(tmp_path))
+    arn = "arn:aws:sagemaker:us-east-1:111122223333:pipeline/p/execution/e1"
+    service.store.add("callback", "old", {"pipelineExecutionArn": arn, "step": "Step"}, "InProgress")
+    succeed(service, "old", count="7")
+    done = run_here(tmp_path, "callback", {}, SqsQueueUrl=QUEUE, OutputParameters=outputs(count="Integer"))
+    assert done.body["Outputs"] == {"count": 7}
+    assert len(service.store.list("callback")) == 1
+
+
 @pytest.mark.parametrize(
     ("declared", "match"),
     [

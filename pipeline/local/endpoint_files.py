@@ -1,6 +1,6 @@
 """What lies below <home>/endpoints/ for an endpoint: its locks, what it serves and where, when it was last used.
 
-The supervisor holds `<name>.lock` as long as it lives. The kernel frees it whatever way the supervisor ends, also across
+The supervisor holds `<name>.lock` as long as it lives. The kernel frees it whatever way it ends, also across
 pid namespaces and reboots: so nobody ever takes a stale record for a running server.
 """
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.local.jobs import JobContext
+    from pipeline.local.store import Record
 
 KIND = "callback"
 LONGEST_S = 7 * 24 * 3600  # as on AWS, a step that nobody answers fails after a week
@@ -18,17 +19,41 @@ _LOOK_S = 0.1
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """`request` is what the message carries. A message is a record of kind callback, named by its token."""
-    token = random_id(10)
     queue = context.step.get("SqsQueueUrl", "")
-    message = {
-        "token": token,
-        "pipelineExecutionArn": context.execution_arn,
-        "arguments": request,
-        "status": "Executing",
-    }
-    context.store.add(KIND, token, {**message, "SqsQueueUrl": queue}, "InProgress")
+    token = _left_behind(context) or _send(request, queue, context)
     context.announce({"Callback": {"CallbackToken": token, "SqsQueueUrl": queue}})
-    context.parity("Callback", "messages wait in the local store, not in SQS; darkroom answers by the same operations")
+    context.parity("Callback", "messages wait in the local store, not in SQS; the answers are the same operations")
+    answer = await _answer(token, context)
+    if answer.status != "Succeeded":
+        raise JobFailed(answer.body.get("failure") or "the callback was answered with a failure that gave no reason")
+    try:
+        outputs = _outputs(context.step.get("OutputParameters") or [], answer.body["outputs"])
+    except JobFailed:
+        context.store.change(KIND, token, {}, "Failed")  # a resume asks again
+        raise
+    shown = [{"Name": name, "Value": str(value)} for name, value in answer.body["outputs"].items()]
+    context.announce({"Callback": {"CallbackToken": token, "SqsQueueUrl": queue, "OutputParameters": shown}})
+    return {"OutputParameters": outputs, "Outputs": outputs}
+
+
+def _left_behind(context: JobContext) -> str:
+    """The token that a killed runner sent for this step: somebody may be working on it, or have answered."""
+    mine = (context.execution_arn, context.step["Name"])
+    for record in context.store.list(KIND):
+        if (record.body["pipelineExecutionArn"], record.body["step"]) == mine:
+            return record.name if record.status in ("InProgress", "Succeeded") else ""
+    return ""
+
+
+def _send(request: dict[str, Any], queue: str, context: JobContext) -> str:
+    token = random_id(10)
+    message = {"token": token, "pipelineExecutionArn": context.execution_arn, "arguments": request}
+    body = {**message, "status": "Executing", "SqsQueueUrl": queue, "step": context.step["Name"]}
+    context.store.add(KIND, token, body, "InProgress")
+    return token
+
+
+async def _answer(token: str, context: JobContext) -> Record:
     waited = 0.0
     try:
         while (record := context.store.get(KIND, token)).status == "InProgress":
@@ -39,12 +64,7 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     except BaseException:
         context.store.change(KIND, token, {}, "Stopped")
         raise
-    if record.status != "Succeeded":
-        raise JobFailed(record.body.get("failure") or "the callback was answered with a failure that gave no reason")
-    outputs = _outputs(context.step.get("OutputParameters") or [], record.body["outputs"])
-    shown = [{"Name": name, "Value": str(value)} for name, value in record.body["outputs"].items()]
-    context.announce({"Callback": {"CallbackToken": token, "SqsQueueUrl": queue, "OutputParameters": shown}})
-    return {"OutputParameters": outputs, "Outputs": outputs}
+    return record
 
 
 def _outputs(declared: list[dict[str, str]], given: dict[str, str]) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Outcome:
 def start_job(home: Path, driver: str, request: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
     """Options: job_name, isolation, command (stands in for every image), cancel_after, previous_job, step."""
     order = {"home": str(home), "driver": driver, "request": request, **options}
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_ISOLATION": options.get("isolation", "")}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # users have none of them set
+    caller = {name: value for name, value in os.environ.items() if name not in threads}
+    env = {**caller, "PYTHONPATH": str(ROOT), "DARKROOM_ISOLATION": options.get("isolation", "")}
     process = subprocess.Popen(
         [sys.executable, __file__],
         cwd=ROOT,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from contextlib import contextmanager
 
 from pipeline.local.jobs import JobFailed
+from pipeline.local.jobs.ranges import load_optuna
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,24 +18,7 @@ if TYPE_CHECKING:
     from pipeline.local.jobs.ranges import Range
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _MOST_RANDOM_TRIALS = 10  # Optuna's own number of random trials before its model sets in
-
-
-def load_optuna() -> Any:
-    """Imports Optuna (0.2 s). Inside a pid namespace no thread can start, so numpy's BLAS must not try."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        import optuna
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna
 
 
 class Search:

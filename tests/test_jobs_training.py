@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from local_jobs import BOTH, IMAGE, Outcome, put_archive, put_program, run_job, start_job
 
+from pipeline.errors import StorageError
 from pipeline.local.jobs import JobFailed
 from pipeline.local.jobs.archive import pack, unpack
 from pipeline.local.jobs.toolkit import Toolkit
@@ -305,3 +306,17 @@ def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, data: bytes) -> N
     (tmp_path / "a.tar.gz").write_bytes(data)
     with pytest.raises(JobFailed, match=r"not a readable \.tar\.gz"):
         unpack(str(tmp_path / "a.tar.gz"), str(tmp_path / "out"), "the code")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"w")
+    with pytest.raises(StorageError, match="cannot write /dev/full: No space left on device"):
+        pack([("weights", str(tmp_path / "weights"))], "/dev/full")
+
+
+def test_a_request_without_image_is_refused(tmp_path: Path) -> None:
+    body = request(tmp_path, "")
+    body["AlgorithmSpecification"].pop("TrainingImage")
+    done = train(tmp_path, body)
+    assert "no TrainingImage" in done.error and done.status == "Failed"

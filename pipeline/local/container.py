@@ -185,7 +185,7 @@ class Isolation:
         except DarkroomError as exc:
             os.write(problem, (f"{exc.message} ({exc.hint})" if exc.hint else exc.message).encode())
         except OSError as exc:
-            os.write(problem, f"{exc.filename}: {exc.strerror}".encode())
+            os.write(problem, _words(exc))
         except BaseException as exc:  # whatever it is, the child must not go on as a second runner
             os.write(problem, repr(exc).encode())
         finally:
@@ -211,7 +211,7 @@ class Isolation:
             os.chdir(self.translate(spec.tree, spec.cwd))
             _execute(argv, env)
         except OSError as exc:
-            os.write(problem, f"{exc.filename}: {exc.strerror}".encode() if exc.filename else str(exc).encode())
+            os.write(problem, _words(exc))
         except BaseException as exc:  # whatever it is, the child must not go on as a second runner
             os.write(problem, repr(exc).encode())
         finally:
@@ -247,6 +247,10 @@ def base_environment(private: str) -> dict[str, str]:
     env["PYTHONUNBUFFERED"] = env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["PYTHONIOENCODING"] = "UTF-8"
     return env
+
+
+def _words(exc: OSError) -> bytes:
+    return (f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror or str(exc)).encode()
 
 
 def _open_log(path: str) -> int:

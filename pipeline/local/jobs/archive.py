@@ -37,6 +37,13 @@ def contents(folders: Sequence[str]) -> list[tuple[str, str]]:
 
 def pack(files: Sequence[tuple[str, str]], target: str) -> None:
     """Writes a .tar.gz without times, owners or folders. Level 1: weights hardly shrink at any, and 6 takes longer."""
+    try:
+        _write_tar(files, target)
+    except OSError as exc:
+        raise StorageError(f"cannot write {target}: {exc.strerror}", "free some disk space") from exc
+
+
+def _write_tar(files: Sequence[tuple[str, str]], target: str) -> None:
     import gzip
     import tarfile
 

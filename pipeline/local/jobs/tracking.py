@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 
-from pipeline.errors import DarkroomError
+from pipeline.errors import DarkroomError, StorageError
 from pipeline.local import names
 from pipeline.local.jobs import JOB_INTERNAL_ERROR, JobFailed
 from pipeline.local.loop import Cancelled
@@ -85,9 +85,12 @@ class Job:
 
 
 async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: str) -> dict[str, Any]:
-    """Awaits the work of a job; whatever ends it, the record says so, and the private folder is gone."""
+    """Awaits the work of a job; whatever ends it, its private folder is gone, and the record says how it ended."""
     try:
-        return await work
+        try:
+            return await work
+        finally:  # first of all: on a full disk this makes room for the record
+            shutil.rmtree(job.context.work, ignore_errors=True)
     except Cancelled:
         job.cancelled = True
         job.end("Stopped")
@@ -100,10 +103,9 @@ async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: 
     except DarkroomError as exc:
         reason = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
         job.end("Failed", reason)
-        raise JobFailed(reason, JOB_INTERNAL_ERROR, log_path) from exc
+        # a retry policy may hope that the disk has room later, never that an image appears
+        raise JobFailed(reason, JOB_INTERNAL_ERROR if isinstance(exc, StorageError) else "", log_path) from exc
     except OSError as exc:
-        reason = f"cannot use {exc.filename}: {exc.strerror} (is the disk full? DARKROOM_HOME moves the folder)"
+        reason = f"cannot use {exc.filename or job.context.work}: {exc.strerror} (DARKROOM_HOME moves the folder)"
         job.end("Failed", reason)
         raise JobFailed(reason, JOB_INTERNAL_ERROR, log_path) from exc
-    finally:
-        shutil.rmtree(job.context.work, ignore_errors=True)

@@ -53,7 +53,7 @@ class Hyperparameters(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the machine is faster with it."
     )
-    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Start weights and order of the pictures.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Start weights and order of the pictures.")
 
 
 class TrainingSection(Section):
@@ -109,7 +109,7 @@ class TuningSection(Section):
     )
     epochs: int = Field(default=2, ge=1, le=1000, description="Epochs of each trial (TuningEpochs).")
     early_stopping: bool = Field(default=False, description="Stop trials that fall behind; Hyperband does it anyway.")
-    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="Makes the choice of values repeatable.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Makes the choice of values repeatable.")
     max_runtime_minutes: int | None = Field(
         default=None, ge=2, le=43200, description="Longest time for all trials together. null: no limit."
     )

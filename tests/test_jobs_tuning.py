@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import time
@@ -11,6 +12,10 @@ from typing import Any
 import pytest
 from local_jobs import IMAGE, Outcome, put_archive, run_job, start_job
 
+from pipeline.local.jobs import JobFailed
+from pipeline.local.jobs.completion import Completion, MedianRule
+from pipeline.local.jobs.ranges import read_ranges
+from pipeline.local.jobs.search import Search
 from pipeline.local.store import Record, Store
 
 PYTHON = f"{sys.executable} -S"  # starts in 15 ms
@@ -243,3 +248,95 @@ def test_what_the_service_refuses_is_refused(tmp_path: Path, changes: dict[str, 
     done = tune(tmp_path, body)
     assert message in done.error and done.status == "Failed"
     assert trials(tmp_path) == []
+
+
+def test_the_median_rule_compares_with_running_averages_of_enough_trials() -> None:
+    rule = MedianRule(maximize=True)
+    for values in ([0.2, 0.4], [0.4, 0.6], [0.6, 0.8]):
+        rule.learn(values)
+    assert not rule.is_worse(0.0, 1)  # three trials say nothing
+    rule.learn([0.8, 1.0])
+    assert rule.is_worse(0.49, 1) and not rule.is_worse(0.5, 1)
+    assert rule.is_worse(0.59, 2) and not rule.is_worse(0.61, 2)
+    assert not rule.is_worse(0.0, 3)  # nobody has come so far
+
+
+def test_an_improvement_of_one_percent_is_none() -> None:
+    completion = Completion({"BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 2}}, maximize=False)
+    for value, count in ((1.0, 0), (0.995, 1), (0.5, 0), (None, 1)):
+        completion.learn(value)
+        assert completion.not_improving == count and not completion.reached
+    completion.learn(0.5)
+    assert completion.reached == "BestObjectiveNotImproving"
+
+
+def test_convergence_needs_its_switch() -> None:
+    for switch, reached in (("Enabled", "ConvergenceDetected"), ("Disabled", "")):
+        completion = Completion({"ConvergenceDetected": {"CompleteOnConvergence": switch}}, maximize=True)
+        for _ in range(20):
+            completion.learn(1.0)
+        assert completion.reached == reached
+
+
+@pytest.mark.parametrize("scale", ["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"])
+def test_drawn_values_stay_in_their_range_and_can_be_read_back(scale: str) -> None:
+    item = {"Name": "x", "MinValue": "0.001", "MaxValue": "0.999", "ScalingType": scale}
+    ranges = read_ranges({"ContinuousParameterRanges": [item]})
+    search = Search(ranges, "Random", maximize=True, seed=1, most=200, parallel=1)
+    values = []
+    for _ in range(200):
+        trial, texts = search.ask()
+        search.tell(trial, 0.0, stopped=False)
+        values.append(float(texts["x"]))
+        assert 0.001 <= values[-1] <= 0.999 and search.learn(texts, 0.0, is_own=True)
+    middle = sorted(values)[100]
+    low, high = {"Linear": (0.4, 0.6), "ReverseLogarithmic": (0.9, 1)}.get(scale, (0, 0.1))
+    assert low < middle < high
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "message"),
+    [
+        (
+            "Continuous",
+            {"MinValue": "0", "MaxValue": "1", "ScalingType": "Logarithmic"},
+            "Logarithmic needs MinValue above 0",
+        ),
+        ("Continuous", {"MinValue": "1", "MaxValue": "1"}, "is not below MaxValue"),
+        (
+            "Continuous",
+            {"MinValue": "0.1", "MaxValue": "1", "ScalingType": "ReverseLogarithmic"},
+            "needs 0 <= MinValue",
+        ),
+        ("Continuous", {"MinValue": "nan", "MaxValue": "1"}, "finite"),
+        ("Integer", {"MinValue": "1.5", "MaxValue": "2"}, "integer range 'x'"),
+        ("Integer", {"MinValue": "1", "MaxValue": "2", "ScalingType": "Odd"}, "ScalingType 'Odd'"),
+        ("Categorical", {"Values": ["a", "a"]}, "holds one twice"),
+    ],
+)
+def test_a_bad_range_is_named(kind: str, item: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobFailed, match=message):
+        read_ranges({f"{kind}ParameterRanges": [{"Name": "x", **item}]})
+
+
+def test_auto_early_stopping_ends_a_hopeless_trial(tmp_path: Path) -> None:
+    # four good trials of two epochs, then a bad one that would take a minute
+    program = SCORE + "    if x < 0.1: time.sleep(60)\n"
+    values = {"Name": "x", "Values": ["1", "2", "3", "4", "0.01"]}
+    body = request(program, tmp_path, ranges={"CategoricalParameterRanges": [values]}, jobs=None, Strategy="Grid")
+    body["HyperParameterTuningJobConfig"] |= {"TrainingJobEarlyStoppingType": "Auto", "RandomSeed": last_of_five()}
+    body["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] = 1
+    done = tune(tmp_path, body)
+    assert done.body["TrainingJobStatusCounters"]["Stopped"] == 1
+    assert trials(tmp_path)[-1].body["ObjectiveStatus"] == "Succeeded"
+
+
+def last_of_five() -> int:
+    """A seed with which Grid comes to the fifth value last."""
+    return next(seed for seed in range(1000) if shuffled(seed)[-1] == 4)
+
+
+def shuffled(seed: int) -> list[int]:
+    order = list(range(5))
+    random.Random(seed).shuffle(order)
+    return order

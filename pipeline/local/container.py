@@ -8,8 +8,9 @@ import signal
 import sys
 from contextlib import suppress
 
-from pipeline.errors import DarkroomError, StorageError
+from pipeline.errors import DarkroomError
 from pipeline.local import guard, namespace
+from pipeline.local.program import execute, open_log, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Isolation:
 
     def launch(self, spec: Spec) -> Process:
         """Forks and executes (1–2 ms). A program that cannot start exits with NOT_STARTED, and `finish()` says why."""
-        log = _open_log(spec.log)
+        log = open_log(spec.log)
         env = {**spec.env, guard.MARK: self.execution_arn}
         argv = [self.translate(spec.tree, word) for word in spec.argv]
         env = {name: self.translate(spec.tree, value) for name, value in env.items()}
@@ -185,7 +186,7 @@ class Isolation:
         except DarkroomError as exc:
             os.write(problem, (f"{exc.message} ({exc.hint})" if exc.hint else exc.message).encode())
         except OSError as exc:
-            os.write(problem, _words(exc))
+            os.write(problem, words(exc))
         except BaseException as exc:  # whatever it is, the child must not go on as a second runner
             os.write(problem, repr(exc).encode())
         finally:
@@ -209,9 +210,9 @@ class Isolation:
                 namespace.view(self._kernel, spec.tree, spec.hosts, spec.host)
             os.umask(0o022)
             os.chdir(self.translate(spec.tree, spec.cwd))
-            _execute(argv, env)
+            execute(argv, env)
         except OSError as exc:
-            os.write(problem, _words(exc))
+            os.write(problem, words(exc))
         except BaseException as exc:  # whatever it is, the child must not go on as a second runner
             os.write(problem, repr(exc).encode())
         finally:
@@ -247,35 +248,3 @@ def base_environment(private: str) -> dict[str, str]:
     env["PYTHONUNBUFFERED"] = env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["PYTHONIOENCODING"] = "UTF-8"
     return env
-
-
-def _words(exc: OSError) -> bytes:
-    return (f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror or str(exc)).encode()
-
-
-def _open_log(path: str) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as exc:
-        raise StorageError(f"cannot write {path}: {exc.strerror}", "DARKROOM_HOME moves the folder") from exc
-
-
-def _execute(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Looks the program up in the PATH of `env`, here and now: after /opt/ml has come into place."""
-    program = argv[0]
-    folders = [""] if "/" in program else env.get("PATH", os.defpath).split(os.pathsep)
-    denied = False
-    for folder in folders:
-        path = os.path.join(folder, program)
-        try:
-            os.execve(path, list(argv), env)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except PermissionError:  # of the file, or of a folder of PATH that is somebody else's
-            denied = denied or os.path.exists(path)
-    if denied:
-        raise OSError(f"program {program!r} is not executable")
-    raise OSError(f"no program {program!r}")

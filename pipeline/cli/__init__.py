@@ -41,7 +41,9 @@ SUMMARIES = {
 def execute(argv: Sequence[str]) -> int:
     """Runs one command; every expected failure becomes two lines and exit code 1."""
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
     except DarkroomError as exc:
         complain(exc)
         return FAILED

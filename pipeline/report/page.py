@@ -27,7 +27,7 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=charts.number, duration=duration, moment=moment)
+    environment.filters.update(number=charts.number, short=_short, duration=duration, moment=moment)
     return environment.get_template("page.html").render(
         run=run,
         name=executions.pipeline_name(run.arn),
@@ -147,6 +147,12 @@ def _float(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def _short(text: str) -> str:
+    """0.021959816073193316 → 0.02196; what is no long number stays as it is."""
+    value = _float(text)
+    return text if value is None or len(text) <= 8 else f"{value:.4g}"
 
 
 def _wide(points: list[tuple[float, float]]) -> bool:

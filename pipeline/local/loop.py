@@ -16,7 +16,7 @@ from collections import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Generator, Iterable
     from typing import Any
 
 
@@ -73,6 +73,7 @@ class Loop:
         self._children: dict[int, tuple[Task, int]] = {}
         self._exits: dict[int, int] = {}
         self._sequence = 0
+        self._later: deque[Callable[[], None]] = deque()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Returns what the coroutine returns, or raises what it raises."""
@@ -85,6 +86,8 @@ class Loop:
             main = self.spawn(coroutine)
             while not main.done:
                 self._turn(read, main)
+            while self._later:
+                self._later.popleft()()
             return main.result()
         finally:
             signal.set_wakeup_fd(wakeup)
@@ -97,6 +100,10 @@ class Loop:
         task = Task(self, coroutine)
         self._ready.append((task, 0, None, None))
         return task
+
+    def later(self, chore: Callable[[], None]) -> None:
+        """Something short that nobody waits for: done while there is nothing else to do, at the latest at the end."""
+        self._later.append(chore)
 
     async def sleep(self, seconds: float) -> None:
         await _Wait(deadline=time.monotonic() + seconds)
@@ -131,6 +138,9 @@ class Loop:
         if main.done:
             return  # nothing left to wait for
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        if self._later:
+            self._later.popleft()()
+            timeout = 0.0
         # a child may have ended between the last waitpid and this select: the wake-up pipe remembers it
         if select.select([wakeup], [], [], timeout)[0]:
             while True:

@@ -24,7 +24,6 @@ def train_model(context: Context, data: RequestStep, tuned: RequestStep | None) 
         "HyperParameters": _hyperparameters(context, tuned),
         "AlgorithmSpecification": training.algorithm(context),
         **training.job(context, NAME, config.role("train_model"), data),
-        **_checkpoints(context),
         **tags(config),
     }
     step = RequestStep(NAME, StepTypeEnum.TRAINING, request, WORDS_TUNED if tuned else WORDS_FIXED)
@@ -40,11 +39,3 @@ def _hyperparameters(context: Context, tuned: RequestStep | None) -> dict[str, A
         best = tuned.properties.BestTrainingJob.TunedHyperParameters
         values.update({name: Join(on="", values=[best[name]]) for name in context.config.tuning.ranges})
     return values
-
-
-def _checkpoints(context: Context) -> dict[str, Any]:
-    """One fixed address: it is a cache key. It ends in `/`, or `…-1` would also sync `…-10`."""
-    if not context.config.training.checkpoints:
-        return {}
-    address = context.config.pipeline.address("checkpoints", NAME)
-    return {"CheckpointConfig": {"S3Uri": address, "LocalPath": "/opt/ml/checkpoints"}}

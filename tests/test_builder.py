@@ -165,7 +165,7 @@ SECTIONS = {
     "model": choices("{}", "{name: resnet50, stem: small}", "{name: mobilenet_v3_small}"),
     "training": choices(
         "{}",
-        "{instance_type: ml.g5.xlarge, spot: true, checkpoints: true}",
+        "{instance_type: ml.g5.xlarge, spot: true}",
         "{instance_type: ml.p5.48xlarge, instance_count: 4, max_runtime_minutes: 7200}",
         "{instance_type: ml.c6i.32xlarge, hyperparameters: {lr: 1.0e-7, seed: 2147483647, weight_decay: 0}}",
     ),

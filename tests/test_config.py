@@ -101,7 +101,7 @@ def test_a_config_cannot_be_changed() -> None:
     ("text", "line"),
     [
         ("trainign: {}", "trainign: is not a key here; did you mean `training`?"),
-        ("training: {epochs: 3}", "training.epochs: is not a key here; known: checkpoints, hyperparameters, "),
+        ("training: {epochs: 3}", "training.epochs: is not a key here; known: hyperparameters, "),
         ("training: {instance_cout: 1}", "training.instance_cout: is not a key here; did you mean `instance_count`?"),
         (
             "training: {instance_count: 0}",

@@ -208,7 +208,7 @@ def test_hyperband_gives_out_epochs_and_stops_trials_itself() -> None:
 
 
 def test_searched_epochs_are_no_parameter() -> None:
-    document = definition("spot_checkpoint")
+    document = definition("spot")
     assert not {"TuningEpochs", "TrainingEpochs"} & set(parameters(document))
     ranges = steps(document)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"]
     assert ranges["IntegerParameterRanges"][0] == {
@@ -219,11 +219,9 @@ def test_searched_epochs_are_no_parameter() -> None:
     }
 
 
-def test_checkpoints_have_one_fixed_address_and_trials_none() -> None:
-    arguments = {name: step["Arguments"] for name, step in steps(definition("spot_checkpoint")).items()}
-    address = "s3://darkroom-111122223333-us-east-1/darkroom-digits/checkpoints/TrainModel/"
-    assert arguments["TrainModel"]["CheckpointConfig"] == {"S3Uri": address, "LocalPath": "/opt/ml/checkpoints"}
-    assert "CheckpointConfig" not in arguments["TuneModel"]["TrainingJobDefinition"]
+def test_spot_training_waits_as_long_as_it_may_and_promises_no_checkpoints() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("spot")).items()}
+    assert "CheckpointConfig" not in json.dumps(arguments)  # train.py writes none
     for job in (arguments["TrainModel"], arguments["TuneModel"]["TrainingJobDefinition"]):
         assert job["EnableManagedSpotTraining"] is True
         assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}

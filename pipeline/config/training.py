@@ -42,7 +42,7 @@ class Hyperparameters(Section):
 
     epochs: int = Field(default=8, ge=1, le=1000, description="Passes over the training split (TrainingEpochs).")
     lr: float = Field(default=0.05, gt=0, le=10, description="Highest learning rate of the schedule.")
-    batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step, on each machine.")
+    batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step.")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd (with Nesterov momentum) or adamw.")
     momentum: float = Field(default=0.9, ge=0, le=0.9999, description="Momentum of sgd; adamw ignores it.")
     weight_decay: float = Field(default=0.0005, ge=0, le=1, description="Pull of the weights towards zero.")
@@ -62,14 +62,13 @@ class TrainingSection(Section):
     instance_type: TrainingMachine = Field(
         default="ml.m5.xlarge", description="Machine of TuneModel and TrainModel (TrainingInstanceType)."
     )
-    instance_count: int = Field(default=1, ge=1, le=100, description="How many of them (TrainingInstanceCount).")
+    instance_count: int = Field(default=1, ge=1, le=100, description="How many of them (TrainingInstanceCount); train.py of this version takes one.")
     volume_gb: VolumeGiB = Field(default=30, description="Size of each disk in GiB.")
     max_runtime_minutes: Minutes = Field(default=120, description="A job that runs longer is stopped.")
     spot: bool = Field(default=False, description="Spare capacity: cheaper, and may be interrupted.")
     max_wait_minutes: Minutes | None = Field(
         default=None, description="Spot only: longest time with waiting. null: the same as max_runtime_minutes."
     )
-    checkpoints: bool = Field(default=False, description="TrainModel keeps checkpoints in S3 and goes on from them.")
     hyperparameters: Hyperparameters = Hyperparameters()
 
 

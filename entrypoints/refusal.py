@@ -13,7 +13,7 @@ from typing import NoReturn
 # FailureReason and ExitMessage hold at most 1,024 characters (API: DescribeTrainingJob, DescribeProcessingJob).
 REASON_LENGTH = 1024
 HINTS = {
-    errno.ENOSPC: ": raise volume_size in pipeline.yaml, or free space on this machine",
+    errno.ENOSPC: ": raise training.volume_gb or processing.volume_gb in pipeline.yaml, or free space on this machine",
     errno.EACCES: ": the job may not write or read there; check the folder's owner and mode",
     errno.EROFS: ": the folder is read-only; give another one",
 }

@@ -73,6 +73,13 @@ def test_the_schema_describes_every_key() -> None:
     assert json.loads(json.dumps(schema)) == schema
 
 
+def test_every_key_that_a_program_tells_people_to_change_exists() -> None:
+    programs = SHIPPED.parent.glob("entrypoints/*.py")
+    named = {key for path in programs for key in re.findall(r"([a-z_.]+) in pipeline\.yaml", path.read_text())}
+    assert len(named) >= 4
+    assert named <= keys(config_schema(), config_schema())
+
+
 def test_an_empty_section_takes_defaults_and_derived_values(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, 'pipeline: {name: cats, region: cn-north-1, account: "123456789012"}'))
     assert config.pipeline.address("code") == "s3://darkroom-123456789012-cn-north-1/cats/code/"

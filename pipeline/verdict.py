@@ -6,6 +6,8 @@ import json
 import os
 import sys
 
+from pipeline.digest import sha256_hex
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,7 @@ SERVICE_MODEL = os.path.join("botocore", "data", "sagemaker", "2017-07-24", "ser
 def check(definition_text: str | bytes, home: str) -> list[Finding]:
     """All findings. Only a verdict without errors is remembered, in `<home>/verdicts/`; its warnings are told again."""
     text = definition_text.encode() if isinstance(definition_text, str) else definition_text
-    path = os.path.join(home, "verdicts", _digest(text + b"\0" + _identity()))
+    path = os.path.join(home, "verdicts", sha256_hex(text + b"\0" + _identity()))
     remembered = _recall(path)
     if remembered is not None:
         return remembered
@@ -52,18 +54,6 @@ def _validate(text: bytes) -> list[Finding]:
     except ValueError as exc:
         return [Finding("", "$", f"the definition is not JSON: {exc}", "darkroom compile -o definition.json")]
     return validate(document)
-
-
-def _digest(data: bytes) -> str:
-    """CPython's own SHA-256, which is named by version; hashlib would load OpenSSL as well, 4 ms of a 75 ms budget."""
-    for name in ("_sha2", "_sha256"):
-        try:
-            return str(__import__(name).sha256(data).hexdigest())
-        except ImportError:
-            continue
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()
 
 
 def _identity() -> bytes:

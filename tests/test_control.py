@@ -205,7 +205,7 @@ def test_waiting_shows_the_steps_of_the_very_last_look() -> None:
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.005), (1.0, 0.0, 0.02), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
+    ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.008), (1.0, 0.0, 0.04), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
 )
 def test_the_pause_grows_with_the_wait_and_with_what_a_look_costs(elapsed: float, cost: float, pause: float) -> None:
     assert executions.pause(elapsed, cost) == pytest.approx(pause)

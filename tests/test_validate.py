@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import random
 import subprocess
@@ -371,7 +370,3 @@ def test_a_remembered_definition_imports_neither_botocore_nor_the_rules(tmp_path
     assert "pipeline.verdict" in words
     heavy = {"botocore", "typing", "dataclasses", "pathlib", "inspect", "logging", "pipeline.validate"}
     assert heavy.isdisjoint(words)
-
-
-def test_a_verdict_is_named_by_sha256() -> None:
-    assert verdict._digest(b"definition") == hashlib.sha256(b"definition").hexdigest()

@@ -10,12 +10,13 @@ from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
+    from argparse import ArgumentParser, HelpFormatter
     from collections.abc import Mapping, Sequence
 
 # arguments(parser) declares what the command takes; run(namespace) does it and returns the exit code
 Command = namedtuple("Command", "arguments run")
 
+WIDTH = 100
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 SUMMARIES = {
     "run": "compile pipeline.yaml and run all of it on this machine",
@@ -84,7 +85,17 @@ def _parser(name: str) -> ArgumentParser:
     """Only for the command in use: building all of them would cost each start several milliseconds."""
     from argparse import ArgumentParser
 
-    return ArgumentParser(prog=f"darkroom {name}", description=SUMMARIES[name], allow_abbrev=False)
+    return ArgumentParser(
+        prog=f"darkroom {name}", description=SUMMARIES[name], allow_abbrev=False, formatter_class=_formatter
+    )
+
+
+def _formatter(prog: str) -> HelpFormatter:
+    """With a width, because argparse imports shutil (2 ms) to find one even where it prints nothing."""
+    from argparse import HelpFormatter
+
+    columns = os.environ.get("COLUMNS", "")
+    return HelpFormatter(prog, width=int(columns) - 2 if columns.isdigit() else WIDTH)
 
 
 def _unknown(name: str) -> int:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 ENDED = ("Succeeded", "Failed", "Stopped")
 LAST = "last"
-SHORTEST_PAUSE_S = 0.005
+SHORTEST_PAUSE_S = 0.008
 LONGEST_PAUSE_S = 0.25
 COSTS = 4  # looking takes at most a fifth of a core
-SHARE_OF_ELAPSED = 0.02  # waiting adds at most this share to what is waited for
+SHARE_OF_ELAPSED = 0.04  # waiting adds at most this share to what is waited for, half of it on average
 
 
 def find(clients: Clients, wanted: str) -> str:

@@ -53,7 +53,7 @@ class Executor:
         variables = execution.variables()
         self.scope = Scope(self.definition, storage, execution.body["Parameters"], variables, properties)
         self.selected = frozenset(execution.body.get("SelectedSteps") or self.definition.steps)
-        self.waiting: dict[str, set[str]] = {}  # step → dependencies that have not succeeded yet
+        self.waiting: dict[str, set[str]] = {}  # step that has not started → dependencies that have not succeeded
         self.dependents: dict[str, list[str]] = {}
         self.ready: deque[str] = deque()
         self.running: dict[str, Task] = {}
@@ -69,6 +69,7 @@ class Executor:
             while self.ready or self.running:
                 while self.ready and len(self.running) < limit and not self.failures:
                     name = self.ready.popleft()
+                    del self.waiting[name]
                     self.running[name] = self.loop.spawn(self._run_step(self.definition.steps[name]))
                 if not self.running:
                     break  # something failed: what has not started never will
@@ -180,6 +181,8 @@ class Executor:
 
     async def _run_job(self, step: Step) -> None:
         row = self._begin(step)
+        if self.waiting:
+            self.loop.later(self.isolation.warm)
         body = {
             key: self.scope.resolve(value, step.name, f"{step.path}.{key}")
             for key, value in step.body.items()
@@ -198,9 +201,9 @@ class Executor:
             oldest = time.time() - cache.expiry_seconds(expire_after)
         except ValueError as exc:
             raise DarkroomError(f"{step.name}: {step.path}.CacheConfig.ExpireAfter: {exc}") from exc
-        source = row.latest_with_key(self.store, row.cache_key, oldest)
+        source = row.hit(self.store, oldest)
         if source is None:
-            last = row.latest_with_key(self.store)
+            last = row.last_success(self.store)
             if last is None:
                 row.body["CacheMiss"] = ["no earlier run"]
             else:

@@ -108,7 +108,8 @@ def _init(kernel: Kernel, probe: str, alive: tuple[int, int], ready: int) -> NoR
 
 def _try_view(kernel: Kernel, probe: str) -> str:
     try:
-        view(kernel, probe, "", "")
+        own_view(kernel)
+        furnish(kernel, probe, "", "")
         return ""
     except OSError as exc:
         return f"{exc.filename or 'mount'}: {exc.strerror}"
@@ -129,20 +130,24 @@ def become_background(keep: tuple[int, ...]) -> None:
                 os.close(int(name))
 
 
-def view(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
-    """This process alone sees `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
-    kernel.unshare(_NEWNS | (_NEWUTS if host else 0))
+def own_view(kernel: Kernel) -> None:
+    """From here on this process has mounts and a host name of its own; /opt/ml exists there."""
+    kernel.unshare(_NEWNS | _NEWUTS)
     kernel.mount("", "/", flags=_REC | _PRIVATE)
     if not os.path.isdir(ML):
         _add_ml(kernel)
+    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
+    with suppress(PermissionError):
+        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def furnish(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
+    """After `own_view`: `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
     kernel.mount(tree, ML, flags=_BIND | _REC)
     if hosts:
         kernel.mount(hosts, "/etc/hosts", flags=_BIND)
     if host:
         kernel.name_host(host)
-    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
-    with suppress(PermissionError):
-        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
 
 
 def _add_ml(kernel: Kernel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,9 +47,14 @@ def _ask_ps(pid: int) -> str:
 
 
 def _boot() -> str:
+    return os.environ.get("DARKROOM_BOOT_ID") or _boot_of_this_machine()
+
+
+@cache
+def _boot_of_this_machine() -> str:
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
-            return os.environ.get("DARKROOM_BOOT_ID") or file.read().strip()
+            return file.read().strip()
     except OSError:
         import subprocess
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+from pipeline.digest import sha256_hex
 from pipeline.errors import ServiceError
 from pipeline.local import names
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.local.store import Store
 
 RUNNING = ("Executing", "Stopping")
+# a step's own success, not a cache hit (those keep no key); as the partial indexes of the store have it
+_SUCCESS = "pipeline=? AND name=? AND status='Succeeded' AND cache_digest!=''"
 ENDED = ("Succeeded", "Failed", "Stopped")
 
 
@@ -182,21 +185,31 @@ class StepRow:
         self.failure = ""
         self.body = {"Metadata": metadata}
 
-    def latest_with_key(self, store: Store, key: str = "", oldest: float = 0.0) -> StepRow | None:
-        """The newest real success of this step in this pipeline: with this cache key, or (no key) with any."""
+    def hit(self, store: Store, oldest: float) -> StepRow | None:
+        """The newest real success of this step in this pipeline with this cache key, not older than `oldest`."""
         rows = store.query(
-            "SELECT * FROM steps WHERE pipeline=? AND name=? AND status='Succeeded' AND ended>=? AND cache_key!=''"
-            " AND (?='' OR cache_key=?) AND execution!=? ORDER BY ended DESC LIMIT 1",
-            *(self.pipeline, self.name, oldest, key, key, self.execution),
+            f"SELECT * FROM steps WHERE {_SUCCESS} AND cache_digest=? AND ended>=? ORDER BY ended DESC LIMIT 1",
+            *(self.pipeline, self.name, _digest(self.cache_key), oldest),
+        )
+        return StepRow._from(rows[0]) if rows else None
+
+    def last_success(self, store: Store) -> StepRow | None:
+        """The newest real success of this step in this pipeline, whatever its cache key."""
+        rows = store.query(
+            f"SELECT * FROM steps WHERE {_SUCCESS} ORDER BY ended DESC LIMIT 1", self.pipeline, self.name
         )
         return StepRow._from(rows[0]) if rows else None
 
     def save(self, store: Store) -> None:
         store.execute(
-            "INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             *(self.execution, self.name, self.type, self.status, self.position, self.attempt, self.started, self.ended),
-            *(self.failure, self.pipeline, self.cache_key, json.dumps(self.body)),
+            *(self.failure, self.pipeline, self.cache_key, _digest(self.cache_key), json.dumps(self.body)),
         )
+
+
+def _digest(cache_key: str) -> str:
+    return sha256_hex(cache_key.encode()) if cache_key else ""
 
 
 def _iso(seconds: float) -> str:

@@ -76,7 +76,7 @@ def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store
     if not execution.claim(store, identity()):
         return 1
     _stop_when_told(execution)
-    # inside a pid namespace no thread can start, and OpenBLAS (numpy, scipy: loaded by tuning) answers that with a SIGINT
+    # in a pid namespace no thread can start, and OpenBLAS (numpy, scipy: loaded by tuning) answers that with a SIGINT
     os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     status, failure = "Failed", "the local runner ended without a word: its log is runner.log beside the steps' logs"
     try:

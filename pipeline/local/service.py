@@ -21,6 +21,7 @@ class LocalSageMaker(Executions, Jobs, Registry, Endpoints, Runtime):
     def __init__(self, home: str, start_runner: Callable[[str, str], None] = runner.start) -> None:
         self.home = home
         self.start_runner = start_runner
+        self.display_names = {}
         self.store = Store(home)
         self.storage = Storage(home)
 

@@ -36,8 +36,10 @@ CREATE INDEX executions_pipeline ON executions (pipeline, created);
 CREATE TABLE steps (
     execution TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL, status TEXT NOT NULL, position INTEGER NOT NULL,
     attempt INTEGER NOT NULL, started REAL, ended REAL, failure TEXT NOT NULL DEFAULT '', pipeline TEXT NOT NULL,
-    cache_key TEXT NOT NULL DEFAULT '', body TEXT NOT NULL, PRIMARY KEY (execution, name)) WITHOUT ROWID;
-CREATE INDEX steps_cache ON steps (pipeline, name, status, ended);
+    cache_key TEXT NOT NULL DEFAULT '', cache_digest TEXT NOT NULL DEFAULT '', body TEXT NOT NULL,
+    PRIMARY KEY (execution, name)) WITHOUT ROWID;
+CREATE INDEX steps_key ON steps (pipeline, name, cache_digest, ended) WHERE status='Succeeded' AND cache_digest!='';
+CREATE INDEX steps_last ON steps (pipeline, name, ended) WHERE status='Succeeded' AND cache_digest!='';
 """
 
 

@@ -22,6 +22,7 @@ class Executions(Pipelines):
     """Mixed into LocalSageMaker."""
 
     start_runner: Callable[[str, str], None]
+    display_names: dict[str, dict[str, tuple[str, str]]]  # of the execution that was asked for last
 
     def start_pipeline_execution(
         self,
@@ -172,9 +173,13 @@ class Executions(Pipelines):
         return Execution.get(self.store, execution.id)
 
     def _display_names(self, execution: Execution) -> dict[str, tuple[str, str]]:
-        execution.load_definition(self.store)
-        steps = Definition.parse(execution.definition).steps.values()
-        return {s.name: (s.body.get("DisplayName", ""), s.body.get("Description", "")) for s in steps}
+        """Parsed once an execution: whoever follows one asks for its steps many times a second."""
+        if execution.id not in self.display_names:
+            execution.load_definition(self.store)
+            steps = Definition.parse(execution.definition).steps.values()
+            shown = {s.name: (s.body.get("DisplayName", ""), s.body.get("Description", "")) for s in steps}
+            self.display_names = {execution.id: shown}
+        return self.display_names[execution.id]
 
 
 def _summary(execution: Execution) -> dict[str, Any]:

@@ -205,6 +205,24 @@ def test_waiting_shows_the_steps_of_the_very_last_look() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metadata", "kind"),
+    [
+        ({"TuningJob": {"Arn": "a"}}, "Tuning"),
+        ({"RegisterModel": {"Arn": "a"}}, "RegisterModel"),
+        ({"Condition": {"Outcome": "True"}}, "Condition"),
+        ({"Fail": {"ErrorMessage": "too low"}}, "Fail"),
+        ({}, ""),
+    ],
+)
+def test_a_steps_type_is_read_off_its_metadata_where_alone_aws_tells_it(metadata: dict[str, Any], kind: str) -> None:
+    service = FakeSageMaker()
+    service.list_pipeline_execution_steps = lambda **_: {  # type: ignore[method-assign]
+        "PipelineExecutionSteps": [{"StepName": "S", "Metadata": metadata}]
+    }
+    assert [row["StepType"] for row in executions.steps(fake(service), arn("a", "x"))] == [kind]
+
+
+@pytest.mark.parametrize(
     ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.008), (1.0, 0.0, 0.04), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
 )
 def test_the_pause_grows_with_the_wait_and_with_what_a_look_costs(elapsed: float, cost: float, pause: float) -> None:

@@ -7,8 +7,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from answers_modelled import assert_modelled
 from local_pipelines import Local
 
+from pipeline.client import Clients
+from pipeline.control.executions import steps
 from pipeline.local.functions import register_function
 from pipeline.local.images import register_image
 
@@ -70,8 +73,9 @@ def test_a_definition_with_every_step_type_function_and_condition_runs_to_its_en
     answer(local, arn, "accept")
     execution = local.wait(arn, 120)
     assert execution["PipelineExecutionStatus"] == "Succeeded", execution
-    run = {row["StepType"] for row in local.steps(arn).values()}
-    assert run == set(step_types(load("everything.json")["Steps"])) - {"Fail"}
+    shown = steps(Clients(local.client, local.client, local.client.storage, local.home), arn)
+    assert {row["StepType"] for row in shown} == set(step_types(load("everything.json")["Steps"])) - {"Fail"}
+    assert_modelled(local.client, arn)
 
 
 @pytest.mark.slow
@@ -89,6 +93,6 @@ def test_the_smaller_ones_run_and_then_come_from_the_cache(local, name):
     assert first["PipelineExecutionStatus"] == "Succeeded", first
     again = local.run(load(name))
     rows = local.steps(again["PipelineExecutionArn"]).values()
-    cached = [row for row in rows if row["StepType"] in ("Processing", "Training")]
+    cached = [row for row in rows if {"ProcessingJob", "TrainingJob"} & set(row["Metadata"])]
     assert cached
     assert all("CacheHitResult" in row for row in cached)

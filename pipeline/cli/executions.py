@@ -160,7 +160,7 @@ def logs_command(args: Namespace) -> int:
         print(f"==> {shown(path)} <==", file=sys.stderr)
         print_log(logs.lines(path, args.lines))
     if not paths:
-        print(f"{step['StepName']} ({step['StepType']}) has written no log", file=sys.stderr)
+        print(f"{step['StepName']} has written no log", file=sys.stderr)
     if args.follow and paths:
         _follow_log(clients, arn, step["StepName"], paths[0])
     return 0

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 ENDED = ("Succeeded", "Failed", "Stopped")
 LAST = "last"
+# the key of a step's Metadata → its type, where the two differ: the service names a step's type nowhere else
+TYPES = {
+    "ProcessingJob": "Processing",
+    "TrainingJob": "Training",
+    "TuningJob": "Tuning",
+    "TransformJob": "Transform",
+}
 SHORTEST_PAUSE_S = 0.008
 LONGEST_PAUSE_S = 0.25
 COSTS = 4  # looking takes at most a fifth of a core
@@ -71,11 +78,18 @@ def describe(clients: Clients, arn: str) -> dict[str, Any]:
 
 
 def steps(clients: Clients, arn: str) -> list[dict[str, Any]]:
-    """In the order in which they started."""
-    rows = list(
-        pages(clients.sagemaker.list_pipeline_execution_steps, "PipelineExecutionSteps", PipelineExecutionArn=arn)
-    )
+    """In the order in which they started; StepType is added, empty until the service knows the step's job."""
+    operation = clients.sagemaker.list_pipeline_execution_steps
+    rows = [
+        {**row, "StepType": _step_type(row)}
+        for row in pages(operation, "PipelineExecutionSteps", PipelineExecutionArn=arn)
+    ]
     return sorted(rows, key=lambda row: row["StartTime"].timestamp() if row.get("StartTime") else 0.0)
+
+
+def _step_type(row: dict[str, Any]) -> str:
+    kind = next(iter(row.get("Metadata") or {}), "")
+    return TYPES.get(kind, kind)
 
 
 def wait(clients: Clients, arn: str, watch: Watch) -> dict[str, Any]:

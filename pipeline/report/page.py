@@ -103,6 +103,7 @@ def _step_rows(run: Run) -> list[dict[str, Any]]:
         rows.append(
             {
                 "step": step,
+                "type": run.definition.steps[step["StepName"]].type,
                 "state": STATES.get(step["StepStatus"], ""),
                 "cache": outcome.cache_phrase(step),
                 "took": duration(_seconds(step)),

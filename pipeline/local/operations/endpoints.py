@@ -32,7 +32,8 @@ class Endpoints(Operations):
     def describe_model(self, **request: Any) -> dict[str, Any]:
         check("DescribeModel", request)
         record = self._hosting("model", request["ModelName"], "DescribeModel")
-        return answer({"EnableNetworkIsolation": False, **_stamped(record), "ModelArn": record.arn})
+        stamped = {"CreationTime": record.created, "EnableNetworkIsolation": False, **record.body}
+        return answer({**stamped, "ModelArn": record.arn})
 
     def list_models(self, **request: Any) -> dict[str, Any]:
         return self._list_hosting("model", "ListModels", request, "Models", "Model")
@@ -55,7 +56,7 @@ class Endpoints(Operations):
     def describe_endpoint_config(self, **request: Any) -> dict[str, Any]:
         check("DescribeEndpointConfig", request)
         record = self._hosting("endpoint-config", request["EndpointConfigName"], "DescribeEndpointConfig")
-        return answer({**_stamped(record), "EndpointConfigArn": record.arn})
+        return answer({"CreationTime": record.created, **record.body, "EndpointConfigArn": record.arn})
 
     def list_endpoint_configs(self, **request: Any) -> dict[str, Any]:
         return self._list_hosting(
@@ -85,7 +86,8 @@ class Endpoints(Operations):
     def describe_endpoint(self, **request: Any) -> dict[str, Any]:
         check("DescribeEndpoint", request)
         record = self._hosting("endpoint", request["EndpointName"], "DescribeEndpoint")
-        body = {**_stamped(record), "EndpointArn": record.arn, "EndpointStatus": record.status}
+        stamped = {"CreationTime": record.created, "LastModifiedTime": record.modified, **record.body}
+        body = {**stamped, "EndpointArn": record.arn, "EndpointStatus": record.status}
         return answer({**body, "ProductionVariants": [_variant_summary(v) for v in record.body["variants"]]})
 
     def list_endpoints(self, **request: Any) -> dict[str, Any]:
@@ -223,10 +225,6 @@ def _bytes(body: Any) -> bytes:
     if isinstance(body, str):
         return body.encode()
     return bytes(body.read()) if hasattr(body, "read") else bytes(body)
-
-
-def _stamped(record: Record) -> dict[str, Any]:
-    return {"CreationTime": record.created, "LastModifiedTime": record.modified, **record.body}
 
 
 def _summary(prefix: str, record: Record) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class Executions(Pipelines):
             "PipelineVersionId": execution.version,
             "Darkroom": {"Parity": execution.body.get("Parity", []), "Ended": execution.ended},
         }
+        del answer["StartTime"]  # a member of the list's summaries alone
         if execution.failure:
             answer["FailureReason"] = answer.pop("PipelineExecutionFailureReason")
         if "SelectiveExecutionConfig" in execution.body:
@@ -201,11 +202,10 @@ def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
         "StepName": row.name,
         "StepDisplayName": display_name or row.name,
         "StepDescription": description,
-        "StepType": row.type,
         "StepStatus": row.status,
         "StartTime": moment(row.started or 0.0),
         "AttemptCount": row.attempt,
-        "Metadata": row.body.get("Metadata", {}),
+        "Metadata": _metadata(row),
         "Darkroom": {key: row.body[key] for key in ("CacheMiss", "LogPath") if key in row.body},
     }
     if row.ended is not None:
@@ -215,6 +215,12 @@ def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
     if "CacheHit" in row.body:
         step["CacheHitResult"] = {"SourcePipelineExecutionArn": row.body["CacheHit"]}
     return step
+
+
+def _metadata(row: StepRow) -> dict[str, Any]:
+    """Its one key tells the step's type: AWS's answer has no other member that does."""
+    known: dict[str, Any] = row.body.get("Metadata", {})
+    return {"Fail": {"ErrorMessage": row.failure}} if row.type == "Fail" and not known else known
 
 
 def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:

@@ -32,6 +32,14 @@ _SUMMARIES = {
     "HyperParameterTuningJob": ("HyperParameterTuningEndTime", "TrainingJobStatusCounters", "ObjectiveStatusCounters"),
     "TransformJob": ("TransformEndTime", "FailureReason"),
 }
+# what a record holds and Describe does not show: a trial's side of its tuning, and the time of the last write
+_HIDDEN = {
+    "TrainingJob": (
+        *("TunedHyperParameters", "FinalHyperParameterTuningJobObjectiveMetric", "ObjectiveStatus"),
+        "TrainingJobDefinitionName",
+    ),
+    "TransformJob": ("LastModifiedTime",),
+}
 _TRIAL = (
     *("TrainingJobDefinitionName", "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingStartTime"),
     *("TrainingEndTime", "TrainingJobStatus", "TunedHyperParameters", "FailureReason"),
@@ -85,7 +93,8 @@ class Jobs(Operations):
     def _describe_job(self, kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
         operation = f"Describe{kind}"
         check(operation, request)
-        return answer(_described(kind, self._job(kind, request[f"{kind}Name"], operation)))
+        body = _described(kind, self._job(kind, request[f"{kind}Name"], operation))
+        return answer({key: value for key, value in body.items() if key not in _HIDDEN.get(kind, ())})
 
     def _job(self, kind: str, name: str, operation: str) -> Record:
         found = self.store.find(_KINDS[kind], name)

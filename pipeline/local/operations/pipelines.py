@@ -103,10 +103,11 @@ class Pipelines:
             "LastModifiedTime": moment(record.modified),
             "CreatedBy": {},
             "LastModifiedBy": {},
-            _PARALLELISM: record.body[_PARALLELISM],
             "PipelineVersionDisplayName": f"version {version.body['PipelineVersionId']}",
             "PipelineVersionDescription": "",
         }
+        if record.body[_PARALLELISM]:
+            answer[_PARALLELISM] = record.body[_PARALLELISM]
         if last is not None:
             answer["LastRunTime"] = moment(last)
         return answer

@@ -62,7 +62,12 @@ class TrainingSection(Section):
     instance_type: TrainingMachine = Field(
         default="ml.m5.xlarge", description="Machine of TuneModel and TrainModel (TrainingInstanceType)."
     )
-    instance_count: int = Field(default=1, ge=1, le=100, description="How many of them (TrainingInstanceCount); train.py of this version takes one.")
+    instance_count: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="How many of them (TrainingInstanceCount); train.py of this version takes one.",
+    )
     volume_gb: VolumeGiB = Field(default=30, description="Size of each disk in GiB.")
     max_runtime_minutes: Minutes = Field(default=120, description="A job that runs longer is stopped.")
     spot: bool = Field(default=False, description="Spare capacity: cheaper, and may be interrupted.")

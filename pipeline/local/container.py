@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import re
 import signal
 import sys
-from collections import namedtuple
 from contextlib import suppress
 
 from pipeline.errors import DarkroomError
@@ -84,14 +82,10 @@ class Process:
         return f"image {self._image}: {problem}" if problem and self._image else problem
 
 
-# a forked child that waits for its order on `channel`; `problem` is where it says why it cannot start
-Spare = namedtuple("Spare", "pid channel problem")
-
-
 class Isolation:
     """Entered once by a process, which from then on is bound up with its children; `kind` is namespace or rewrite."""
 
-    __slots__ = ("_guard_pid", "_guard_pipe", "_init", "_kernel", "_spare", "execution_arn", "kind", "reason")
+    __slots__ = ("_guard_pid", "_guard_pipe", "_init", "_kernel", "execution_arn", "kind", "reason")
 
     def __init__(self, execution_arn: str) -> None:
         self.execution_arn = execution_arn
@@ -101,7 +95,6 @@ class Isolation:
         self._init = 0
         self._guard_pid = 0
         self._guard_pipe = -1
-        self._spare: Spare | None = None
 
     @classmethod
     def enter(cls, home: str, execution_arn: str) -> Isolation:
@@ -143,11 +136,6 @@ class Isolation:
 
     def close(self) -> None:
         """Kills whatever is left of the children; no further process can be launched."""
-        if self._spare is not None:
-            os.close(self._spare.channel)  # it ends by itself
-            os.close(self._spare.problem)
-            os.waitpid(self._spare.pid, 0)
-            self._spare = None
         if self._init:
             os.kill(self._init, signal.SIGKILL)
             # init ends only when everybody in its namespace was reaped, and those that we forked are ours to reap
@@ -164,39 +152,20 @@ class Isolation:
         return text if self.kind == "namespace" else _ML.sub(lambda _: tree, text)
 
     def launch(self, spec: Spec) -> Process:
-        """Executes in a forked child. A program that cannot start exits with NOT_STARTED, and `finish()` says why."""
-        os.close(open_log(spec.log))  # a log that cannot be written is an error here, not in the child
+        """Forks and executes (1–2 ms). A program that cannot start exits with NOT_STARTED, and `finish()` says why."""
+        log = open_log(spec.log)
         env = {**spec.env, guard.MARK: self.execution_arn}
-        order = (
-            [self.translate(spec.tree, word) for word in spec.argv],
-            {name: self.translate(spec.tree, value) for name, value in env.items()},
-            self.translate(spec.tree, spec.cwd),
-            spec.log,
-            *(spec.tree, spec.hosts, spec.host),
-        )
-        spare, self._spare = self._spare or self._fork_spare(), None
-        data = marshal.dumps(order)
-        with suppress(BrokenPipeError), open(spare.channel, "wb") as channel:  # a killed one shows in its exit code
-            channel.write(data)
-        return Process(spare.pid, spare.problem, spec.image, self._guard_pipe)
-
-    def warm(self) -> None:
-        """Forks the next child ahead of time: 3 ms (EPYC, n=30) that the next launch need not spend."""
-        if self._spare is None:
-            self._spare = self._fork_spare()
-
-    def _fork_spare(self) -> Spare:
-        channel_read, channel_write = os.pipe()
+        argv = [self.translate(spec.tree, word) for word in spec.argv]
+        env = {name: self.translate(spec.tree, value) for name, value in env.items()}
         problem_read, problem_write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(channel_write)
-            self._become(channel_read, problem_write)
-        os.close(channel_read)
+            self._become(spec, argv, env, log, problem_write)
+        os.close(log)
         os.close(problem_write)
         with suppress(PermissionError, ProcessLookupError):  # the child does so too: whoever comes first
             os.setpgid(pid, pid)
-        return Spare(pid, channel_write, problem_read)
+        return Process(pid, problem_read, spec.image, self._guard_pipe)
 
     def call(self, work: Callable[[], None]) -> Process:
         """Runs a function in a forked child, for work that would hold up the loop; `finish()` is its error, or ''."""
@@ -231,25 +200,16 @@ class Isolation:
         if self._guard_pipe >= 0:
             guard.started(self._guard_pipe, os.getpid())
 
-    def _become(self, channel: int, problem: int) -> NoReturn:
-        """The child: gets ready, waits for its order, becomes the program. Without an order it just ends."""
+    def _become(self, spec: Spec, argv: list[str], env: dict[str, str], log: int, problem: int) -> NoReturn:
         try:
             self._leave_parent()
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.umask(0o022)
-            if self._kernel is not None:
-                namespace.own_view(self._kernel)
-            with open(channel, "rb") as orders:
-                data = orders.read()
-            if not data:
-                os._exit(0)
-            argv, env, cwd, log_path, tree, hosts, host = marshal.loads(data)
-            log = open_log(log_path)
             os.dup2(log, 1)
             os.dup2(log, 2)
             if self._kernel is not None:
-                namespace.furnish(self._kernel, tree, hosts, host)
-            os.chdir(cwd)
+                namespace.view(self._kernel, spec.tree, spec.hosts, spec.host)
+            os.umask(0o022)
+            os.chdir(self.translate(spec.tree, spec.cwd))
             execute(argv, env)
         except OSError as exc:
             os.write(problem, words(exc))

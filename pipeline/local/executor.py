@@ -181,8 +181,6 @@ class Executor:
 
     async def _run_job(self, step: Step) -> None:
         row = self._begin(step)
-        if self.waiting:
-            self.loop.later(self.isolation.warm)
         body = {
             key: self.scope.resolve(value, step.name, f"{step.path}.{key}")
             for key, value in step.body.items()

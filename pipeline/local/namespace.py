@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ML = "/opt/ml"
 _NEWNS, _NEWUTS, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
-_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _SLAVE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000, 0x80000
 _PR_SET_PDEATHSIG = 1
 
 
@@ -75,7 +75,17 @@ def enter(kernel: Kernel, probe: str) -> tuple[int, str]:
             reason = answer.read().decode(errors="replace")
     finally:
         os.close(alive_write)
+    if not reason:
+        _share_ml(kernel)
     return pid, reason
+
+
+def _share_ml(kernel: Kernel) -> None:
+    """The runner's own view gets an empty /opt/ml, so that its children need not each add one to theirs."""
+    kernel.unshare(_NEWNS)
+    kernel.mount("", "/", flags=_REC | _SLAVE)
+    if not os.path.isdir(ML):
+        _add_ml(kernel)
 
 
 def _unshare_as_user(kernel: Kernel) -> None:
@@ -108,8 +118,7 @@ def _init(kernel: Kernel, probe: str, alive: tuple[int, int], ready: int) -> NoR
 
 def _try_view(kernel: Kernel, probe: str) -> str:
     try:
-        own_view(kernel)
-        furnish(kernel, probe, "", "")
+        view(kernel, probe, "", "")
         return ""
     except OSError as exc:
         return f"{exc.filename or 'mount'}: {exc.strerror}"
@@ -130,24 +139,20 @@ def become_background(keep: tuple[int, ...]) -> None:
                 os.close(int(name))
 
 
-def own_view(kernel: Kernel) -> None:
-    """From here on this process has mounts and a host name of its own; /opt/ml exists there."""
-    kernel.unshare(_NEWNS | _NEWUTS)
+def view(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
+    """This process alone sees `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
+    kernel.unshare(_NEWNS | (_NEWUTS if host else 0))
     kernel.mount("", "/", flags=_REC | _PRIVATE)
     if not os.path.isdir(ML):
         _add_ml(kernel)
-    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
-    with suppress(PermissionError):
-        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-
-
-def furnish(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
-    """After `own_view`: `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
     kernel.mount(tree, ML, flags=_BIND | _REC)
     if hosts:
         kernel.mount(hosts, "/etc/hosts", flags=_BIND)
     if host:
         kernel.name_host(host)
+    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
+    with suppress(PermissionError):
+        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
 
 
 def _add_ml(kernel: Kernel) -> None:

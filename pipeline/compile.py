@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError, DarkroomError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
 
@@ -31,8 +31,8 @@ _NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be writt
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")
 
 
-def compile_pipeline(config_path: str, home: str) -> CompiledOnDisk:
-    """The compiled pipeline below `<home>/compiled/`; compiles only what was not compiled before.
+def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = lambda: None) -> CompiledOnDisk:
+    """The compiled pipeline below `<home>/compiled/`; compiles only what was not compiled before, after `begun()`.
 
     Raises ConfigError or DarkroomError as the builder does, and StorageError when `home` cannot be written.
     """
@@ -42,6 +42,7 @@ def compile_pipeline(config_path: str, home: str) -> CompiledOnDisk:
         folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
         if os.path.isdir(folder):
             return CompiledOnDisk(folder, os.path.dirname(config_path))
+        begun()
         _compile_into(folder, config_path, root)
 
 

@@ -41,7 +41,9 @@ def home_of(project: Path) -> str:
 
 
 def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project: Path) -> None:
-    first = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    begun: list[str] = []
+    first = compile_pipeline(str(project / "pipeline.yaml"), home_of(project), begun=lambda: begun.append("first"))
+    assert begun == ["first"]
     assert (first.name, first.digest) == ("darkroom-digits", digest(project))
     assert json.loads(first.definition())["Version"] == "2020-12-01"
     assert first.manifest["parameters"] == json.loads(first.definition())["Parameters"]
@@ -56,7 +58,8 @@ def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project:
     assert str(project) not in first.definition()
 
     made = os.stat(first.definition_path)
-    again = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    again = compile_pipeline(str(project / "pipeline.yaml"), home_of(project), begun=lambda: begun.append("again"))
+    assert begun == ["first"]
     assert os.stat(again.definition_path).st_ino == made.st_ino
     assert os.listdir(os.path.dirname(first.folder)) == [first.digest]
 

@@ -12,11 +12,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from pipeline.compile import CompiledOnDisk
+
 STDOUT = "-"
 
 
 def config_option(parser: ArgumentParser) -> None:
     parser.add_argument("-c", "--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+
+
+def compiled_from(config: str, where: str) -> CompiledOnDisk:
+    """Says so only where something is compiled: that takes seconds."""
+    from pipeline.compile import compile_pipeline
+
+    return compile_pipeline(config, where, begun=lambda: print(f"compiling {config}", file=sys.stderr, flush=True))
 
 
 def compile_arguments(parser: ArgumentParser) -> None:
@@ -30,11 +39,10 @@ def compile_command(args: Namespace) -> int:
     """What it refers to is put where this machine's executions look for it, so that `start` finds it."""
     from pipeline import verdict
     from pipeline.client import local_client
-    from pipeline.compile import compile_pipeline
     from pipeline.control import local_setup
 
     where = home(args.config)
-    compiled = compile_pipeline(args.config, where)
+    compiled = compiled_from(args.config, where)
     text = compiled.definition()
     verdict.refuse(text, where)
     local_setup.put(local_client(where), compiled)
@@ -85,9 +93,7 @@ def _definition(args: Namespace, where: str) -> str:
         from pipeline.cli.start import read
 
         return read(args.definition)
-    from pipeline.compile import compile_pipeline
-
-    return compile_pipeline(args.config, where).definition()
+    return compiled_from(args.config, where).definition()
 
 
 def _count(number: int, word: str) -> str:

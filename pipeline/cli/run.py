@@ -6,7 +6,7 @@ import os
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.definitions import config_option
+from pipeline.cli.definitions import compiled_from, config_option
 from pipeline.cli.home import darkroom, home, shown
 
 TYPE_CHECKING = False
@@ -36,13 +36,11 @@ def run(args: Namespace) -> int:
     from pipeline import verdict
     from pipeline.cli.follow import follow
     from pipeline.client import local_client
-    from pipeline.compile import compile_pipeline
     from pipeline.control import executions, parameters, pipelines
 
     given = parameters.parse(args.set)
     where = home(args.config)
-    _say(f"compiling {args.config}")
-    compiled = compile_pipeline(args.config, where)
+    compiled = compiled_from(args.config, where)
     text = compiled.definition()
     verdict.refuse(text, where)
     clients = local_client(where)

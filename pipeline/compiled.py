@@ -79,22 +79,14 @@ def write(compiled: Compiled, config: Config, target: Path) -> None:
         "name": compiled.name,
         "description": compiled.description,
         "role_arn": compiled.role_arn,
-        "region": config.pipeline.region,
-        "account": config.pipeline.account,
-        "bucket": config.pipeline.bucket_name,
-        "prefix": config.pipeline.folder,
         "tags": [{"Key": key, "Value": value} for key, value in compiled.tags],
         "assets": [{"uri": asset.uri, "file": name} for name, asset in files],
         "functions": [{"arn": each.arn, "file": name, "handler": each.handler} for name, each in zips],
         "images": list(compiled.images),
         "dataset": {
-            "kind": config.dataset.kind,
             "source": config.dataset.source,
             # A run copies a local folder to <folder><digest of its content>/ and passes that as DatasetUri.
             "folder": config.pipeline.address("datasets"),
         },
-        "package_group": config.package_group,
-        "endpoint_name": config.endpoint_name,
-        "parameters": json.loads(compiled.definition_json)["Parameters"],
     }
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

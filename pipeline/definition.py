@@ -13,7 +13,7 @@ from pipeline.errors import DefinitionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any
 
 BRANCHES = ("IfSteps", "ElseSteps")
@@ -144,8 +144,3 @@ def _steps_in(reference: Reference) -> Iterator[str]:
     expression = reference.node.get("Get")
     if isinstance(expression, str) and expression.startswith("Steps."):
         yield expression.split(".", 2)[1].split("[", 1)[0]
-
-
-def format_bytes(document: Mapping[str, Any]) -> str:
-    """The one way a definition becomes text: sorted keys, no blanks, so that equal documents are equal bytes."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

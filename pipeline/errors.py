@@ -6,7 +6,6 @@ DarkroomError                 a sentence that names the subject and quotes the v
 ├── UnresolvedReference       a definition asks for a value that does not exist; names step and JSON path
 ├── ServiceError              a SageMaker, S3 or Lambda call was refused: the code is AWS's own, here and on AWS
 ├── StorageError              the disk is full, a folder cannot be written
-├── ExecutionFailed           a pipeline execution ended Failed or Stopped
 └── EndpointError             an endpoint cannot start or does not answer
 """
 
@@ -69,10 +68,6 @@ class ServiceError(DarkroomError):
 
 class StorageError(DarkroomError):
     """The disk is full, a folder cannot be written, an address has no object."""
-
-
-class ExecutionFailed(DarkroomError):
-    """A pipeline execution ended Failed or Stopped; the message is its FailureReason."""
 
 
 class EndpointError(DarkroomError):

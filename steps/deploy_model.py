@@ -9,8 +9,6 @@ from steps.context import Context
 from steps.request_step import RequestStep
 
 NAME = "DeployModel"
-HANDLER = "lambda_deploy.handler"
-PROGRAM = "lambda_deploy.py"
 OUTPUTS = ("endpoint_name", "endpoint_config_name", "status")
 
 

@@ -1,9 +1,11 @@
+import sys
 import time
 
 import pytest
-from local_pipelines import Local, condition, document, fail, processing
+from local_pipelines import IMAGE, Local, condition, document, fail, processing
 
 from pipeline.errors import ServiceError
+from pipeline.local.images import register_image
 
 
 @pytest.fixture
@@ -249,7 +251,25 @@ def test_two_executions_at_once_do_not_disturb_each_other(local, tmp_path):
 def test_every_execution_ends_with_a_parity_report(local):
     execution = local.run(document(processing("A")))
     subjects = {row["Subject"] for row in execution["Darkroom"]["Parity"]}
-    assert {"RoleArn", "VolumeSizeInGB"} <= subjects
+    assert {"RoleArn", "VolumeSizeInGB", "S3Uri", f"Image {IMAGE}", "InstanceType ml.m5.large"} <= subjects
+
+
+def test_the_parity_report_tells_every_image_and_machine_and_nothing_that_is_switched_off(local):
+    other, network = processing("B"), {"EnableNetworkIsolation": False, "EnableInterContainerTrafficEncryption": True}
+    other["Arguments"]["AppSpecification"]["ImageUri"] = f"{IMAGE}-of-ours"
+    other["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceType"] = "ml.g5.xlarge"
+    other["Arguments"]["NetworkConfig"] = network
+    register_image(local.client.store, "*-of-ours", sys.executable)
+
+    execution = local.run(document(processing("A"), other))
+
+    rows = {row["Subject"]: row["How"] for row in execution["Darkroom"]["Parity"]}
+    assert {f"Image {IMAGE}", f"Image {IMAGE}-of-ours", "InstanceType ml.m5.large", "InstanceType ml.g5.xlarge"} <= set(
+        rows
+    )
+    assert "GPU" in rows["InstanceType ml.g5.xlarge"]
+    assert "EnableInterContainerTrafficEncryption" in rows
+    assert "EnableNetworkIsolation" not in rows
 
 
 def test_nothing_is_left_in_the_work_folder(local, tmp_path):

@@ -183,6 +183,8 @@ def test_no_more_trials_at_a_time_than_cores(tmp_path: Path) -> None:
     program = "import os\nprint('threads', os.environ.get('OMP_NUM_THREADS'), os.environ['SM_NUM_CPUS'])\n" + SCORE
     done = tune(tmp_path, request(program, tmp_path, jobs=100, parallel=100, limits={"MaxRuntimeInSeconds": 1}))
     assert "instead of 100 at a time" in done.parity["MaxParallelTrainingJobs"]
+    assert [how for subject, how in done.parity.items() if subject.startswith("Strategy ")] != []
+    assert {"TrainingJobEarlyStoppingType", "ConvergenceDetected"}.isdisjoint(done.parity)
     assert "threads 1 1" in (tmp_path / "logs/e1/Step-1.log").read_text()
 
 

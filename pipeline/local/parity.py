@@ -1,7 +1,7 @@
 """The parity report: what a run on this machine only simulated, and how.
 
-Job drivers add what they see themselves (images, instance types, channels); this module adds what stands in requests
-and has no meaning here at all.
+Job drivers add what they see themselves (images, instance types, channels); this module adds what the definition alone
+tells: step types that are records here, and members of requests that have no effect here.
 """
 
 from __future__ import annotations
@@ -13,27 +13,38 @@ if TYPE_CHECKING:
 
     from pipeline.definition import Definition
 
+_ROLE = "not assumed: everything runs as you, on this machine, without AWS credentials; permissions are not checked"
+_KEY = "not used: files in .darkroom/ are not encrypted"
+# a step type → what it is here
+_TYPES = {
+    "RegisterModel": "packages and their group are records in .darkroom/; SageMaker does not see them",
+    "Model": "a record in .darkroom/; what it serves is unpacked when its server starts",
+    "EndpointConfig": "a record in .darkroom/",
+}
 # a request's member → what the local service does with it
 _MEMBERS = {
-    "RoleArn": "not assumed: everything runs as you, on this machine; permissions are not checked",
-    "ExecutionRoleArn": "not assumed: everything runs as you, on this machine; permissions are not checked",
+    "RoleArn": _ROLE,
+    "ExecutionRoleArn": _ROLE,
     "VpcConfig": "not applied: jobs use this machine's network",
     "EnableNetworkIsolation": "not enforced: a job could reach this machine's network",
     "EnableInterContainerTrafficEncryption": "not applied: hosts of one job talk over loopback",
-    "KmsKeyId": "not used: files in .darkroom/ are not encrypted",
-    "VolumeKmsKeyId": "not used: files in .darkroom/ are not encrypted",
-    "OutputKmsKeyId": "not used: files in .darkroom/ are not encrypted",
+    "KmsKeyId": _KEY,
+    "VolumeKmsKeyId": _KEY,
+    "OutputKmsKeyId": _KEY,
+    "S3Uri": "s3:// addresses are folders below .darkroom/s3/",
     "VolumeSizeInGB": "not limited: jobs share this machine's disk",
-    "Tags": "kept, without effect",
+    "Tags": "kept for ListTags, without effect",
     "EnableManagedSpotTraining": "never interrupted: there is no spot market here",
     "ExperimentConfig": "kept, without effect",
 }
 
 
 def rows(definition: Definition) -> dict[str, str]:
-    """Subject → how, for every member that stands somewhere in the definition."""
+    """Subject → how, for every such step type, and every such member that is not switched off everywhere."""
     found: dict[str, str] = {}
     for step in definition.steps.values():
+        if step.type in _TYPES:
+            found[step.type] = _TYPES[step.type]
         for name in _member_names(step.arguments):
             if name in _MEMBERS:
                 found[name] = _MEMBERS[name]
@@ -43,7 +54,8 @@ def rows(definition: Definition) -> dict[str, str]:
 def _member_names(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield name
+            if inner:
+                yield name
             if isinstance(inner, dict | list):
                 yield from _member_names(inner)
     elif isinstance(value, list):

@@ -13,6 +13,9 @@ LEAST_TRIALS_FOR_MEDIAN = 4
 IMPROVEMENT = 0.01
 # AWS detects convergence by "criteria developed over benchmarking tests" that are not public; this is ours
 CONVERGED_AFTER = 10
+# for the parity report
+EARLY_STOPPING = f"the documented median rule, from {LEAST_TRIALS_FOR_MEDIAN} earlier trials on: that number is ours"
+CONVERGENCE = f"{CONVERGED_AFTER} trials without a gain above 1 %: AWS's own criteria are not public"
 
 
 class MedianRule:
@@ -46,7 +49,7 @@ class MedianRule:
 class Completion:
     """TuningJobCompletionCriteria, judged after every trial."""
 
-    __slots__ = ("_converges", "_maximize", "_patience", "_reference", "_target", "not_improving", "reached")
+    __slots__ = ("_maximize", "_patience", "_reference", "_target", "converges", "not_improving", "reached")
 
     def __init__(self, criteria: Mapping[str, Any], maximize: bool) -> None:
         self._maximize = maximize
@@ -55,7 +58,7 @@ class Completion:
         patience = (criteria.get("BestObjectiveNotImproving") or {}).get("MaxNumberOfTrainingJobsNotImproving")
         self._patience = None if patience is None else int(patience)
         converged = (criteria.get("ConvergenceDetected") or {}).get("CompleteOnConvergence")
-        self._converges = converged == "Enabled"
+        self.converges = converged == "Enabled"
         self._reference: float | None = None
         self.not_improving = 0
         self.reached = ""  # the criterion that ended the tuning
@@ -71,7 +74,7 @@ class Completion:
             self.reached = "TargetObjectiveMetricValue"
         elif self._patience is not None and self.not_improving >= self._patience:
             self.reached = self.reached or "BestObjectiveNotImproving"
-        elif self._converges and self._reference is not None and self.not_improving >= CONVERGED_AFTER:
+        elif self.converges and self._reference is not None and self.not_improving >= CONVERGED_AFTER:
             self.reached = self.reached or "ConvergenceDetected"
 
     def _improves(self, value: float) -> bool:

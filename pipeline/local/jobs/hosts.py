@@ -211,22 +211,13 @@ def machine_cores() -> int:
     return os.cpu_count() or 1
 
 
-def note_simulated(context: JobContext, request: dict[str, Any], image: Image, instance_type: str) -> None:
-    """What of a request is not done here as it is there."""
-    context.parity("Image", f"{image.uri} is the command {' '.join(image.command)}")
+def note_simulated(context: JobContext, image: Image, instance_type: str) -> None:
+    """A row for each image and each machine: a definition may name several."""
+    context.parity(f"Image {image.uri}", f"the command {' '.join(image.command)}")
     if instance_type:
-        cores = machine_cores()
-        context.parity("InstanceType", f"{instance_type} is this machine: {cores} core{'s' * (cores > 1)}")
-    network = request.get("NetworkConfig") or request
-    for key, text in (
-        ("EnableNetworkIsolation", "the network was not cut off"),
-        ("EnableInterContainerTrafficEncryption", "processes talk over loopback, unencrypted"),
-        ("VpcConfig", "there is no VPC here"),
-    ):
-        if network.get(key):
-            context.parity(key, text)
-    if request.get("RoleArn"):
-        context.parity("RoleArn", "no role was assumed: jobs run as you, without AWS credentials")
+        cores, gpus = machine_cores(), gpu_count()
+        counted = f"{cores} core{'s' * (cores != 1)}, {gpus or 'no'} GPU{'s' * (gpus != 1)}"
+        context.parity(f"InstanceType {instance_type}", f"this machine: {counted}")
 
 
 def gpu_count() -> int:

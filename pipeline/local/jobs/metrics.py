@@ -39,9 +39,7 @@ class Metrics:
             except re.error as exc:
                 raise JobFailed(f"ClientError: MetricDefinition {name!r}: Regex {regex!r}: {exc}") from exc
             if not pattern.groups:
-                raise JobFailed(
-                    f"ClientError: MetricDefinition {name!r}: Regex {regex!r} has no group for the value"
-                )
+                raise JobFailed(f"ClientError: MetricDefinition {name!r}: Regex {regex!r} has no group for the value")
             self._patterns.append((name, pattern))
         self._files = {path: (offset, b"") for path, offset in logs.items()}
         self._strides: dict[str, list[int]] = {}

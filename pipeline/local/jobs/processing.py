@@ -41,7 +41,7 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     cluster = (request.get("ProcessingResources") or {}).get("ClusterConfig") or {}
     instance_type = str(cluster.get("InstanceType", ""))
     hosts = Hosts(context, int(cluster.get("InstanceCount") or 1), instance_type)
-    note_simulated(context, request, image, instance_type)
+    note_simulated(context, image, instance_type)
     outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     for output in outputs:
         _check_output(output)

@@ -85,9 +85,7 @@ class TrainingRun:
         resources = self.request.get("ResourceConfig") or {}
         instance_type = str(resources.get("InstanceType", ""))
         hosts = Hosts(self.context, int(resources.get("InstanceCount") or 1), instance_type, self.cores)
-        note_simulated(self.context, self.request, image, instance_type)
-        if self.request.get("EnableManagedSpotTraining"):
-            self.context.parity("EnableManagedSpotTraining", "nobody takes this machine away")
+        note_simulated(self.context, image, instance_type)
         toolkit = Toolkit(self.hyperparameters) if self._plays_toolkit(image) else None
         self.job.enter("Downloading", "Downloading input data")
         channels = await fetch_channels(self.context, self.request, hosts)

@@ -86,7 +86,7 @@ def _server(context: JobContext, request: dict[str, Any]) -> ModelProcess:
     }
     image = command_for(context.store, container["Image"], context.step.get("Name", ""))
     resources = request.get("TransformResources") or {}
-    note_simulated(context, request, image, str(resources.get("InstanceType", "")))
+    note_simulated(context, image, str(resources.get("InstanceType", "")))
     if int(resources.get("InstanceCount") or 1) > 1 or int(request.get("MaxConcurrentTransforms") or 1) > 1:
         context.parity("Transform", "one model server, one request after the other")
     variant = {"VariantName": "transform", "containers": [{**container, "Environment": environment}]}

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from pipeline.local.jobs import JobContext, JobFailed
-from pipeline.local.jobs.completion import Completion, MedianRule
+from pipeline.local.jobs.completion import CONVERGENCE, EARLY_STOPPING, Completion, MedianRule
 from pipeline.local.jobs.hosts import machine_cores
 from pipeline.local.jobs.metrics import HISTORY
 from pipeline.local.jobs.tracking import Job, settle
@@ -113,6 +113,13 @@ class Tuning:
         self.search.learn(record.body["TunedHyperParameters"], final_value(record.body), is_own)
 
     def _note_parity(self) -> None:
+        self.context.parity(
+            f"Strategy {self.plan.strategy}", "Optuna draws the values: others than SageMaker would draw"
+        )
+        if self.plan.early_stopping:
+            self.context.parity("TrainingJobEarlyStoppingType", EARLY_STOPPING)
+        if self.completion.converges:
+            self.context.parity("ConvergenceDetected", CONVERGENCE)
         if self.parallel < self.plan.parallel:
             self.context.parity(
                 "MaxParallelTrainingJobs",

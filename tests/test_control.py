@@ -109,6 +109,16 @@ def test_an_upsert_of_another_definition_updates(clients: Clients) -> None:
     assert (described["PipelineDefinition"], described["PipelineDescription"]) == (changed, "two")
 
 
+def test_tags_that_changed_in_pipeline_yaml_reach_a_pipeline_that_exists(clients: Clients) -> None:
+    pipelines.upsert(clients, "p", NOTHING, tags=[{"Key": "team", "Value": "vision"}])
+    arn = pipelines.upsert(
+        clients, "p", NOTHING, tags=[{"Key": "team", "Value": "audio"}, {"Key": "cost", "Value": "1"}]
+    )
+    pipelines.upsert(clients, "p", NOTHING)
+    tags = {tag["Key"]: tag["Value"] for tag in clients.sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+    assert tags == {"team": "audio", "cost": "1"}
+
+
 def test_nothing_starts_with_a_parameter_that_does_not_exist(clients: Clients) -> None:
     pipelines.upsert(clients, "p", NOTHING)
     with pytest.raises(ConfigError):

@@ -1,3 +1,4 @@
+import json
 import sys
 import time
 
@@ -246,6 +247,20 @@ def test_two_executions_at_once_do_not_disturb_each_other(local, tmp_path):
     arns = [local.start(document(*steps)) for _ in range(4)]
     assert [local.wait(arn)["PipelineExecutionStatus"] for arn in arns] == ["Succeeded"] * 4
     assert sorted((tmp_path / "tally").read_text().split()) == ["A"] * 4 + ["B"] * 4
+
+
+def test_a_deleted_pipeline_leaves_its_executions_and_what_they_ran(local):
+    old, new = document(processing("Old")), document(processing("New"))
+    first = local.run(old)["PipelineExecutionArn"]
+    local.client.delete_pipeline(PipelineName="test")
+    assert list(local.steps(first)) == ["Old"]
+
+    local.run(new)
+
+    kept = local.client.describe_pipeline_definition_for_execution(PipelineExecutionArn=first)["PipelineDefinition"]
+    assert json.loads(kept)["Steps"][0]["Name"] == "Old"
+    versions = local.client.list_pipeline_versions(PipelineName="test")["PipelineVersionSummaries"]
+    assert [version["PipelineVersionId"] for version in versions] == [2]
 
 
 def test_every_execution_ends_with_a_parity_report(local):

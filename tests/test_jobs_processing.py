@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from local_jobs import BOTH, IMAGE, Outcome, put_program, run_job
 
+from pipeline.local.service import LocalSageMaker
 from pipeline.local.storage import Storage
 
 CODE = "/opt/ml/processing/input/code"
@@ -115,6 +116,12 @@ def test_a_continuous_output_arrives_before_the_job_ends(tmp_path: Path) -> None
     body = request(tmp_path, program, ProcessingOutputConfig={"Outputs": [output("s3://b/out", "Continuous")]})
     body["StoppingCondition"] = {"MaxRuntimeInSeconds": 30}
     assert process(tmp_path, body).status == "Completed"
+
+
+def test_tags_of_a_job_can_be_listed(tmp_path: Path) -> None:
+    tags = [{"Key": "team", "Value": "vision"}]
+    done = process(tmp_path, {**request(tmp_path, "pass"), "Tags": tags})
+    assert LocalSageMaker(str(tmp_path)).list_tags(ResourceArn=done.body["ProcessingJobArn"]) == {"Tags": tags}
 
 
 def test_several_instances_share_the_data_and_know_each_other(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.client import request_token
+from pipeline.client import pages, request_token
 from pipeline.control import parameters
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
@@ -28,9 +28,9 @@ def upsert(
     description: str = "",
     tags: Sequence[Mapping[str, str]] = (),
 ) -> str:
-    """Creates the pipeline, or updates it if its definition, role or description differ; returns its ARN.
+    """Creates the pipeline, or updates it if its definition, role, description or tags differ; returns its ARN.
 
-    Equal bytes make no new version: the history then shows changes only.
+    Equal bytes make no new version: the history then shows changes only. Tags that others added stay.
     """
     request: dict[str, Any] = {"PipelineName": name, "PipelineDefinition": definition, "RoleArn": role}
     if description:
@@ -46,7 +46,17 @@ def upsert(
         return str(created["PipelineArn"])
     if any(existing.get(key, "") != value for key, value in request.items()):
         clients.sagemaker.update_pipeline(**request)
+    _tag(clients, str(existing["PipelineArn"]), tags)
     return str(existing["PipelineArn"])
+
+
+def _tag(clients: Clients, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
+    """Adds those that are missing or have another value."""
+    if not tags:
+        return
+    known = list(pages(clients.sagemaker.list_tags, "Tags", ResourceArn=arn))
+    if fresh := [dict(tag) for tag in tags if tag not in known]:
+        clients.sagemaker.add_tags(ResourceArn=arn, Tags=fresh)
 
 
 def start(clients: Clients, name: str, definition: str, given: Mapping[str, str]) -> str:

@@ -44,6 +44,10 @@ class Job:
             "LastModifiedTime": now,
         }
         context.store.add(kind, context.job_name, self.body, "InProgress", self.arn)
+        if request.get("Tags"):
+            from pipeline.local.operations.answers import save_tags
+
+            save_tags(context.store, self.arn, request["Tags"])
         self._saved = time.monotonic()
 
     def save(self, now: bool = False) -> None:

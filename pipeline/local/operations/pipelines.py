@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.definition import Definition
 from pipeline.errors import DefinitionError, ServiceError
 from pipeline.local import names
+from pipeline.local.operations.answers import remove_tags, save_tags
 from pipeline.local.operations.paging import moment, page
 
 TYPE_CHECKING = False
@@ -44,17 +45,18 @@ class Pipelines:
             "PipelineDisplayName": PipelineDisplayName or PipelineName,
             "PipelineDescription": PipelineDescription,
             "RoleArn": RoleArn,
-            "Tags": Tags or [],
             _PARALLELISM: ParallelismConfiguration or {},
-            "Version": 1,
         }
         with self.store.transaction():
             if self.store.find("pipeline", PipelineName):
                 rule = "Pipeline names must be unique within an AWS account and region."
                 message = f"{rule} Pipeline with name ({PipelineName}) already exists."
                 raise ServiceError("ValidationException", message, "CreatePipeline")
-            self.store.add("pipeline", PipelineName, body, "Active", arn)
-            self._add_version(PipelineName, 1, text)
+            # versions of an earlier pipeline of that name stay with its executions, so their numbers never come again
+            first = len(self.store.list("pipeline-version", f"{PipelineName}/")) + 1
+            self.store.add("pipeline", PipelineName, {**body, "Version": first, "first": first}, "Active", arn)
+            self._add_version(PipelineName, first, text)
+            save_tags(self.store, arn, Tags or ())
         return {"PipelineArn": arn}
 
     def update_pipeline(
@@ -144,7 +146,8 @@ class Pipelines:
         self, *, PipelineName: str, SortOrder: str = "Descending", MaxResults: int = 10, NextToken: str = ""
     ) -> dict[str, Any]:
         record = self._pipeline(PipelineName, "ListPipelineVersions")
-        versions = self.store.list("pipeline-version", f"{record.name}/")
+        known = self.store.list("pipeline-version", f"{record.name}/")
+        versions = [version for version in known if version.body["PipelineVersionId"] >= record.body.get("first", 1)]
         versions.sort(key=lambda version: version.body["PipelineVersionId"], reverse=SortOrder == "Descending")
         summaries = [
             {
@@ -158,12 +161,11 @@ class Pipelines:
         return page("PipelineVersionSummaries", summaries, MaxResults, NextToken)
 
     def delete_pipeline(self, *, PipelineName: str, ClientRequestToken: str = "") -> dict[str, Any]:
-        """Executions, jobs and packages stay, as on AWS."""
+        """Executions, with the definitions that they ran, jobs and packages stay, as on AWS."""
         with self.store.transaction():
             record = self._pipeline(PipelineName, "DeletePipeline")
-            for version in self.store.list("pipeline-version", f"{record.name}/"):
-                self.store.remove("pipeline-version", version.name)
             self.store.remove("pipeline", record.name)
+            remove_tags(self.store, record.arn)
         return {"PipelineArn": record.arn}
 
     def _pipeline(self, name_or_arn: str, operation: str) -> Record:

@@ -208,6 +208,36 @@ def test_what_a_job_left_half_written_is_left_out(clients: Clients) -> None:
     assert set(collect(clients, ARN).sections) == {"dataset", "evaluation", "training"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset", {"counts": 3}),
+        ("dataset", {"classes": "ab", "counts": {"train": [1, 2]}}),
+        ("evaluation", {"accuracy_interval": [0.9]}),
+        ("evaluation", {"worst": [{"name": "a"}]}),
+        ("evaluation", {"worst": [{"name": "a", "actual": "b", "predicted": "c", "probability": "high", "png": ""}]}),
+        ("training", {"epochs": 3}),
+        ("training", {"epochs": [{"loss": 0.5}]}),
+        ("training", {"hyperparameters": ["lr"]}),
+    ],
+)
+def test_a_report_of_the_same_name_that_somebody_else_wrote_is_left_out(
+    clients: Clients, name: str, content: dict[str, Any]
+) -> None:
+    put_json(clients.storage, f"s3://bucket/report/{name}.json", content)
+    if name == "training":
+        put_archive(clients.storage, "s3://bucket/j/output/output.tar.gz", content)
+    assert name not in collect(clients, ARN).sections
+    assert Path(write_report(clients, ARN)).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2], [3, 4]], {"a": [1]}, {"a": {"a": "many"}}, "none"])
+def test_a_confusion_matrix_of_another_shape_is_left_out(clients: Clients, matrix: Any) -> None:
+    quality = {"accuracy": {"value": 0.5}, "confusion_matrix": matrix}
+    put_json(clients.storage, "s3://bucket/evaluation/evaluation.json", {"multiclass_classification_metrics": quality})
+    assert "Confusion matrix" not in Path(write_report(clients, ARN)).read_text(encoding="utf-8")
+
+
 def test_a_trial_without_an_objective_is_listed_and_not_plotted(clients: Clients) -> None:
     tuning = collect(clients, ARN).tunings[0]
     assert [trial.objective for trial in tuning.trials] == [0.9, 0.91, None]

@@ -13,6 +13,7 @@ from pipeline.client import Clients
 from pipeline.control import executions, logs, outcome
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
+from pipeline.report.sections import is_ours
 
 FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
 LARGEST_SECTION = 32 * 2**20  # bytes; a file above is not read into the page
@@ -108,7 +109,7 @@ def _trial(number: int, row: dict[str, Any], best: str | None) -> Trial:
 
 
 def _sections(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(section, content) of every JSON file that the step's job left in its report folder."""
+    """(section, content) of every JSON file of ours that the step's job left in its report folder."""
     match step["StepType"]:
         case "Processing":
             files = _output_files(clients, step)
@@ -121,7 +122,7 @@ def _sections(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, dic
             content = json.loads(body)
         except ValueError:
             continue  # a job that was killed leaves half a file
-        if isinstance(content, dict):
+        if isinstance(content, dict) and is_ours(name, content):
             yield name, content
 
 

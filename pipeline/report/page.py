@@ -13,6 +13,7 @@ from pipeline.control.times import duration, moment
 from pipeline.report import charts, graph
 from pipeline.report.charts import Series, chart
 from pipeline.report.collect import Run, Tuning
+from pipeline.report.sections import CONFUSION, fits
 
 STATES = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
 LARGEST_MATRIX = 25  # classes; above, the matrix is cells without numbers
@@ -164,7 +165,7 @@ def _wide(points: list[tuple[float, float]]) -> bool:
 
 def _curves(training: dict[str, Any]) -> list[tuple[str, list[str], Markup]]:
     """(title, names of the lines, chart) for losses and for accuracies."""
-    epochs = [row for row in training.get("epochs") or () if isinstance(row, dict)]
+    epochs = training.get("epochs", ())
     found = []
     for title, names in (("Loss", ("train_loss", "validation_loss")), ("Accuracy", ("validation_accuracy",))):
         lines = [Series(name, [(row["epoch"], row[name]) for row in epochs if name in row]) for name in names]
@@ -180,10 +181,11 @@ def _swapped(lines: list[Series]) -> list[tuple[float, float]]:
 
 def _confusion(run: Run) -> dict[str, Any]:
     """From SageMaker's own report: actual class → predicted class → count."""
-    matrix = (run.evaluation.get("multiclass_classification_metrics") or {}).get("confusion_matrix") or {}
-    classes = list(matrix)
-    if not classes:
+    metrics = run.evaluation.get("multiclass_classification_metrics")
+    matrix = metrics.get("confusion_matrix") if isinstance(metrics, dict) else None
+    if not matrix or not fits(matrix, CONFUSION):
         return {}
+    classes = list(matrix)
     counts = [[int(matrix[actual].get(predicted, 0)) for predicted in classes] for actual in classes]
     totals = [sum(row) or 1 for row in counts]
     shares = [[count / total for count in row] for row, total in zip(counts, totals, strict=True)]

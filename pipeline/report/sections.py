@@ -1,0 +1,49 @@
+"""Which reports of jobs the page can show: those shaped as darkroom's own programs write them.
+
+A definition that somebody else compiled may have a training.json too, and means something else by it: it is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NUMBER = (int, float)
+ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, "png": str}
+EPOCH = {"epoch": NUMBER, "train_loss?": NUMBER, "validation_loss?": NUMBER, "validation_accuracy?": NUMBER}
+# section → the members that the page reads; `?` marks those that may be missing, `*` stands for any key
+SHAPES: dict[str, Any] = {
+    "training": {"epochs?": [EPOCH], "hyperparameters?": {}},
+    "dataset": {"classes?": [str], "counts?": {"*": {"*": int}}},
+    "evaluation": {"accuracy_interval?": [NUMBER, NUMBER], "worst?": [ERROR]},
+}
+CONFUSION = {"*": {"*": int}}
+
+
+def is_ours(section: str, content: dict[str, Any]) -> bool:
+    """Sections that the page does not read are nobody's business."""
+    return fits(content, SHAPES.get(section, {}))
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """`[A]` is a list of any number of A, `[A, B]` one of just these two; what is no list or object is a type."""
+    match shape:
+        case dict():
+            return isinstance(value, dict) and _fits_members(value, shape)
+        case list():
+            shapes = shape * len(value) if isinstance(value, list) and len(shape) == 1 else shape
+            return isinstance(value, list) and len(value) == len(shapes) and all(map(fits, value, shapes))
+        case _:
+            return isinstance(value, shape) and not isinstance(value, bool)
+
+
+def _fits_members(value: dict[str, Any], shape: dict[str, Any]) -> bool:
+    if "*" in shape:
+        return all(fits(member, shape["*"]) for member in value.values())
+    for key, inner in shape.items():
+        name = key.removesuffix("?")
+        if name not in value:
+            if name == key:
+                return False
+        elif not fits(value[name], inner):
+            return False
+    return True

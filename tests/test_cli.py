@@ -223,6 +223,29 @@ def test_a_started_execution_can_be_listed_shown_and_its_log_read(
     assert json.loads(capsys.readouterr().out)[0]["Lines"] == ["hello"]
 
 
+def test_what_show_prints_for_programs_is_one_object_with_lists_newest_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    container = {"Image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/serve:1"}
+    specification = {"Containers": [container], "SupportedContentTypes": ["a/b"], "SupportedResponseMIMETypes": ["a/b"]}
+    package = {"ModelPackageGroupName": "digits", "InferenceSpecification": specification}
+    steps = [
+        {"Name": "First", "Type": "RegisterModel", "Arguments": package},
+        {"Name": "Second", "Type": "RegisterModel", "Arguments": package, "DependsOn": ["First"]},
+    ]
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"Version": "2020-12-01", "Steps": steps}))
+    assert main(["start", str(path), "--wait"]) == 0
+    capsys.readouterr()
+    main(["show", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["PipelineExecutionStatus"], shown["Accuracy"]) == ("Succeeded", None)
+    assert [step["StepName"] for step in shown["Steps"]] == ["Second", "First"]
+    assert [step["StepType"] for step in shown["Steps"]] == ["RegisterModel", "RegisterModel"]
+    packages = [(each["ModelPackageVersion"], each["ModelApprovalStatus"]) for each in shown["ModelPackages"]]
+    assert packages == [(2, "PendingManualApproval"), (1, "PendingManualApproval")]
+
+
 FAILING = "import sys\nfor n in range(30): print('line', n)\nsys.exit(7)"
 
 

@@ -54,7 +54,7 @@ _EXECUTION = "an id, the beginning of one, an ARN, or last (the default): the ne
 
 def show_arguments(parser: ArgumentParser) -> None:
     execution_argument(parser)
-    parser.add_argument("--json", action="store_true", help="everything as JSON, the steps newest first")
+    parser.add_argument("--json", action="store_true", help="one object; its Steps and ModelPackages newest first")
     parser.add_argument("--report", action="store_true", help="write report.html anew, and print its path")
 
 
@@ -73,17 +73,18 @@ def show_command(args: Namespace) -> int:
 
 
 def in_full(clients: Clients, arn: str) -> dict[str, Any]:
-    """DescribePipelineExecution with steps (newest first, each with its metrics), parameters, accuracy, packages."""
+    """DescribePipelineExecution with accuracy, parameters, and two lists, newest first: packages; steps and metrics."""
     execution = executions.describe(clients, arn)
     steps = executions.steps(clients, arn)
+    latest = list(reversed(steps))
     execution.pop("ResponseMetadata", None)
     return {
         "PipelineName": executions.pipeline_name(arn),
         **execution,
         "Accuracy": outcome.accuracy(outcome.evaluation(clients, arn, steps)),
         "PipelineParameters": executions.parameter_values(clients, arn),
-        "ModelPackages": outcome.packages(clients, steps),
-        "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in reversed(steps)],
+        "ModelPackages": outcome.packages(clients, latest),
+        "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in latest],
     }
 
 

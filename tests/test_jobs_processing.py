@@ -180,6 +180,7 @@ def test_an_input_without_objects_fails_as_on_aws(tmp_path: Path) -> None:
     body["ProcessingInputs"].append(s3_input("data", "s3://b/none/", "/opt/ml/processing/input/data"))
     done = process(tmp_path, body)
     assert "ProcessingInput 'data': no S3 objects found under S3 URL 's3://b/none/'" in done.error
+    assert done.error.endswith(f"On this machine that is {tmp_path}/s3/b/none")
 
 
 def test_a_missing_program_is_named_with_its_image(tmp_path: Path) -> None:

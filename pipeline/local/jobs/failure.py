@@ -1,4 +1,4 @@
-"""Why a training job failed: the words of /opt/ml/output/failure, else those that the toolkit would have written."""
+"""What a job says of itself: the words of its message and failure files, else those that the toolkit would write."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ _TAIL_BYTES = 4096
 
 def failure_file(hosts: Hosts) -> str:
     """What the first host that wrote one says, or ''."""
+    return left_by(hosts, _FILE)
+
+
+def left_by(hosts: Hosts, inside: str) -> str:
+    """The text of the first host's file of this name that holds one, cut as the service cuts it; or ''."""
     for host in hosts.all:
         try:
-            with open(host.path(_FILE), encoding="utf-8", errors="replace") as file:
+            with open(host.path(inside), encoding="utf-8", errors="replace") as file:
                 text = file.read(_LONGEST).strip()
         except OSError:
             continue

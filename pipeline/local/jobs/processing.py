@@ -8,6 +8,7 @@ import time
 from pipeline.local import names
 from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed
+from pipeline.local.jobs.failure import left_by
 from pipeline.local.jobs.hosts import Hosts, exit_code, note_simulated, wait
 from pipeline.local.jobs.staging import Sync, entries, fetch, refuse_unless, share
 from pipeline.local.jobs.tracking import Job, settle
@@ -24,7 +25,6 @@ KIND = "processing-job"
 MAX_RUNTIME_S = 86400  # the service's default
 _CONFIG = "/opt/ml/config"
 _MESSAGE = "/opt/ml/output/message"
-_MESSAGE_LENGTH = 1024
 
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -51,7 +51,7 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     job.save()
     ended = await _run_program(job, request, hosts, image, outputs)
     job.body["ProcessingEndTime"] = time.time()
-    message = _message(hosts)
+    message = left_by(hosts, _MESSAGE)
     if message:
         job.body["ExitMessage"] = message
     _judge(job, ended, message)
@@ -127,18 +127,6 @@ async def _run_program(
         return False
 
     return await wait(job.context, running, limit, tick if syncs else None)
-
-
-def _message(hosts: Hosts) -> str:
-    for host in hosts.all:
-        try:
-            with open(host.path(_MESSAGE), encoding="utf-8", errors="replace") as file:
-                text = file.read(_MESSAGE_LENGTH).strip()
-        except OSError:
-            continue
-        if text:
-            return text
-    return ""
 
 
 def _judge(job: Job, ended: Ended, message: str) -> None:

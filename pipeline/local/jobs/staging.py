@@ -34,7 +34,8 @@ def entries(storage: Storage, uri: str, what: str) -> list[Entry]:
     if not found:
         raise JobFailed(
             f"ClientError: Data download failed: {what}: no S3 objects found under S3 URL {uri!r}. "
-            "Please ensure that the bucket exists and that objects exist under the S3 prefix."
+            "Please ensure that the bucket exists and that objects exist under the S3 prefix. "
+            f"On this machine that is {storage.path(uri.rstrip('/') + '/x').rpartition('/')[0]}"
         )
     return found
 
@@ -87,6 +88,13 @@ def _file_name(part: str) -> str:
 
 async def aside(context: JobContext, work: Callable[[], None]) -> None:
     """Does file work in a forked child. Raises StorageError with the child's own words."""
+    problem = await in_child(context, work)
+    if problem:
+        raise StorageError(problem)
+
+
+async def in_child(context: JobContext, work: Callable[[], None]) -> str:
+    """Does what takes long in a forked child, beside the loop; returns the words of its error, or ''."""
     process = context.isolation.call(work)
     try:
         code = await context.loop.exit_of(process.pid)
@@ -96,8 +104,7 @@ async def aside(context: JobContext, work: Callable[[], None]) -> None:
         process.finish()
         raise
     problem = process.finish()
-    if code != 0:
-        raise StorageError(problem or f"a copying process ended with exit code {code}")
+    return problem or (f"the process that did it ended with exit code {code}" if code else "")
 
 
 class Sync:

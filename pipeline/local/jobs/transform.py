@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from pipeline.errors import EndpointError, ServiceError
@@ -11,7 +10,7 @@ from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed
 from pipeline.local.jobs.batches import DEFAULT_PAYLOAD_MB, Batching
 from pipeline.local.jobs.hosts import note_simulated
-from pipeline.local.jobs.staging import Entry, entries, refuse_unless
+from pipeline.local.jobs.staging import Entry, entries, in_child, refuse_unless
 from pipeline.local.jobs.tracking import Job, settle
 
 TYPE_CHECKING = False
@@ -98,19 +97,9 @@ async def _post_all(
     context: JobContext, request: dict[str, Any], batching: Batching, objects: list[Entry], port: int
 ) -> None:
     """In a child: an answer may take minutes, and the loop has other jobs to look after."""
-    process = context.isolation.call(lambda: _post_objects(context, request, batching, objects, port))
-    try:
-        code = await context.loop.exit_of(process.pid)
-    except BaseException:
-        process.signal(signal.SIGKILL)
-        os.waitpid(process.pid, 0)
-        process.finish()
-        raise
-    problem = process.finish()
-    if code != 0:
-        raise JobFailed(
-            problem or f"InternalServerError: the process that sent the requests ended with exit code {code}"
-        )
+    problem = await in_child(context, lambda: _post_objects(context, request, batching, objects, port))
+    if problem:
+        raise JobFailed(problem)
 
 
 def _post_objects(

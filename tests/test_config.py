@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from pipeline.config import Config, config_schema, load_config
 from pipeline.config.architectures import NAMES
-from pipeline.config.instances import accelerator, has_nvme
+from pipeline.config.instances import accelerator, has_nvme, service_enum
 from pipeline.errors import ConfigError
+from pipeline.validate.rules_jobs import NVME
 
 SHIPPED = Path(__file__).parent.parent / "pipeline.yaml"
 
@@ -351,6 +352,13 @@ def test_any_value_of_any_key_is_taken_or_named(tmp_path: Path, key: str, value:
 )
 def test_machines_are_told_apart(machine: str, kind: str, nvme: bool) -> None:
     assert (accelerator(machine), has_nvme(machine)) == (kind, nvme)
+
+
+@pytest.mark.parametrize("shape", ["TrainingInstanceType", "ProcessingInstanceType"])
+def test_validation_knows_the_same_machines_with_disks_of_their_own(shape: str) -> None:
+    """Two lists: each part is remembered by the digest of its own folder."""
+    ours = [name for name in service_enum(shape) if accelerator(name) != "other"]
+    assert [name for name in ours if has_nvme(name) != bool(NVME.match(name))] == []
 
 
 def test_the_list_of_networks_is_torchvisions() -> None:

@@ -1,0 +1,34 @@
+"""docs/architecture.md names what is there, and why each dependency is."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return TEXT.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(("folder", "prefix"), [("pipeline", "pipeline/"), ("pipeline/local", "")])
+def test_the_tables_name_every_module_and_folder_and_no_other(folder: str, prefix: str) -> None:
+    there = {path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"}
+    there |= {f"{path.parent.name}/" for path in (ROOT / folder).glob("*/__init__.py")} - {"local/"}
+    rows = section("Where each thing lives").partition("below `pipeline/local/`")
+    cells = [line.split("|")[1] for line in rows[0 if prefix else 2].splitlines() if line.startswith("| `")]
+    named = {name.removeprefix(prefix) for cell in cells for name in re.findall(rf"`({prefix}[^`]+)`", cell)}
+    assert named == there
+
+
+def test_each_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
+    rows = [line.split("|")[1:3] for line in section("Dependencies").splitlines()[2:] if line.startswith("| ")]
+    assert {name.strip() for names, _ in rows for name in names.split(",")} == needed
+    assert all(reason.strip() for _, reason in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_an_endpoint_is_created_then_updated(sagemaker: LocalSageMaker, tmp_path
     assert [each.body["EndpointStatus"] for each in (created, updated)] == ["InService", "InService"]
     assert created.body["EndpointArn"] == updated.body["EndpointArn"]
     assert sagemaker.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "next"
+    assert updated.body["ProductionVariants"][0]["VariantName"] == "A"
+    assert json.dumps(updated.body)  # as it goes into the store
     assert "Endpoint" in updated.parity
 
 

@@ -29,5 +29,5 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     context.announce({"Endpoint": {"Arn": arn}})
     context.parity("Endpoint", "a record: its server starts on this machine with the first invocation")
     record = context.store.by_arn(arn)
-    body = {**record.body, "CreationTime": record.created, "LastModifiedTime": record.modified}
-    return {**body, "EndpointArn": arn, "EndpointStatus": record.status}
+    described = service.describe_endpoint(EndpointName=record.name)
+    return {**described, "CreationTime": record.created, "LastModifiedTime": record.modified}

@@ -168,7 +168,7 @@ def test_without_tuning_train_model_takes_the_values_of_the_file() -> None:
     document = definition("tuning_off")
     assert "TuneModel" not in steps(document)
     values = steps(document)["TrainModel"]["Arguments"]["HyperParameters"]
-    assert (values["lr"], values["batch_size"]) == ("0.05", "64")
+    assert (values["lr"], values["batch_size"]) == ("0.03", "64")
     assert not {"MaxTuningJobs", "MaxParallelTuningJobs", "TuningEpochs"} & set(parameters(document))
     assert all(step.get("CacheConfig") in (None, {"Enabled": False}) for step in steps(document).values())
     assert not any("RetryPolicies" in step for step in steps(document).values())

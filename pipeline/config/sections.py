@@ -81,7 +81,7 @@ class DatasetSection(Section):
     validation_fraction: float = Field(
         default=0.15, gt=0, lt=1, description="Share of the pictures that tuning and training are measured on."
     )
-    test_fraction: float = Field(default=0.15, gt=0, lt=1, description="Share of the pictures kept for EvaluateModel.")
+    test_fraction: float = Field(default=0.3, gt=0, lt=1, description="Share of the pictures kept for EvaluateModel.")
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Which pictures go into which split.")
 
 

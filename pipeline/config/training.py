@@ -41,7 +41,7 @@ class Hyperparameters(Section):
     """What train.py is told; tuned values take the place of these."""
 
     epochs: int = Field(default=8, ge=1, le=1000, description="Passes over the training split (TrainingEpochs).")
-    lr: float = Field(default=0.05, gt=0, le=10, description="Highest learning rate of the schedule.")
+    lr: float = Field(default=0.03, gt=0, le=10, description="Highest learning rate of the schedule.")
     batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step.")
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd (with Nesterov momentum) or adamw.")
     momentum: float = Field(default=0.9, ge=0, le=0.9999, description="Momentum of sgd; adamw ignores it.")
@@ -123,6 +123,6 @@ class TuningSection(Section):
     )
     stop_when_converged: bool = Field(default=False, description="Let SageMaker stop when it expects no better trial.")
     ranges: dict[str, Range] = Field(
-        default={"lr": Range(min=0.02, max=0.1, scaling="Logarithmic"), "batch_size": Range(values=(32, 64))},
+        default={"lr": Range(min=0.01, max=0.05, scaling="Logarithmic"), "batch_size": Range(values=(32, 64))},
         description="What is searched: names from training.hyperparameters.",
     )

@@ -195,6 +195,24 @@ def test_groups_are_listed_and_described(sagemaker: LocalSageMaker) -> None:
     assert (described["ModelPackageGroupDescription"], described["ModelPackageGroupStatus"]) == ("numbers", "Completed")
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", ".", "-a", "a b", "a\n", "é", "a" * 257, 3])
+def test_a_name_that_could_be_a_path_is_no_name(sagemaker: LocalSageMaker, name: Any) -> None:
+    model = {"PrimaryContainer": {"Image": "i"}}
+    config = {"ProductionVariants": [{"VariantName": "A", "ModelName": "m"}]}
+    sagemaker.create_model(ModelName="m", **model)
+    sagemaker.create_endpoint_config(EndpointConfigName="c", **config)
+    for create, request in (
+        (sagemaker.create_pipeline, {"PipelineName": name, "PipelineDefinition": '{"Steps": []}'}),
+        (sagemaker.create_model, {"ModelName": name, **model}),
+        (sagemaker.create_endpoint_config, {"EndpointConfigName": name, **config}),
+        (sagemaker.create_endpoint, {"EndpointName": name, "EndpointConfigName": "c"}),
+        (sagemaker.create_model_package_group, {"ModelPackageGroupName": name}),
+        (sagemaker.create_model_package, {"ModelPackageName": name}),
+    ):
+        with refused("ValidationException"):
+            create(**request)
+
+
 def test_tags_are_added_listed_and_deleted(sagemaker: LocalSageMaker) -> None:
     arn = sagemaker.describe_model_package_group(ModelPackageGroupName=GROUP)["ModelPackageGroupArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import names
 from pipeline.local.operations.answers import Operations, answer, matching, page, pick, remove_tags, save_tags
-from pipeline.local.operations.requests import check
+from pipeline.local.operations.requests import check, check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ class Endpoints(Operations):
     def _create_hosting(
         self, kind: str, request: Mapping[str, Any], operation: str, private: dict[str, Any], status: str = ""
     ) -> str:
-        name = request[next(member for member in request if member == f"{operation.removeprefix('Create')}Name")]
+        member = f"{operation.removeprefix('Create')}Name"
+        name = request[member]
+        check_name(operation, member, name)
         arn = names.arn(kind, name)
         body = {key: value for key, value in request.items() if key != "Tags"} | private
         try:

@@ -7,6 +7,7 @@ from pipeline.errors import DefinitionError, ServiceError
 from pipeline.local import names
 from pipeline.local.operations.answers import remove_tags, save_tags
 from pipeline.local.operations.paging import moment, page
+from pipeline.local.operations.requests import check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Pipelines:
         Tags: list[dict[str, str]] | None = None,
         ParallelismConfiguration: dict[str, int] | None = None,
     ) -> dict[str, Any]:
+        check_name("CreatePipeline", "PipelineName", PipelineName)
         text = self._definition(PipelineDefinition, PipelineDefinitionS3Location)
         arn = names.arn("pipeline", PipelineName)
         body = {

@@ -7,7 +7,7 @@ import time
 from pipeline.errors import ServiceError
 from pipeline.local import names
 from pipeline.local.operations.answers import Operations, answer, matching, page, pick, remove_tags, save_tags
-from pipeline.local.operations.requests import check, one_of
+from pipeline.local.operations.requests import check, check_name, one_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Registry(Operations):
     def create_model_package_group(self, **request: Any) -> dict[str, Any]:
         check("CreateModelPackageGroup", request)
         name = request["ModelPackageGroupName"]
+        check_name("CreateModelPackageGroup", "ModelPackageGroupName", name)
         arn = names.arn(_GROUP, name)
         if self.store.find(_GROUP, name):
             message = f"Model Package Group already exists: {arn}"
@@ -95,6 +96,7 @@ class Registry(Operations):
             return self._add_package(f"{group}/{version}", {"ModelApprovalStatus": "PendingManualApproval", **body})
 
     def _add_unversioned_package(self, name: str, request: Mapping[str, Any]) -> str:
+        check_name("CreateModelPackage", "ModelPackageName", name)
         arn = names.arn(_PACKAGE, name)
         if self.store.find(_PACKAGE, name):
             raise ServiceError("ConflictException", f"Model Package already exists: {arn}", "CreateModelPackage")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
@@ -9,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+# of pipelines 256 characters, of everything else 63; such a name is also a safe part of a path and of an ARN
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+_LONGEST_NAMES = {"PipelineName": 256}
 _PAGE = "NextToken MaxResults SortBy SortOrder"
 _CREATED = "CreationTimeAfter CreationTimeBefore"
 _MODIFIED = "LastModifiedTimeAfter LastModifiedTimeBefore"
@@ -89,6 +94,17 @@ def check(operation: str, request: Mapping[str, Any]) -> None:
     ]
     if problems:
         raise ServiceError("ParamValidationError", "Parameter validation failed:\n" + "\n".join(problems), operation)
+
+
+def check_name(operation: str, member: str, value: Any) -> None:
+    """Raises ServiceError ValidationException for what the service takes for no name of a new resource."""
+    longest = _LONGEST_NAMES.get(member, 63)
+    if not isinstance(value, str) or len(value) > longest or not _NAME.fullmatch(value):
+        raise ServiceError(
+            "ValidationException",
+            f"{member} {value!r} is no name: letters, digits and inner hyphens, at most {longest} characters",
+            operation,
+        )
 
 
 def one_of(operation: str, member: str, value: Any, allowed: tuple[str, ...]) -> None:

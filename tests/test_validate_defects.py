@@ -251,6 +251,7 @@ POLICIES = [
     Defect("Enabled as text", CHAIN, "Step1", "CacheConfig.Enabled", "true", "Enabled is true or false"),
     Defect("unknown cache member", CHAIN, "Step1", "CacheConfig.Expire", "P1D", "no 'Expire'"),
     Defect("key that changes every time", CHAIN, "Step1", "Arguments.Environment", {"RUN": get("Execution.PipelineExecutionId")}, "never a cache hit", at="Arguments.Environment.RUN", severity="warning"),
+    Defect("tuning's key that changes every time", SHIPPED, "TuneModel", f"{STATIC}.seed", get("Execution.PipelineExecutionId"), "never a cache hit", severity="warning"),
     Defect("cached with a fixed output", CHAIN, "Step4", f"{OUTPUTS}.0.S3Output.S3Uri", "s3://foreign-111122223333/out/", "overwritten", severity="warning"),
     Defect("retried Lambda", ALL, "Judge", "RetryPolicies", [], "takes no RetryPolicies"),
     Defect("retried Endpoint", ALL, "Serve", "RetryPolicies", [], "takes no RetryPolicies"),

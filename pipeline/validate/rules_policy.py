@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import re
 
+from pipeline.local.cache import ATTRIBUTES as COMPARED
 from pipeline.validate import limits
 from pipeline.validate.document import Document, Step
 from pipeline.validate.node import Node, duplicates, nearest, quote
 from pipeline.validate.values import OPAQUE, placeholders, render
 
-# Developer guide, "Caching pipeline steps". The SDK also writes CacheConfig for the second group, which the guide
-# does not list.
-CACHED = ("Processing", "Training", "Tuning", "Transform")
+# The SDK also writes CacheConfig for these, which the guide ("Caching pipeline steps") does not list.
 PERHAPS_CACHED = ("Callback", "EndpointConfig", "Endpoint")
-# What a hit compares (developer guide, "Default cache key attributes"), without what is fixed by nature.
-CACHE_KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "Processing": (("AppSpecification",), ("Environment",), ("ProcessingInputs",)),
-    "Training": (
-        ("AlgorithmSpecification",),
-        ("CheckpointConfig",),
-        ("DebugHookConfig",),
-        ("DebugRuleConfigurations",),
-        ("Environment",),
-        ("HyperParameters",),
-        ("InputDataConfig",),
-    ),
-    "Tuning": (("HyperParameterTuningJobConfig",), ("TrainingJobDefinition",), ("TrainingJobDefinitions",)),
-    "Transform": (("DataProcessing",), ("Environment",), ("ModelName",), ("TransformInput",)),
-}
-UNCOMPARED_IN_TUNING = (
-    "OutputDataConfig",
-    "ResourceConfig",
-    "StoppingCondition",
-    "CheckpointConfig",
-    "RoleArn",
-    "VpcConfig",
-)
 EACH_RUN = frozenset(
     f"Execution.{name}" for name in ("PipelineExecutionId", "PipelineExecutionArn", "StartDateTime", "CurrentDateTime")
 )
@@ -60,7 +36,7 @@ def check_cache(document: Document, step: Step) -> None:
         return
     if step.type in PERHAPS_CACHED:
         cache.warning(f"the service's guide does not list {step.type} among the steps it caches", "remove CacheConfig")
-    elif step.type not in CACHED:
+    elif step.type not in COMPARED:
         cache.error(f"a {step.type} step is never cached", "remove CacheConfig: it runs every time")
     if not isinstance(cache.value, dict):
         cache.error(
@@ -91,12 +67,13 @@ def _check_cache_members(cache: Node) -> None:
 
 
 def _check_keys(step: Step) -> None:
-    for way in CACHE_KEYS.get(step.type, ()):
-        skip = UNCOMPARED_IN_TUNING if step.type == "Tuning" else ()
-        for node in placeholders(step.arguments.at(*way), skip):
+    for attribute, members in COMPARED.get(step.type, {}).items():
+        holder = step.arguments[attribute]
+        parts = [part[name] for part in (holder, *holder) for name in members] if members else [holder]
+        for node in (node for part in parts for node in placeholders(part)):
             if isinstance(node.value.get("Get"), str) and node.value["Get"] in EACH_RUN:
                 node.warning(
-                    f"{node.value['Get']} differs in every execution and {way[0]} is compared: never a cache hit",
+                    f"{node.value['Get']} differs in every execution and {attribute} is compared: never a cache hit",
                     "take it out, or switch caching off",
                 )
 

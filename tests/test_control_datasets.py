@@ -1,0 +1,106 @@
+"""A local folder of pictures under an address that its content names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.client import Clients, local_client
+from pipeline.control import datasets
+from pipeline.errors import DarkroomError
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> Clients:
+    return local_client(str(tmp_path / "home"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return tmp_path / "pictures"
+
+
+def put(clients: Clients, folder: Path) -> str:
+    return datasets.put(clients, str(folder), "s3://bucket/datasets/")
+
+
+def test_a_folder_is_named_by_its_content_wherever_it_lies(clients: Clients, folder: Path, tmp_path: Path) -> None:
+    address = put(clients, folder)
+    folder.rename(tmp_path / "moved")
+    assert put(clients, tmp_path / "moved") == address
+    assert [entry.uri.removeprefix(address) for entry in clients.storage.list(address)] == [
+        "cat/1.png",
+        "cat/2.png",
+        "dog/1.png",
+    ]
+
+
+@pytest.mark.parametrize("edit", ["content", "name", "new", "gone"])
+def test_any_edit_gives_another_address(clients: Clients, folder: Path, edit: str) -> None:
+    before = put(clients, folder)
+    match edit:
+        case "content":
+            (folder / "cat/1.png").write_bytes(b"another")
+        case "name":
+            (folder / "cat/1.png").rename(folder / "dog/2.png")
+        case "new":
+            (folder / "dog/3.png").write_bytes(b"new")
+        case "gone":
+            (folder / "cat/1.png").unlink()
+    assert put(clients, folder) != before
+
+
+def test_an_edit_that_keeps_size_and_name_is_seen_by_its_time(clients: Clients, folder: Path) -> None:
+    before = put(clients, folder)
+    (folder / "cat/1.png").write_bytes(b"cat/9.png")
+    assert put(clients, folder) != before
+
+
+def test_a_file_that_has_only_just_changed_is_read_again_next_time(clients: Clients, folder: Path) -> None:
+    path = folder / "cat/1.png"
+    path.write_bytes(b"aaaa")
+    stamp = path.stat().st_mtime_ns
+    before = put(clients, folder)
+    path.write_bytes(b"bbbb")
+    os.utime(path, ns=(stamp, stamp))
+    assert put(clients, folder) != before
+
+
+def test_an_upload_that_was_cut_short_is_completed(clients: Clients, folder: Path) -> None:
+    address = put(clients, folder)
+    clients.storage.delete(f"{address}cat/2.png")
+    assert put(clients, folder) == address
+    assert clients.storage.get_bytes(f"{address}cat/2.png") == b"cat/2.png"
+
+
+def test_hidden_files_are_no_pictures(clients: Clients, folder: Path) -> None:
+    before = put(clients, folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".git").mkdir()
+    (folder / ".git/config").write_bytes(b"x")
+    assert put(clients, folder) == before
+
+
+def test_a_link_that_leads_back_up_is_followed_once(clients: Clients, folder: Path) -> None:
+    (folder / "cat/again").symlink_to(folder)
+    address = put(clients, folder)
+    assert len(list(clients.storage.list(address))) == 3
+
+
+def test_a_folder_without_files_is_refused(clients: Clients, tmp_path: Path) -> None:
+    with pytest.raises(DarkroomError, match="holds no files"):
+        put(clients, tmp_path / "nothing")
+
+
+def test_a_memory_that_is_damaged_is_only_a_memory(clients: Clients, folder: Path) -> None:
+    address = put(clients, folder)
+    for memory in Path(clients.home, "datasets").iterdir():
+        memory.write_text("{half")
+    assert put(clients, folder) == address

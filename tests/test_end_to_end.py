@@ -1,0 +1,133 @@
+"""The whole pipeline as a person uses it: run, again, edited, gated, approved, deployed, asked, undeployed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# as shipped, but with less training: this is about the steps, `make run` is about the accuracy
+SMALL = """
+training: {hyperparameters: {epochs: 3}}
+tuning: {max_jobs: 2, epochs: 1}
+evaluation: {accuracy_threshold: 0.3}
+"""
+JOBS = ("PrepareData", "TuneModel", "TrainModel", "EvaluateModel")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project of its own, run once."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "entrypoints", folder / "entrypoints", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "pipeline.yaml").write_text(SMALL)
+    done = darkroom(folder, "run")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def darkroom(folder, *words):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-m", "pipeline", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def answer(folder, *words):
+    done = darkroom(folder, *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def steps(folder, execution="last"):
+    return {step["StepName"]: step for step in answer(folder, "show", execution, "--json")["Steps"]}
+
+
+def missed(folder):
+    return [name for name in JOBS if "CacheHitResult" not in steps(folder)[name]]
+
+
+def first_execution(folder):
+    return answer(folder, "executions", "--json")[-1]["PipelineExecutionArn"]
+
+
+def test_a_run_ends_with_a_model_that_waits_for_approval(project):
+    shown = answer(project, "show", first_execution(project), "--json")
+    assert {step["StepStatus"] for step in shown["Steps"]} == {"Succeeded"}
+    assert {step["StepName"] for step in shown["Steps"]} == {*JOBS, "CheckAccuracy", "RegisterModel", "DeployModel"}
+    assert shown["Accuracy"] > 0.3
+    assert [package["ModelApprovalStatus"] for package in shown["ModelPackages"]] == ["PendingManualApproval"]
+    assert shown["Darkroom"]["Parity"]
+
+
+def test_the_report_stands_by_itself(project):
+    execution = first_execution(project).rpartition("/")[2]
+    page = (project / ".darkroom" / "executions" / execution / "report.html").read_text()
+    for part in (*JOBS, "AccuracyTooLow", "Content-Security-Policy"):
+        assert part in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_nothing_is_left_running_after_a_run(project):
+    assert processes(project) == []
+
+
+def test_a_second_run_takes_every_job_from_the_cache_and_registers_again(project):
+    before = len(answer(project, "models", "--json"))
+    assert darkroom(project, "run").returncode == 0
+    assert missed(project) == []
+    assert len(answer(project, "models", "--json")) == before + 1
+
+
+def test_a_gate_that_is_not_met_names_both_values(project):
+    done = darkroom(project, "run", "--set", "AccuracyThreshold=0.9999")
+    assert done.returncode == 1
+    reason = steps(project)["AccuracyTooLow"]["FailureReason"]
+    measured = answer(project, "show", first_execution(project), "--json")["Accuracy"]
+    assert str(measured) in reason
+    assert "0.9999" in reason
+    assert "RegisterModel" not in steps(project)
+
+
+def test_an_edited_program_runs_again_and_only_what_lies_below_it(project):
+    path = project / "entrypoints" / "evaluate.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert darkroom(project, "run").returncode == 0
+    assert missed(project) == ["EvaluateModel"]
+    assert any("code" in miss or "S3Uri" in miss for miss in steps(project)["EvaluateModel"]["Darkroom"]["CacheMiss"])
+
+
+def test_an_approved_model_is_deployed_asked_and_taken_down(project):
+    assert darkroom(project, "deploy", "1").returncode == 1  # not approved yet
+    assert darkroom(project, "approve", "1").returncode == 0
+    assert darkroom(project, "deploy", "1").returncode == 0
+    image = next(iter(sorted(project.glob(".darkroom/s3/*/*/runs/*/PrepareData/report/samples/*.png"))))
+    try:
+        predicted = answer(project, "predict", str(image), "--json")
+        assert predicted[0]["class"] in "0123456789"
+    finally:
+        assert darkroom(project, "undeploy", "darkroom-digits-production").returncode == 0
+    deadline = time.monotonic() + 10
+    while processes(project):
+        assert time.monotonic() < deadline, processes(project)
+        time.sleep(0.05)
+
+
+def processes(folder):
+    """Command lines of processes that name this folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found

@@ -162,7 +162,8 @@ class SecuritySection(Section):
     network_isolation: bool = Field(default=True, description="Containers get no network and no credentials.")
     encrypt_traffic: bool = Field(default=True, description="Encrypt what instances of one job send each other.")
     kms_key: str | None = text(
-        "ARN of the KMS key for disks, outputs and models. null: keys that AWS manages.", names.KMS_ARN
+        "ARN of the KMS key of jobs' disks and outputs, and of model packages. null: keys that AWS manages.",
+        names.KMS_ARN,
     )
     subnets: tuple[Subnet, ...] = Field(
         default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC."

@@ -145,6 +145,7 @@ def main() -> None:
     record = store.get(KINDS[order["driver"]], name)
     answer |= {"record": record.body, "status": record.status}
     isolation.close()
+    loop.tidy()
     print(json.dumps(answer))
 
 

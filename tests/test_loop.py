@@ -94,6 +94,35 @@ def test_a_cancelled_task_may_wait_while_it_cleans_up():
     assert seen == [4]
 
 
+def test_a_chore_waits_until_nothing_happens_for_a_moment():
+    loop = Loop()
+    seen = []
+
+    async def main():
+        loop.later(lambda: seen.append("chore"))
+        for _ in range(5):
+            await loop.sleep(0.001)
+        seen.append("busy")
+        await loop.sleep(0.3)
+        seen.append("idle")
+
+    loop.run(main())
+    assert seen == ["busy", "chore", "idle"]
+
+
+def test_chores_that_are_left_are_done_by_tidy():
+    loop = Loop()
+    seen = []
+
+    async def main():
+        loop.later(lambda: seen.append("chore"))
+
+    loop.run(main())
+    assert seen == []
+    loop.tidy()
+    assert seen == ["chore"]
+
+
 def test_the_loop_gives_signal_handling_back():
     before = signal.getsignal(signal.SIGCHLD)
     loop = Loop()

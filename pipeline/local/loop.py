@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_IDLE_S = 0.05  # a chain of jobs of 20 ms is not held up by clearing away after them
+_MOST_CHORES = 50
+
+
 class Cancelled(BaseException):  # noqa: N818 - it is not an error: nothing below the runner may swallow it
     """Thrown into a coroutine at the place where it waits, when its task is cancelled."""
 
@@ -86,8 +90,6 @@ class Loop:
             main = self.spawn(coroutine)
             while not main.done:
                 self._turn(read, main)
-            while self._later:
-                self._later.popleft()()
             return main.result()
         finally:
             signal.set_wakeup_fd(wakeup)
@@ -102,8 +104,13 @@ class Loop:
         return task
 
     def later(self, chore: Callable[[], None]) -> None:
-        """Something short that nobody waits for: done while there is nothing else to do, at the latest at the end."""
+        """Something short that nobody waits for: done once nothing has happened for a moment, or by `tidy`."""
         self._later.append(chore)
+
+    def tidy(self) -> None:
+        """Does now what was left for later."""
+        while self._later:
+            self._later.popleft()()
 
     async def sleep(self, seconds: float) -> None:
         await _Wait(deadline=time.monotonic() + seconds)
@@ -139,8 +146,7 @@ class Loop:
             return  # nothing left to wait for
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         if self._later:
-            self._later.popleft()()
-            timeout = 0.0
+            timeout = _IDLE_S if timeout is None else min(timeout, _IDLE_S)
         # a child may have ended between the last waitpid and this select: the wake-up pipe remembers it
         if select.select([wakeup], [], [], timeout)[0]:
             while True:
@@ -149,6 +155,10 @@ class Loop:
                         break
                 except BlockingIOError:
                     break
+        elif self._later and timeout == _IDLE_S:
+            self._later.popleft()()
+        if len(self._later) > _MOST_CHORES:
+            self._later.popleft()()
         self._collect()
 
     def _collect(self) -> None:

@@ -89,7 +89,6 @@ def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store
             failure = executor.failure_reason
         finally:
             isolation.close()
-            _remove_work(home, execution_id)
     except DarkroomError as exc:
         status, failure = "Failed", exc.message + (f" ({exc.hint})" if exc.hint else "")
     except BaseException as exc:
@@ -97,6 +96,7 @@ def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store
         raise
     finally:
         execution.end(store, status, failure)
+        _remove_work(home, execution_id)  # nobody waits for it any more
     return 0 if status == "Succeeded" else 1
 
 

@@ -1,4 +1,4 @@
-"""What a person waits for before anything runs: `--help`, `compile`, `run` again with nothing changed.
+"""What a person waits for before anything runs: `--help`, `compile`.
 
     python benchmarks/startup.py [ROUNDS=7]
 
@@ -46,10 +46,6 @@ def main(rounds: int = 7) -> None:
     for name, values in rows.items():
         ratio = statistics.median(v / floor for v, floor in zip(values, rows["python -c pass"], strict=True))
         print(f"| {name} | {statistics.median(values):.3f} | {min(values):.3f} | {ratio:.1f} |")
-    first = seconds([*DARKROOM, "run"], env)
-    again = [seconds([*DARKROOM, "run"], env) for _ in range(rounds)]
-    print(f"| run, first (n=1) | {first:.1f} | | |")
-    print(f"| run, nothing changed | {statistics.median(again):.3f} | {min(again):.3f} | |")
     shutil.rmtree(home)
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 STOP_POLL_S = 0.2
 HEARTBEAT_S = 2.0
 STEP_TYPES = (*KINDS, "Condition", "Fail")
+# step type → the execution variable that is its own job's name; other types have none
+JOB_NAME_VARIABLES = {"Processing": "ProcessingJobName", "Training": "TrainingJobName"}
 
 
 class Executor:
@@ -172,27 +174,36 @@ class Executor:
                 metadata = {"Condition": {"Outcome": "True" if outcome else "False"}}
                 self._end(step.name, "Succeeded", {"Branch": BRANCHES[not outcome], "Outcome": str(outcome)}, metadata)
             case "Fail":
-                self._begin(step)
+                row = self._begin(step)
                 path = f"{step.path}.Arguments.ErrorMessage"
-                message = self.scope.resolve(step.arguments.get("ErrorMessage", ""), step.name, path)
-                raise JobFailed(str(message))
+                message = str(self.scope.resolve(step.arguments.get("ErrorMessage", ""), step.name, path))
+                row.body["Metadata"] = {"Fail": {"ErrorMessage": message}}
+                raise JobFailed(message)
             case _:
                 await self._run_job(step)
 
     async def _run_job(self, step: Step) -> None:
         row = self._begin(step)
+        job_name, body = self._resolved(step)
+        if cache.enabled(body):
+            row.cache_key = cache.key(step.type, body["Arguments"])
+            if self._hit(step, row, body["CacheConfig"].get("ExpireAfter", "")):
+                return
+        properties = await self._with_retries(step, job_name, body, row)
+        self._end(step.name, "Succeeded", properties)
+
+    def _resolved(self, step: Step) -> tuple[str, dict[str, Any]]:
+        """A new job's name, and the step's body with every placeholder replaced; some stand for that very name."""
+        job_name = names.job_name(KINDS[step.type], self.execution.id, step.name)
+        variable = JOB_NAME_VARIABLES.get(step.type)
+        scope = self.scope.with_variable(variable, job_name) if variable else self.scope
         body = {
-            key: self.scope.resolve(value, step.name, f"{step.path}.{key}")
+            key: scope.resolve(value, step.name, f"{step.path}.{key}")
             for key, value in step.body.items()
             if key not in ("DependsOn", "DisplayName", "Description", "PropertyFiles")
         }
-        request = body.setdefault("Arguments", {})
-        if cache.enabled(body):
-            row.cache_key = cache.key(step.type, request)
-            if self._hit(step, row, body["CacheConfig"].get("ExpireAfter", "")):
-                return
-        properties = await self._with_retries(step, body, request, row)
-        self._end(step.name, "Succeeded", properties)
+        body.setdefault("Arguments", {})
+        return job_name, body
 
     def _hit(self, step: Step, row: StepRow, expire_after: str) -> bool:
         try:
@@ -213,15 +224,13 @@ class Executor:
         self._end(step.name, "Succeeded", source.body["Properties"], source.body.get("Metadata", {}))
         return True
 
-    async def _with_retries(
-        self, step: Step, body: dict[str, Any], request: dict[str, Any], row: StepRow
-    ) -> dict[str, Any]:
+    async def _with_retries(self, step: Step, job_name: str, body: dict[str, Any], row: StepRow) -> dict[str, Any]:
         """As AWS: the first policy that names the error's type decides; each policy counts its own attempts."""
         used: dict[int, int] = {}
         began = time.time()
         while True:
             try:
-                return await _driver(step.type)(request, self._context(step, body, row))
+                return await _driver(step.type)(body["Arguments"], self._context(step, job_name, body, row))
             except JobFailed as exc:
                 index, policy = _policy(step.body.get("RetryPolicies") or [], exc.exception_type)
                 used[index] = used.get(index, 0) + 1
@@ -231,10 +240,9 @@ class Executor:
                 row.save(self.store)
                 pause = policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (used[index] - 1)
             await self.loop.sleep(pause)
+            job_name, body = self._resolved(step)  # each attempt is a job of its own
 
-    def _context(self, step: Step, body: dict[str, Any], row: StepRow) -> JobContext:
-        kind = KINDS[step.type]
-        job_name = names.job_name(kind, self.execution.id, step.name)
+    def _context(self, step: Step, job_name: str, body: dict[str, Any], row: StepRow) -> JobContext:
         previous, row.previous_job = row.previous_job, ""
         row.body["LogPath"] = os.path.join(self.store.home, "logs", self.execution.id, f"{step.name}.log")
 

@@ -84,7 +84,7 @@ class Execution:
         self.definition = version.body["PipelineDefinition"]
 
     def variables(self) -> dict[str, str]:
-        """What {"Get": "Execution.…"} may name."""
+        """What {"Get": "Execution.…"} may name in every step; the executor adds the name of a step's own job."""
         return {
             "CurrentDateTime": _iso(time.time()),
             "PipelineArn": names.arn("pipeline", self.pipeline),
@@ -160,6 +160,13 @@ class StepRow:
         """By name, in the order in which they started."""
         rows = store.query("SELECT * FROM steps WHERE execution=? ORDER BY position", execution_id)
         return {row["name"]: cls._from(row) for row in rows}
+
+    @classmethod
+    def page(cls, store: Store, execution_id: str, order: str, limit: int, offset: int) -> list[StepRow]:
+        """Some of them, in this order of their starts: only these bodies are read."""
+        names = f"SELECT name FROM steps WHERE execution=? ORDER BY position {order} LIMIT ? OFFSET ?"
+        sql = f"SELECT * FROM steps WHERE execution=? AND name IN ({names}) ORDER BY position {order}"
+        return [cls._from(row) for row in store.query(sql, execution_id, execution_id, limit, offset)]
 
     @classmethod
     def _from(cls, row: sqlite3.Row) -> StepRow:

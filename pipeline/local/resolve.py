@@ -38,6 +38,10 @@ class Scope:
         self.execution = execution
         self.properties = properties
 
+    def with_variable(self, name: str, value: str) -> Scope:
+        """The same, with one more execution variable."""
+        return Scope(self.definition, self.storage, self.parameters, {**self.execution, name: value}, self.properties)
+
     def resolve(self, value: Any, step: str, path: str) -> Any:
         """`value` with every placeholder at or below it replaced. Raises UnresolvedReference."""
         if isinstance(value, list):

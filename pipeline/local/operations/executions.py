@@ -8,7 +8,7 @@ import time
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery
-from pipeline.local.operations.paging import moment, page
+from pipeline.local.operations.paging import moment, offset, page
 from pipeline.local.operations.pipelines import Pipelines
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
 
@@ -113,12 +113,13 @@ class Executions(Pipelines):
         self, *, PipelineExecutionArn: str, SortOrder: str = "Descending", MaxResults: int = 20, NextToken: str = ""
     ) -> dict[str, Any]:
         execution = self._execution(PipelineExecutionArn)
-        rows = list(StepRow.of_execution(self.store, execution.id).values())
-        if SortOrder == "Descending":
-            rows.reverse()
-        answer = page("PipelineExecutionSteps", rows, MaxResults, NextToken)
+        start = offset(MaxResults, NextToken)
+        order = "DESC" if SortOrder == "Descending" else "ASC"
+        rows = StepRow.page(self.store, execution.id, order, MaxResults + 1, start)  # one more: is there a next page?
         shown = self._display_names(execution) if rows else {}
-        answer["PipelineExecutionSteps"] = [_step(row, shown) for row in answer["PipelineExecutionSteps"]]
+        answer: dict[str, Any] = {"PipelineExecutionSteps": [_step(row, shown) for row in rows[:MaxResults]]}
+        if len(rows) > MaxResults:
+            answer["NextToken"] = str(start + MaxResults)
         return answer
 
     def list_pipeline_parameters_for_execution(
@@ -205,7 +206,7 @@ def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
         "StepStatus": row.status,
         "StartTime": moment(row.started or 0.0),
         "AttemptCount": row.attempt,
-        "Metadata": _metadata(row),
+        "Metadata": row.body.get("Metadata", {}),  # its one key tells the step's type: no other member does
         "Darkroom": {key: row.body[key] for key in ("CacheMiss", "LogPath") if key in row.body},
     }
     if row.ended is not None:
@@ -215,12 +216,6 @@ def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
     if "CacheHit" in row.body:
         step["CacheHitResult"] = {"SourcePipelineExecutionArn": row.body["CacheHit"]}
     return step
-
-
-def _metadata(row: StepRow) -> dict[str, Any]:
-    """Its one key tells the step's type: AWS's answer has no other member that does."""
-    known: dict[str, Any] = row.body.get("Metadata", {})
-    return {"Fail": {"ErrorMessage": row.failure}} if row.type == "Fail" and not known else known
 
 
 def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ EXECUTION_VARIABLES = (
     "TrainingJobName",
     "ProcessingJobName",
 )
+# those that only exist in a step of this type: the name of its own job
+OWN_JOB_NAMES = {"TrainingJobName": "Training", "ProcessingJobName": "Processing"}
 EXPERIMENT_MEMBERS = ("ExperimentName", "TrialName")
 ROOTS = "Parameters.X, Execution.X, Steps.X.property or PipelineExperimentConfig.X"
 
@@ -64,7 +66,16 @@ def _check_get(document: Document, node: Node, step: Step | None) -> None:
     answer = answer_for(document, target)
     if answer.kind is None:
         node.error(f"{quote(target)}: {answer.problem}", answer.mend)
+    _check_own_job(node, target, step)
     _record(document, node, target, step)
+
+
+def _check_own_job(node: Node, target: str, step: Step | None) -> None:
+    wanted = OWN_JOB_NAMES.get(target.removeprefix("Execution."), "") if target.startswith("Execution.") else ""
+    if wanted and (step is None or step.type != wanted):
+        place = f"step {quote(step.name)} is of type {step.type}" if step else "it stands in no step"
+        mend = f"take Steps.<name>.{wanted}JobName, the property of the {wanted} step"
+        node.error(f"{quote(target)} is the name of a {wanted} step's own job, and {place}", mend)
 
 
 def _inside_json_get(node: Node) -> bool:

@@ -13,7 +13,11 @@ from pipeline.validate.values import OPAQUE, placeholders, render
 # The SDK also writes CacheConfig for these, which the guide ("Caching pipeline steps") does not list.
 PERHAPS_CACHED = ("Callback", "EndpointConfig", "Endpoint")
 EACH_RUN = frozenset(
-    f"Execution.{name}" for name in ("PipelineExecutionId", "PipelineExecutionArn", "StartDateTime", "CurrentDateTime")
+    f"Execution.{name}"
+    for name in (
+        *("PipelineExecutionId", "PipelineExecutionArn", "StartDateTime", "CurrentDateTime"),
+        *("TrainingJobName", "ProcessingJobName"),
+    )
 )
 
 # ISO 8601, and the guide's own examples "30d", "T16m", "30dT5h", "P30D": the P may be missing, units in either case.

@@ -16,6 +16,9 @@ STAGES = ("staging", "production")
 NAME_LENGTH = 63
 VARIANT = "AllTraffic"  # the same in each configuration: a rolling or blue/green update needs equal names
 NEEDED = ("stage", "model_package_arn", "endpoint_name", "instance_type", "instance_count", "role_arn")
+# Optional: kms_key (of the instances' volumes), network_isolation ("true" unless given), and both or neither of
+# subnets and security_groups, each several ids with commas between them.
+TRUTH = {"true": True, "false": False}
 # Describe calls of SageMaker answer ValidationException for what does not exist; newer ones ResourceNotFound.
 ABSENT = ("ValidationException", "ResourceNotFound")
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -33,16 +36,18 @@ def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] |
     package = _package(sagemaker, wanted["model_package_arn"])
     container = _container(package, wanted)
     version = str(package.get("ModelPackageVersion", 0))
-    model = _name(wanted["endpoint_name"], version, {"container": container, "role": wanted["role_arn"]})
+    security = _security(wanted)
+    model = _name(wanted["endpoint_name"], version, {"container": container, "role": wanted["role_arn"], **security})
     variant = {
         "VariantName": VARIANT,
         "ModelName": model,
         "InstanceType": wanted["instance_type"],
         "InitialInstanceCount": int(wanted["instance_count"]),
     }
-    config = _name(wanted["endpoint_name"], version, variant)
-    _ensure_model(sagemaker, model, container, wanted["role_arn"])
-    _ensure_config(sagemaker, config, variant)
+    key = {"KmsKeyId": wanted["kms_key"]} if wanted.get("kms_key") else {}
+    config = _name(wanted["endpoint_name"], version, {**variant, **key})
+    _ensure_model(sagemaker, model, container, wanted["role_arn"], security)
+    _ensure_config(sagemaker, config, variant, key)
     status = _point(sagemaker, wanted["endpoint_name"], config, variant)
     names = {"endpoint_name": wanted["endpoint_name"], "endpoint_config_name": config, "model_name": model}
     return {**names, "status": status}
@@ -59,11 +64,27 @@ def _checked(event: dict[str, Any]) -> dict[str, Any]:
         raise DeployRefused(f"stage {event['stage']!r}: take one of {', '.join(STAGES)}")
     if not str(event["instance_count"]).isdecimal() or int(event["instance_count"]) < 1:
         raise DeployRefused(f"instance_count {event['instance_count']!r}: take a whole number from 1 on")
+    if event.get("network_isolation", "true") not in TRUTH:
+        raise DeployRefused(f"network_isolation {event['network_isolation']!r}: take true or false")
+    if bool(_ids(event, "subnets")) != bool(_ids(event, "security_groups")):
+        raise DeployRefused("subnets and security_groups: a VPC takes both, so give both or neither")
     name = event["endpoint_name"]
     plain = name.replace("-", "")
     if not (plain.isascii() and plain.isalnum()) or name[0] == "-" or name[-1] == "-" or len(name) > NAME_LENGTH:
         raise DeployRefused(f"endpoint_name {name!r}: take letters, digits and inner hyphens, at most {NAME_LENGTH}")
     return event
+
+
+def _security(event: dict[str, Any]) -> dict[str, Any]:
+    """Members of CreateModel that keep the containers apart from the rest of the world."""
+    members: dict[str, Any] = {"EnableNetworkIsolation": TRUTH[event.get("network_isolation", "true")]}
+    if subnets := _ids(event, "subnets"):
+        members["VpcConfig"] = {"SecurityGroupIds": _ids(event, "security_groups"), "Subnets": subnets}
+    return members
+
+
+def _ids(event: dict[str, Any], key: str) -> list[str]:
+    return [part.strip() for part in str(event.get(key) or "").split(",") if part.strip()]
 
 
 def _package(sagemaker: Any, arn: str) -> dict[str, Any]:
@@ -90,19 +111,17 @@ def _container(package: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any
     return {key: containers[0][key] for key in keys if containers[0].get(key)}
 
 
-def _ensure_model(sagemaker: Any, name: str, container: dict[str, Any], role: str) -> None:
+def _ensure_model(sagemaker: Any, name: str, container: dict[str, Any], role: str, security: dict[str, Any]) -> None:
     _ensure(
         lambda: sagemaker.describe_model(ModelName=name),
-        lambda: sagemaker.create_model(
-            ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role, EnableNetworkIsolation=True
-        ),
+        lambda: sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role, **security),
     )
 
 
-def _ensure_config(sagemaker: Any, name: str, variant: dict[str, Any]) -> None:
+def _ensure_config(sagemaker: Any, name: str, variant: dict[str, Any], key: dict[str, str]) -> None:
     _ensure(
         lambda: sagemaker.describe_endpoint_config(EndpointConfigName=name),
-        lambda: sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant]),
+        lambda: sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **key),
     )
 
 

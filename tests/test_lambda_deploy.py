@@ -164,6 +164,46 @@ def test_production_uses_the_approved_packages_name(aws: Aws) -> None:
     assert aws.run(stage="production")["status"] == "Creating"
 
 
+VPC = {"subnets": "subnet-1,subnet-2", "security_groups": "sg-1"}
+KEY = "arn:aws:kms:eu-central-1:111122223333:key/0"
+
+
+def test_what_the_security_section_asks_for_reaches_model_and_configuration(aws: Aws) -> None:
+    aws.answer("describe_model_package", package())
+    aws.absent("describe_model")
+    created = {
+        "ModelName": ANY,
+        "PrimaryContainer": CONTAINER,
+        "ExecutionRoleArn": ROLE,
+        "EnableNetworkIsolation": False,
+        "VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]},
+    }
+    aws.answer("create_model", {"ModelArn": "arn:aws:sagemaker:eu-central-1:111122223333:model/m"}, created)
+    aws.absent("describe_endpoint_config")
+    arn = "arn:aws:sagemaker:eu-central-1:111122223333:endpoint-config/c"
+    asked = {"EndpointConfigName": ANY, "ProductionVariants": ANY, "KmsKeyId": KEY}
+    aws.answer("create_endpoint_config", {"EndpointConfigArn": arn}, asked)
+    aws.absent("describe_endpoint")
+    aws.answer("create_endpoint", {"EndpointArn": endpoint("c")["EndpointArn"]})
+    assert aws.run(**VPC, kms_key=KEY, network_isolation="false")["status"] == "Creating"
+
+
+def test_another_key_or_vpc_is_another_configuration_or_model() -> None:
+    def names(**changes: str) -> tuple[str, str]:
+        aws = Aws()
+        aws.answer("describe_model_package", package())
+        aws.model_and_config_exist()
+        aws.absent("describe_endpoint")
+        aws.answer("create_endpoint", {"EndpointArn": endpoint("c")["EndpointArn"]})
+        answer = aws.run(**changes)
+        return answer["model_name"], answer["endpoint_config_name"]
+
+    plain = names()
+    assert names(network_isolation="true", subnets="", kms_key="") == plain
+    assert names(kms_key=KEY)[1] != plain[1]
+    assert len({plain, names(**VPC), names(network_isolation="false")}) == 3
+
+
 @pytest.mark.parametrize("status", ["PendingManualApproval", "Rejected"])
 def test_production_refuses_what_is_not_approved(aws: Aws, status: str) -> None:
     aws.answer("describe_model_package", package(status))
@@ -225,6 +265,8 @@ REFUSED = {
     "no instance": ({"instance_count": "0"}, "from 1 on"),
     "name": ({"endpoint_name": "digits_1"}, "letters, digits"),
     "long name": ({"endpoint_name": "d" * 64}, "at most 63"),
+    "isolation": ({"network_isolation": "yes"}, "take true or false"),
+    "half a VPC": ({"subnets": "subnet-1"}, "both or neither"),
     "edge": ({"endpoint_name": "digits-"}, "inner hyphens"),
 }
 

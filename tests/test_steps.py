@@ -249,9 +249,22 @@ def test_everything_that_security_asks_for_reaches_every_job() -> None:
         assert job["OutputDataConfig"]["KmsKeyId"] == job["ResourceConfig"]["VolumeKmsKeyId"] == key
         assert job["RoleArn"].endswith(f"role/{role}")
     assert arguments["RegisterModel"]["SecurityConfig"] == {"KmsKeyId": key}
-    assert arguments["DeployModel"]["role_arn"].endswith("role/serve")
+    deploy = arguments["DeployModel"]
+    assert deploy["role_arn"].endswith("role/serve")
+    assert (deploy["kms_key"], deploy["network_isolation"]) == (key, "true")
+    ids = {"SecurityGroupIds": deploy["security_groups"].split(","), "Subnets": deploy["subnets"].split(",")}
+    assert ids == vpc
     tags = [{"Key": "cost-center", "Value": "0042"}, {"Key": "team", "Value": "vision"}]
     assert all(arguments[name]["Tags"] == tags for name in ("PrepareData", "TuneModel", "TrainModel", "EvaluateModel"))
+
+
+def test_a_machine_that_encrypts_its_own_disks_gets_no_key_for_them(tmp_path: Path) -> None:
+    key = "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+    text = f"security: {{kms_key: '{key}'}}\ndeploy: {{instance_type: %s}}\n"
+    payload = steps(compiled(tmp_path, text % "ml.c5d.large"))["DeployModel"]["Arguments"]
+    assert "kms_key" not in payload
+    payload = steps(compiled(tmp_path, text % "ml.c5.large"))["DeployModel"]["Arguments"]
+    assert payload["kms_key"] == key
 
 
 def test_isolation_and_encryption_are_on_unless_switched_off() -> None:

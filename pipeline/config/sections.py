@@ -162,11 +162,14 @@ class SecuritySection(Section):
     network_isolation: bool = Field(default=True, description="Containers get no network and no credentials.")
     encrypt_traffic: bool = Field(default=True, description="Encrypt what instances of one job send each other.")
     kms_key: str | None = text(
-        "ARN of the KMS key of jobs' disks and outputs, and of model packages. null: keys that AWS manages.",
+        "ARN of the KMS key of disks (jobs', endpoint's), outputs and model packages. null: keys that AWS manages.",
         names.KMS_ARN,
     )
     subnets: tuple[Subnet, ...] = Field(
-        default=(), strict=False, max_length=16, description="Subnets of the jobs' VPC. []: outside any VPC."
+        default=(),
+        strict=False,
+        max_length=16,
+        description="Subnets of the jobs' and the endpoint's VPC. []: outside any VPC.",
     )
     security_groups: tuple[SecurityGroup, ...] = Field(
         default=(), strict=False, max_length=5, description="Security groups in that VPC."

@@ -281,7 +281,14 @@ def test_ctrl_c_and_a_cancelled_ci_job_stop_the_execution(
     pid_file = tmp_path / "pid"
     program = f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     command = [sys.executable, "-m", "pipeline", "start", str(definition(tmp_path, program)), "--wait", *IMAGE]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts what it puts into the background with SIGINT ignored, and tests may run there
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until(lambda: pid_file.exists() and pid_file.stat().st_size > 0)
     process.send_signal(number)
     _, said = process.communicate(timeout=30)

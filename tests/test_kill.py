@@ -112,12 +112,16 @@ def test_a_kill_at_any_write_to_the_store_loses_nothing(tmp_path):
 def test_a_kill_at_a_random_moment_leaves_no_orphan_and_loses_nothing(tmp_path):
     moments = random.Random(SEED)
     interrupted = 0
+    local, arn, _ = prepared(tmp_path)
+    began = time.monotonic()
+    assert runner_process(local, arn, 10**6).wait() == 0
+    whole = time.monotonic() - began
     for index in range(50):
         folder = tmp_path / str(index)
         folder.mkdir()
         local, arn, tally = prepared(folder)
         process = runner_process(local, arn, 10**6)
-        time.sleep(moments.uniform(0.02, 0.35))
+        time.sleep(whole * moments.uniform(0.1, 0.9))
         process.kill()
         process.wait()
         make_it_look_old(local, arn)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OUTER = ("MAKEFLAGS", "MAKELEVEL", "PYTHON")  # of a `make test` that runs this test
+OUTER = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "VENV")  # of a `make test` that runs this test
 
 
 def make(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:

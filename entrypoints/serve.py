@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 DRAIN_SECONDS = 30  # SageMaker sends SIGKILL 30 seconds after SIGTERM
 
 
@@ -55,8 +57,12 @@ def _warm(model_dir: Path) -> Callable[[bytes], str]:
     return lambda body: inference.output_fn(inference.predict_fn(inference.input_fn(body), predictor))
 
 
-def application(model_dir: Path) -> Starlette:
-    """The port opens at once and /ping is 503 until the model has answered its first picture."""
+def application(model_dir: Path, hosts: tuple[str, ...] = ()) -> Starlette:
+    """The port opens at once and /ping is 503 until the model has answered its first picture.
+
+    `hosts`: the only names that requests may use; empty: any. A page of a browser on this machine that had its own
+    name point here (DNS rebinding) could read the answers; its requests still carry that name.
+    """
     service = Service(model_dir)
     slots = anyio.CapacityLimiter(os.cpu_count() or 1)
 
@@ -65,12 +71,14 @@ def application(model_dir: Path) -> Starlette:
         threading.Thread(target=service.load, daemon=True).start()
         yield
 
-    async def ping(_: Request) -> Response:
+    async def ping(request: Request) -> Response:
+        _refuse_host(request, hosts)
         if service.answer is not None:
             return Response(status_code=200)
         return _error(503, "the model failed to load; the log has the reason" if service.failed else "loading")
 
     async def invocations(request: Request) -> Response:
+        _refuse_host(request, hosts)
         if service.answer is None:
             return await ping(request)
         _refuse_accept(request.headers.get("accept", ""))
@@ -102,6 +110,12 @@ async def _body(request: Request) -> bytes:
 
 def _too_large() -> BadRequest:
     return BadRequest(f"the body has more than {MAX_BODY:,} bytes, SageMaker's limit: send a smaller picture", 413)
+
+
+def _refuse_host(request: Request, hosts: tuple[str, ...]) -> None:
+    name = re.sub(r":\d*$", "", request.headers.get("host", "").lower())
+    if hosts and name not in hosts:
+        raise BadRequest(f"Host {name[:100]!r}: this server answers as {', '.join(hosts)} alone", 421)
 
 
 def _refuse_accept(accept: str) -> None:
@@ -140,7 +154,8 @@ def main(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> 
         _log(f"usage: python serve.py [serve], with SAGEMAKER_BIND_TO_PORT from 1 to 65535 (it is {port!r})")
         return 2
     host = env.get("DARKROOM_BIND", "0.0.0.0")
-    app = application(Path(env.get("SM_MODEL_DIR", "/opt/ml/model")))
+    # SageMaker reaches the container from outside, under names of its own
+    app = application(Path(env.get("SM_MODEL_DIR", "/opt/ml/model")), LOOPBACK if host in ("127.0.0.1", "::1") else ())
     # uvicorn drains on SIGTERM and then raises the signal again for the handler from before: end with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _log(f"serving on http://{host}:{port}")

@@ -50,11 +50,11 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def started(model_dir: Path, log: Path) -> Iterator[Server]:
+def started(model_dir: Path, log: Path, bind: str = "127.0.0.1") -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    variables = {"SM_MODEL_DIR": str(model_dir), "DARKROOM_BIND": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)}
+    variables = {"SM_MODEL_DIR": str(model_dir), "DARKROOM_BIND": bind, "SAGEMAKER_BIND_TO_PORT": str(port)}
     with log.open("w") as file:
         command = [sys.executable, str(PROGRAM), "serve"]
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
@@ -130,7 +130,7 @@ def test_each_bad_body_is_a_4xx_with_one_sentence(server: Server) -> None:
 
 def test_a_declared_length_above_the_limit_is_refused_before_it_is_sent(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {payload.MAX_BODY + 1}\r\n\r\n"
+        head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {payload.MAX_BODY + 1}\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
@@ -153,6 +153,25 @@ def test_an_answer_that_nobody_accepts_is_406(server: Server) -> None:
     assert server.invoke(PICTURE, Accept="text/csv, */*;q=0.1")[0] == 200
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[::2]:80"])
+def test_a_page_that_had_its_name_point_here_gets_no_answer(server: Server, host: str) -> None:
+    for method, path in (("GET", "/ping"), ("POST", "/invocations")):
+        status, text = server.ask(method, path, PICTURE, Host=host)
+        assert status == 421
+        assert "answers as 127.0.0.1, localhost" in json.loads(text)["error"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"])
+def test_this_machine_may_be_named_in_every_way(server: Server, host: str) -> None:
+    assert server.invoke(PICTURE, Host=host)[0] == 200
+
+
+def test_where_sagemaker_reaches_it_from_outside_every_name_is_taken(tmp_path: Path) -> None:
+    with started(tmp_path, tmp_path / "log", bind="0.0.0.0") as server:  # no model: 503 is its answer
+        wait_for(lambda: server.ping() == 503)
+        assert server.ask("GET", "/ping", Host="container.internal:8080")[0] == 503
+
+
 def test_other_paths_and_methods_name_the_two_that_exist(server: Server) -> None:
     for method, path, status in (("GET", "/invocations", 405), ("POST", "/ping", 405), ("GET", "/", 404)):
         answer = server.ask(method, path)
@@ -162,7 +181,7 @@ def test_other_paths_and_methods_name_the_two_that_exist(server: Server) -> None
 
 def test_a_caller_that_hangs_up_harms_nobody(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
     assert server.invoke(PICTURE)[0] == 200
     assert "Traceback" not in server.log.read_text()
 
@@ -179,7 +198,7 @@ def test_sigterm_lets_the_running_request_end_and_exits_with_0(model_dir: Path, 
         wait_for(lambda: server.ping() == 200)
         batch = test_inference.npy(np.zeros((256, 16, 16, 3), np.uint8))
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(batch)}\r\n\r\n"
+            head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(batch)}\r\n\r\n"
             connection.sendall(head.encode() + batch[:-1])
             wait_for(lambda: server.ping() == 200)
             server.process.send_signal(signal.SIGTERM)

@@ -22,6 +22,8 @@ __all__ = ["CompiledOnDisk", "compile_digest", "compile_pipeline", "entrypoints_
 
 FORMAT = "1"
 EXPECTED = 3  # exit code of the child for an error that its last line of stdout describes
+KEPT = 20  # compiled pipelines below one home
+_OLD = ".old-"
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
@@ -41,6 +43,7 @@ def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = la
     while True:
         folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
         if os.path.isdir(folder):
+            _touch(folder)
             return CompiledOnDisk(folder, os.path.dirname(config_path))
         begun()
         _compile_into(folder, config_path, root)
@@ -124,18 +127,55 @@ def _compile_into(folder: str, config_path: str, root: str) -> None:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         aside = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(folder))
     except OSError as exc:
-        raise StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", _NO_SPACE) from exc
+        raise _unwritable(folder, exc) from exc
     try:
         _run_child(config_path, root, aside)
         # A file that was saved meanwhile must not be remembered under the digest of the earlier one.
         if compile_digest(config_path, root) == os.path.basename(folder):
-            os.rename(aside, folder)
-    except OSError:
-        # Somebody else compiled the same at the same time: theirs is as good.
-        if not os.path.isdir(folder):
-            raise
+            _appear(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _appear(aside: str, folder: str) -> None:
+    try:
+        os.rename(aside, folder)
+    except OSError as exc:
+        # Unless somebody else compiled the same at the same time: theirs is as good.
+        if not os.path.isdir(folder):
+            raise _unwritable(folder, exc) from exc
+    _touch(folder)
+    _prune(os.path.dirname(folder))
+
+
+def _unwritable(folder: str, exc: OSError) -> StorageError:
+    return StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", _NO_SPACE)
+
+
+def _touch(folder: str) -> None:
+    """Used now: pruning leaves it alone."""
+    from contextlib import suppress
+
+    with suppress(OSError):  # a home that can only be read: nothing is pruned there either
+        os.utime(folder)
+
+
+def _prune(parent: str) -> None:
+    """Keeps those that were used last. One goes out of sight before its files do: whoever finds a folder finds all."""
+    import shutil
+    from contextlib import suppress
+
+    found = []
+    for name in os.listdir(parent):
+        with suppress(FileNotFoundError):  # another process prunes too
+            found.append((os.stat(os.path.join(parent, name)).st_mtime_ns, name))
+    visible = sorted(((used, name) for used, name in found if not name.startswith(".")), reverse=True)
+    for _, name in visible[KEPT:]:
+        with suppress(OSError):
+            os.rename(os.path.join(parent, name), os.path.join(parent, f"{_OLD}{name}"))
+    for name in os.listdir(parent):
+        if name.startswith(_OLD):
+            shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
 
 
 def _run_child(config_path: str, root: str, target: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compile import compile_digest, compile_pipeline, entrypoints_root
+from pipeline.compile import KEPT, compile_digest, compile_pipeline, entrypoints_root
 from pipeline.errors import ConfigError, DarkroomError, StorageError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -146,6 +146,36 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(project: Path) -> None
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == f"{home_of(project)}/compiled cannot be written: File too large\n"
     assert os.listdir(os.path.join(home_of(project), "compiled")) == []
+
+
+def test_only_what_was_used_last_is_kept(project: Path) -> None:
+    first = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    compiled = Path(first.folder).parent
+    others = [compiled / f"{number:032x}" for number in range(KEPT + 3)]
+    for age, folder in enumerate([Path(first.folder), *reversed(others)]):
+        folder.mkdir(exist_ok=True)
+        (folder / "manifest.json").touch()
+        os.utime(folder, (1_000_000 - age, 1_000_000 - age))
+    (compiled / ".old-left-by-a-kill").mkdir()
+    os.utime(first.folder, (1, 1))
+    compile_pipeline(str(project / "pipeline.yaml"), home_of(project))  # used again: now the newest
+    (project / "pipeline.yaml").write_text("{}")
+    second = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    kept = [folder.name for folder in others[-(KEPT - 2) :]]
+    assert sorted(os.listdir(compiled)) == sorted([first.digest, second.digest, *kept])
+    assert second.name == "darkroom-digits"
+
+
+def test_a_rename_that_fails_is_one_clear_line(project: Path) -> None:
+    folder = Path(home_of(project)) / "compiled" / digest(project)
+
+    def stand_in_the_way() -> None:
+        folder.parent.mkdir(parents=True)
+        folder.touch()
+
+    with pytest.raises(StorageError, match="compiled cannot be written: Not a directory"):
+        compile_pipeline(str(project / "pipeline.yaml"), home_of(project), begun=stand_in_the_way)
+    assert os.listdir(folder.parent) == [folder.name]
 
 
 def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.cli import SUMMARIES
-from pipeline.cli.home import home
+from pipeline.cli import SUMMARIES, spelled
+from pipeline.cli.home import darkroom, home
 from pipeline.cli.plain import PlainView
 from pipeline.client import Clients, local_client
 
@@ -138,7 +138,7 @@ def test_an_expected_failure_is_told_without_a_traceback(
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert said in captured.err
+    assert said.replace("hint:  darkroom", f"hint:  {darkroom()}") in captured.err
     assert "Traceback" not in captured.err
 
 
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "file" / "home"))
-    assert main(["executions"]) == 1
+    assert main(["approve", "1"]) == 1
     assert re.search(r"error: .*/file.*\nhint:  .*DARKROOM_HOME", capsys.readouterr().err)
 
 
@@ -175,6 +175,39 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(
 def test_an_empty_listing_is_an_empty_list(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("command", ["executions", "models", "endpoints"])
+def test_who_only_looks_leaves_nothing_behind(command: str, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == 0
+    assert capsys.readouterr().err == f"nothing has been executed yet; {darkroom()} run\n"
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["show"], ["show", "--json"], ["show", ARN], ["logs", "last", "A"], ["stop"], ["resume"]]
+)
+def test_what_never_ran_is_neither_shown_nor_made(
+    arguments: list[str], state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith("error: nothing has been executed yet\n")
+    assert not state.exists()
+
+
+def test_a_hint_that_is_a_command_is_spelt_for_this_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Path(sys.executable).parent / "darkroom"
+    assert script.exists()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert spelled("darkroom run, or darkroom start d.json") == f"{script} run, or {script} start d.json"
+    assert spelled("run darkroom in the folder") == "run darkroom in the folder"
+    monkeypatch.chdir(script.parent.parent)
+    assert spelled("darkroom run") == os.path.join("bin", "darkroom") + " run"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{script.parent}")
+    assert spelled("darkroom run") == "darkroom run"
+    (tmp_path / "darkroom").write_text("another program of that name")
+    (tmp_path / "darkroom").chmod(0o755)
+    assert spelled("darkroom run") == os.path.join("bin", "darkroom") + " run"
 
 
 def test_the_schema_of_the_configuration_is_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,7 +240,9 @@ def test_a_started_execution_can_be_listed_shown_and_its_log_read(
     assert main(["start", str(definition(tmp_path)), "--wait", "--set", "Epochs=3", *IMAGE]) == 0
     started = capsys.readouterr()
     arn = started.out.strip()
-    assert re.fullmatch(r"Work: started\nWork: succeeded after \S+ m?s\n", started.err)
+    said, _, following = started.err.partition("next: ")
+    assert re.fullmatch(r"Work: started\nWork: succeeded after \S+ m?s\n", said)
+    assert following == f"{darkroom()} show {arn.rpartition('/')[2]}\n"
     main(["executions", "--json"])
     listed = json.loads(capsys.readouterr().out)
     assert [(row["PipelineExecutionArn"], row["PipelineExecutionStatus"]) for row in listed] == [(arn, "Succeeded")]

@@ -60,7 +60,16 @@ def execute(argv: Sequence[str]) -> int:
 def complain(error: DarkroomError) -> None:
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:
-        print(f"hint:  {error.hint}", file=sys.stderr)
+        print(f"hint:  {spelled(error.hint)}", file=sys.stderr)
+
+
+def spelled(hint: str) -> str:
+    """A hint that is a command, as it has to be typed in this shell."""
+    if not hint.startswith("darkroom "):
+        return hint
+    from pipeline.cli.home import darkroom
+
+    return hint.replace("darkroom ", f"{darkroom()} ")
 
 
 def _dispatch(argv: Sequence[str]) -> int:
@@ -104,8 +113,7 @@ def _unknown(name: str) -> int:
         return USAGE
     from pipeline.control.parameters import nearest
 
-    print(f"error: there is no command {name!r}{nearest(name, SUMMARIES)}", file=sys.stderr)
-    print("hint:  darkroom --help", file=sys.stderr)
+    complain(DarkroomError(f"there is no command {name!r}{nearest(name, SUMMARIES)}", "darkroom --help"))
     return USAGE
 
 
@@ -115,7 +123,8 @@ def overview() -> str:
         [
             "usage: darkroom COMMAND [options]     (darkroom COMMAND --help tells more)",
             "",
-            "One pipeline.yaml becomes a SageMaker pipeline; the same definition runs here, in CI and on SageMaker.",
+            "One pipeline.yaml becomes a SageMaker pipeline's definition, which runs on this machine and in CI. It is",
+            "what SageMaker takes, too: the commands that bring it into an AWS account come with issue 6.",
             "",
             *lines,
             "",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.home import darkroom, home, shown
+from pipeline.cli.home import darkroom, has_state, home, shown
 from pipeline.cli.models import group_option
-from pipeline.cli.text import print_json, print_table
+from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
 from pipeline.control import endpoints, local_setup, registry
 from pipeline.control.times import moment
@@ -74,6 +74,8 @@ def list_arguments(parser: ArgumentParser) -> None:
 
 
 def list_command(args: Namespace) -> int:
+    if not has_state():
+        return print_nothing(args.json)
     clients = local_client(home())
     rows = []
     for row in endpoints.newest_first(clients):
@@ -84,7 +86,7 @@ def list_command(args: Namespace) -> int:
         print_json(rows)
         return 0
     if not rows:
-        print("there is no endpoint; darkroom deploy", file=sys.stderr)
+        print(f"there is no endpoint; {darkroom()} deploy", file=sys.stderr)
         return 0
     cells = []
     for row in rows:

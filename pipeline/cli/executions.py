@@ -6,8 +6,8 @@ import sys
 from datetime import UTC, datetime
 
 from pipeline.cli import Command
-from pipeline.cli.home import home, shown
-from pipeline.cli.text import print_json, print_table
+from pipeline.cli.home import has_state, home, shown, used_home
+from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
 from pipeline.control import executions, logs, outcome
 from pipeline.control.times import duration, elapsed, moment
@@ -28,12 +28,11 @@ def list_arguments(parser: ArgumentParser) -> None:
 
 
 def list_command(args: Namespace) -> int:
-    rows = executions.newest_first(local_client(home()), args.pipeline)
+    rows = executions.newest_first(local_client(home()), args.pipeline) if has_state() else []
+    if not rows:
+        return print_nothing(args.json)
     if args.json:
         print_json(rows)
-        return 0
-    if not rows:
-        print("nothing has been executed yet; darkroom run", file=sys.stderr)
         return 0
     cells = []
     for row in rows:
@@ -59,7 +58,7 @@ def show_arguments(parser: ArgumentParser) -> None:
 
 
 def show_command(args: Namespace) -> int:
-    clients = local_client(home())
+    clients = local_client(used_home())
     arn = executions.find(clients, args.execution)
     if args.report:
         from pipeline.report import write_report
@@ -150,7 +149,7 @@ def logs_arguments(parser: ArgumentParser) -> None:
 def logs_command(args: Namespace) -> int:
     from pipeline.cli.text import print_log
 
-    clients = local_client(home())
+    clients = local_client(used_home())
     arn = executions.find(clients, args.execution)
     step = logs.step_named(executions.steps(clients, arn), args.step)
     paths = logs.paths(step)
@@ -188,7 +187,7 @@ def _follow_log(clients: Clients, arn: str, name: str, path: str) -> None:
 
 
 def stop_command(args: Namespace) -> int:
-    clients = local_client(home())
+    clients = local_client(used_home())
     arn = executions.find(clients, args.execution)
     executions.stop(clients, arn)
     print(f"{executions.identifier(arn)} is stopping", file=sys.stderr)
@@ -206,7 +205,7 @@ def resume_arguments(parser: ArgumentParser) -> None:
 
 
 def resume_command(args: Namespace) -> int:
-    clients = local_client(home())
+    clients = local_client(used_home())
     arn = executions.find(clients, args.execution)
     executions.resume(clients, arn)
     print(arn, flush=True)

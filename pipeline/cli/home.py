@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from pipeline.errors import DarkroomError
+
 CONFIG = "pipeline.yaml"
 FOLDER = ".darkroom"
 
@@ -28,17 +30,36 @@ def home(config: str = "") -> str:
         folder = parent
 
 
+def has_state() -> bool:
+    """Whether anything was done here: who only looks leaves no folder behind."""
+    return os.path.exists(home())
+
+
+def used_home() -> str:
+    """home(), for commands about executions. Raises DarkroomError where there never was one."""
+    if not has_state():
+        raise DarkroomError("nothing has been executed yet", "darkroom run")
+    return home()
+
+
 def darkroom() -> str:
     """What to type for `darkroom` here: after `make run` its environment is not active, `darkroom` not on the PATH."""
-    from shutil import which
-
     script = os.path.join(os.path.dirname(sys.executable), "darkroom")
-    found = which("darkroom")
+    found = _on_path("darkroom")
     if found and os.path.exists(script) and os.path.samefile(found, script):
         return "darkroom"
     if os.path.exists(script):
         return shown(script)
     return f"{shown(sys.executable)} -m pipeline"
+
+
+def _on_path(program: str) -> str:
+    """As shutil.which, whose import takes 2 ms: the end of each `start --wait` asks here."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        path = os.path.join(folder, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return ""
 
 
 def shown(path: str) -> str:

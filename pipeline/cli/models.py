@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.home import darkroom, home
-from pipeline.cli.text import print_json, print_table
+from pipeline.cli.home import darkroom, has_state, home
+from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
 from pipeline.control import registry
 from pipeline.control.times import moment
@@ -28,13 +28,15 @@ def list_arguments(parser: ArgumentParser) -> None:
 
 
 def list_command(args: Namespace) -> int:
+    if not has_state():
+        return print_nothing(args.json)
     clients = local_client(home())
     packages = registry.newest_first(clients, args.group)
     if args.json:
         print_json([{**package, "Accuracy": registry.accuracy(clients, package)} for package in packages])
         return 0
     if not packages:
-        print("there is no model yet; darkroom run", file=sys.stderr)
+        print(f"there is no model yet; {darkroom()} run", file=sys.stderr)
         return 0
     rows = []
     for package in packages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from pipeline.cli import Command
 from pipeline.errors import DarkroomError
@@ -38,7 +39,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     from pipeline import verdict
-    from pipeline.cli.home import home
+    from pipeline.cli.home import darkroom, home
     from pipeline.client import local_client
     from pipeline.control import parameters, pipelines
 
@@ -59,7 +60,10 @@ def run(args: Namespace) -> int:
         return 0
     from pipeline.cli.follow import follow
 
-    return follow(clients, arn)
+    code = follow(clients, arn)
+    if code == 0:  # else it was said what happened, and what to type
+        print(f"next: {darkroom()} show {arn.rpartition('/')[2]}", file=sys.stderr)
+    return code
 
 
 def read(path: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
+from pipeline.cli.home import darkroom
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +17,15 @@ def print_json(value: Any) -> None:
     """Times as ISO 8601."""
     json.dump(value, sys.stdout, indent=2, default=lambda other: other.isoformat(), ensure_ascii=False)
     print()
+
+
+def print_nothing(as_json: bool) -> int:
+    """A list where nothing was ever done. Returns the exit code."""
+    if as_json:
+        print_json([])
+    else:
+        print(f"nothing has been executed yet; {darkroom()} run", file=sys.stderr)
+    return 0
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

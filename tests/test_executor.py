@@ -293,9 +293,9 @@ def test_nothing_is_left_in_the_work_folder(local, tmp_path):
     assert list((tmp_path / "home/work").glob("*")) == []
 
 
-def own_name(**members):
+def own_name():
     """A step that prints its own job's name."""
-    step = processing("A", "say", "", **members)
+    step = processing("A", "say", "")
     step["Arguments"]["AppSpecification"]["ContainerArguments"][1] = {"Get": "Execution.ProcessingJobName"}
     return step
 
@@ -310,22 +310,20 @@ def test_a_step_may_name_its_own_job(local):
         assert log.read().strip() == name
 
 
-def test_each_attempt_is_a_job_of_its_own_name(local):
-    policy = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "MaxAttempts": 1, "IntervalSeconds": 1}
-    step = own_name(RetryPolicies=[policy])
-    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["/nowhere/program"]
-    local.run(document(step))
-    jobs = local.client.list_processing_jobs()["ProcessingJobSummaries"]
-    names = {job["ProcessingJobName"] for job in jobs}
-    requests = [local.client.describe_processing_job(ProcessingJobName=name) for name in names]
-    assert {job["AppSpecification"]["ContainerArguments"][1] for job in requests} == names
+def test_a_retry_policy_tries_again_what_the_service_refused(local):
+    variant = {"VariantName": "A", "ModelName": "nowhere", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    policy = {"ExceptionType": ["Step.SERVICE_FAULT"], "MaxAttempts": 1, "IntervalSeconds": 1}
+    step = {"Name": "A", "Type": "EndpointConfig", "Arguments": {"ProductionVariants": [variant]}}
+    once = local.run(document(step))["PipelineExecutionArn"]
+    twice = local.run(document({**step, "RetryPolicies": [policy]}))["PipelineExecutionArn"]
+    assert [local.steps(arn)["A"]["AttemptCount"] for arn in (once, twice)] == [1, 2]
+    assert "nowhere" in local.steps(twice)["A"]["FailureReason"]
 
 
 def test_the_name_of_another_types_job_cannot_be_resolved(local):
     step = own_name()
     step["Arguments"]["AppSpecification"]["ContainerArguments"][1] = {"Get": "Execution.TrainingJobName"}
     reason = local.run(document(step))["FailureReason"]
-    assert "A: Steps" not in reason
     assert "there is no 'Execution.TrainingJobName'" in reason
 
 

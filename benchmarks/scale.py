@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from local_pipelines import BUCKET, IMAGE, ROLE, Local, document, processing  # noqa: E402
 
-TRIAL = "print('score=' + __import__('os').environ['SM_HP_X'], flush=True)\n"
+TRIAL = "import json; print('score=' + json.load(open('/opt/ml/input/config/hyperparameters.json'))['x'], flush=True)"
 
 
 def rss_peak_mib(pid: int) -> float:

@@ -289,66 +289,7 @@ def test_the_parity_report_tells_every_image_and_machine_and_nothing_that_is_swi
 
 def test_nothing_is_left_in_the_work_folder(local, tmp_path):
     local.run(document(processing("A"), processing("B", "fail", "1")))
-    time.sleep(0.05)
-    assert list((tmp_path / "home/work").glob("*")) == []
-
-
-def own_name():
-    """A step that prints its own job's name."""
-    step = processing("A", "say", "")
-    step["Arguments"]["AppSpecification"]["ContainerArguments"][1] = {"Get": "Execution.ProcessingJobName"}
-    return step
-
-
-def test_a_step_may_name_its_own_job(local):
-    execution = local.run(document(own_name()))
-    step = local.steps(execution["PipelineExecutionArn"])["A"]
-    name = step["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-    job = local.client.describe_processing_job(ProcessingJobName=name)
-    assert job["AppSpecification"]["ContainerArguments"] == ["say", name]
-    with open(step["Darkroom"]["LogPath"]) as log:
-        assert log.read().strip() == name
-
-
-def test_a_retry_policy_tries_again_what_the_service_refused(local):
-    variant = {"VariantName": "A", "ModelName": "nowhere", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    policy = {"ExceptionType": ["Step.SERVICE_FAULT"], "MaxAttempts": 1, "IntervalSeconds": 1}
-    step = {"Name": "A", "Type": "EndpointConfig", "Arguments": {"ProductionVariants": [variant]}}
-    once = local.run(document(step))["PipelineExecutionArn"]
-    twice = local.run(document({**step, "RetryPolicies": [policy]}))["PipelineExecutionArn"]
-    assert [local.steps(arn)["A"]["AttemptCount"] for arn in (once, twice)] == [1, 2]
-    assert "nowhere" in local.steps(twice)["A"]["FailureReason"]
-
-
-def test_the_name_of_another_types_job_cannot_be_resolved(local):
-    step = own_name()
-    step["Arguments"]["AppSpecification"]["ContainerArguments"][1] = {"Get": "Execution.TrainingJobName"}
-    reason = local.run(document(step))["FailureReason"]
-    assert "there is no 'Execution.TrainingJobName'" in reason
-
-
-def test_a_fail_step_tells_its_type_and_message_in_its_metadata(local):
-    execution = local.run(document(fail("No", "too low")))
-    step = local.steps(execution["PipelineExecutionArn"])["No"]
-    assert step["Metadata"] == {"Fail": {"ErrorMessage": "too low"}}
-    assert step["FailureReason"] == "too low"
-
-
-def test_pages_of_steps_come_in_either_order_and_end(local):
-    # in an order of starts that is not the names' own
-    names = [f"S{n}" for n in (3, 1, 4, 2, 5)]
-    chain = [processing(name, DependsOn=[before] if before else []) for before, name in zip(["", *names], names)]  # noqa: B905
-    arn = local.run(document(*chain))["PipelineExecutionArn"]
-    for order, expected in (("Ascending", names), ("Descending", names[::-1])):
-        seen, token = [], {}
-        while token is not None:
-            answer = local.client.list_pipeline_execution_steps(
-                PipelineExecutionArn=arn, SortOrder=order, MaxResults=2, **token
-            )
-            seen.append([row["StepName"] for row in answer["PipelineExecutionSteps"]])
-            token = {"NextToken": answer["NextToken"]} if "NextToken" in answer else None
-        assert seen == [expected[:2], expected[2:4], expected[4:]]
-    whole = local.client.list_pipeline_execution_steps(PipelineExecutionArn=arn, MaxResults=5)
-    assert "NextToken" not in whole
-    with pytest.raises(ServiceError, match="NextToken"):
-        local.client.list_pipeline_execution_steps(PipelineExecutionArn=arn, NextToken="x")
+    deadline = time.monotonic() + 10
+    while list((tmp_path / "home/work").glob("*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

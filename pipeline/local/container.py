@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pipeline.local.loop import Loop
-    from pipeline.local.namespace import Kernel
+    from pipeline.local.namespace import Entered, Kernel
 
 ML = namespace.ML
 NOT_STARTED = 127  # what a shell says, too
@@ -83,15 +83,16 @@ class Process:
 
 
 class Isolation:
-    """Entered once by a process, which from then on is bound up with its children; `kind` is namespace or rewrite."""
+    """Entered once by a process, which from then on is bound up with its children."""
 
-    __slots__ = ("_guard_pid", "_guard_pipe", "_init", "_kernel", "execution_arn", "kind", "reason")
+    __slots__ = ("_entered", "_guard_pid", "_guard_pipe", "_init", "_kernel", "_kind", "_reason", "execution_arn")
 
     def __init__(self, execution_arn: str) -> None:
         self.execution_arn = execution_arn
-        self.kind = "rewrite"
-        self.reason = ""  # why it is not namespace
+        self._kind = "rewrite"
+        self._reason = ""
         self._kernel: Kernel | None = None
+        self._entered: Entered | None = None  # not settled yet
         self._init = 0
         self._guard_pid = 0
         self._guard_pipe = -1
@@ -107,9 +108,9 @@ class Isolation:
         if wanted not in ("", *KINDS):
             raise DarkroomError(f"DARKROOM_ISOLATION={wanted!r} is unknown", f"unset it, or use {' or '.join(KINDS)}")
         if wanted == "rewrite":
-            self.reason = "DARKROOM_ISOLATION=rewrite"
+            self._reason = "DARKROOM_ISOLATION=rewrite"
         elif sys.platform != "linux":
-            self.reason = f"{sys.platform} has no namespaces"
+            self._reason = f"{sys.platform} has no namespaces"
         else:
             self._enter_namespace(home)
         if wanted == "namespace" and self.kind != wanted:
@@ -124,18 +125,35 @@ class Isolation:
     def _enter_namespace(self, home: str) -> None:
         kernel = namespace.Kernel()
         try:
-            self._init, self.reason = namespace.enter(kernel, home)
+            self._entered = namespace.enter(kernel, home)
         except OSError as exc:
             if not namespace.refused(exc):
                 raise
-            self.reason = f"{exc.filename}: {exc.strerror}"
+            self._reason = f"{exc.filename}: {exc.strerror}"
             return
-        if not self.reason:
-            self.kind = "namespace"
-            self._kernel = kernel
+        self._init = self._entered.init
+        self._kernel = kernel
+
+    @property
+    def kind(self) -> str:
+        """namespace or rewrite. The first look waits for the answer: whoever has entered can do other things before."""
+        if self._entered is not None and self._kernel is not None:
+            entered, self._entered = self._entered, None
+            self._reason = namespace.settle(self._kernel, entered)
+            if self._reason:
+                self._kernel = None
+            else:
+                self._kind = "namespace"
+        return self._kind
+
+    @property
+    def reason(self) -> str:
+        """Why it is not namespace; empty if it is."""
+        return "" if self.kind == "namespace" else self._reason
 
     def close(self) -> None:
         """Kills whatever is left of the children; no further process can be launched."""
+        _ = self.kind  # settled, so that no pipe stays open
         if self._init:
             os.kill(self._init, signal.SIGKILL)
             # init ends only when everybody in its namespace was reaped, and those that we forked are ours to reap
@@ -235,15 +253,14 @@ async def stop(process: Process, loop: Loop, grace: float) -> int:
 
 
 def base_environment(private: str) -> dict[str, str]:
-    """What every container has, set as in AWS's images; HOME and TMPDIR lie in the folder `private`, which is made.
+    """What every container has, set as in AWS's images; HOME is the folder `private`, with TMPDIR in it.
 
     Nothing else of the caller's environment: his AWS profile, tokens and PYTHONPATH stay his.
     """
     env = {name: os.environ[name] for name in _FROM_CALLER if os.environ.get(name)}
-    for name in ("home", "tmp"):
-        os.makedirs(os.path.join(private, name), exist_ok=True)
-    env["HOME"] = os.path.join(private, "home")
+    env["HOME"] = private
     env["TMPDIR"] = os.path.join(private, "tmp")
+    os.makedirs(env["TMPDIR"], exist_ok=True)
     env["LANG"] = env["LC_ALL"] = "C.UTF-8"
     env["PYTHONUNBUFFERED"] = env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["PYTHONIOENCODING"] = "UTF-8"

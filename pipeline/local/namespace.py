@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import stat
+from collections import namedtuple
 from contextlib import suppress
 
 TYPE_CHECKING = False
@@ -21,6 +22,10 @@ ML = "/opt/ml"
 _NEWNS, _NEWUTS, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _SLAVE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000, 0x80000
 _PR_SET_PDEATHSIG = 1
+
+
+# `init`: its pid; `answer`: where it tells how the mounts went; `alive`: open as long as it has not told
+Entered = namedtuple("Entered", "init answer alive")
 
 
 class Kernel:
@@ -53,8 +58,8 @@ class Kernel:
         self._check(self._libc.sethostname(name.encode(), len(name)), "sethostname")
 
 
-def enter(kernel: Kernel, probe: str) -> tuple[int, str]:
-    """Puts later children of this process into a pid namespace: (pid of its init, why jobs cannot have /opt/ml or '').
+def enter(kernel: Kernel, probe: str) -> Entered:
+    """Puts later children of this process into a pid namespace; `settle` then tells whether jobs can have /opt/ml.
 
     Raises OSError when this machine allows no pid namespace; nothing has changed then. It cannot be undone, and
     the process can start no thread afterwards (EINVAL). `probe`: a folder to try the mounts with.
@@ -70,14 +75,19 @@ def enter(kernel: Kernel, probe: str) -> tuple[int, str]:
         _init(kernel, probe, (alive_read, alive_write), ready_write)
     os.close(alive_read)
     os.close(ready_write)
+    return Entered(pid, ready_read, alive_write)
+
+
+def settle(kernel: Kernel, entered: Entered) -> str:
+    """Waits until the init has tried the mounts (3 ms after `enter`): why jobs cannot have /opt/ml, or ''."""
     try:
-        with open(ready_read, "rb") as answer:
+        with open(entered.answer, "rb") as answer:
             reason = answer.read().decode(errors="replace")
     finally:
-        os.close(alive_write)
+        os.close(entered.alive)
     if not reason:
         _share_ml(kernel)
-    return pid, reason
+    return reason
 
 
 def _share_ml(kernel: Kernel) -> None:

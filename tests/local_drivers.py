@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pipeline.local.folders import Folders
 from pipeline.local.jobs import JobContext, JobFailed
 from pipeline.local.loop import Loop
 from pipeline.local.storage import Storage
@@ -27,6 +28,7 @@ def context(home: str, loop: Loop, step: dict[str, Any], seen: dict[str, Any], i
         storage=Storage(home),
         loop=loop,
         isolation=isolation,
+        folders=Folders(loop),
         execution_arn="arn:aws:sagemaker:us-east-1:111122223333:pipeline/p/execution/e1",
         execution_id="e1",
         step={"Name": "Step", **step},

@@ -101,6 +101,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     home = order["home"]
     from pipeline.local.container import Isolation
+    from pipeline.local.folders import Folders
     from pipeline.local.images import register_image
     from pipeline.local.jobs import KINDS, JobContext, JobFailed
     from pipeline.local.loop import Cancelled, Loop
@@ -117,6 +118,7 @@ def main() -> None:
         storage=Storage(home),
         loop=loop,
         isolation=isolation,
+        folders=Folders(loop),
         execution_arn="arn:execution/e1",
         execution_id="e1",
         step={"Name": "Step", "Arguments": order["request"], **order.get("step", {})},

@@ -189,6 +189,14 @@ def test_only_failed_or_stopped_executions_can_be_resumed(local):
     assert caught.value.code == "ConflictException"
 
 
+def test_a_resume_at_once_is_not_disturbed_by_the_runner_before(local):
+    arn = local.run(document(processing("A", "sleep", "0.1", "fail", "1")))["PipelineExecutionArn"]
+    for _ in range(5):
+        local.client.retry_pipeline_execution(PipelineExecutionArn=arn)
+        reason = local.wait(arn)["FailureReason"]
+        assert "exit code: 1" in reason
+
+
 def test_resume_repeats_only_what_failed(local, tmp_path):
     tally, flag = str(tmp_path / "tally"), tmp_path / "flag"
     program = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 1)"

@@ -15,6 +15,7 @@ from math import inf
 from pipeline.definition import BRANCHES, Definition
 from pipeline.errors import DarkroomError
 from pipeline.local import cache, conditions, names, parity
+from pipeline.local.folders import Folders
 from pipeline.local.jobs import KINDS, MODULES, JobContext, JobFailed
 from pipeline.local.loop import Cancelled
 from pipeline.local.records import Execution, StepRow
@@ -59,6 +60,7 @@ class Executor:
         self.dependents: dict[str, list[str]] = {}
         self.ready: deque[str] = deque()
         self.running: dict[str, Task] = {}
+        self.folders = Folders(loop)
         self.failures: list[str] = []
 
     async def run(self) -> str:
@@ -255,11 +257,12 @@ class Executor:
             storage=self.storage,
             loop=self.loop,
             isolation=self.isolation,
+            folders=self.folders,
             execution_arn=self.execution.arn,
             execution_id=self.execution.id,
             step=body,
             job_name=job_name,
-            work=os.path.join(self.store.home, "work", self.execution.id, job_name),
+            work=os.path.join(self.execution.work_folder(self.store.home), job_name),
             log_path=row.body["LogPath"],
             previous_job=previous,
             announce=announce,

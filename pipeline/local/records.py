@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 
 from pipeline.digest import sha256_hex
@@ -102,8 +104,16 @@ class Execution:
 
     def claim(self, store: Store, runner: dict[str, Any]) -> bool:
         """Makes this process the execution's runner; False when another one was faster."""
+        self.runner = runner
         sql = "UPDATE executions SET runner=?, heartbeat=? WHERE id=? AND runner='{}' AND status IN (?,?)"
         return store.execute(sql, json.dumps(runner), time.time(), self.id, *RUNNING) == 1
+
+    def work_folder(self, home: str) -> str:
+        """Where its runner has the jobs' private folders; a runner that resumes it has another one."""
+        return os.path.join(home, "work", f"{self.id}-{self.runner['pid']}-{self.runner['started']}")
+
+    def remove_work(self, home: str) -> None:
+        shutil.rmtree(self.work_folder(home), ignore_errors=True)
 
     def end(self, store: Store, status: str, failure: str = "") -> None:
         now = time.time()

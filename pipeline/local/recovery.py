@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
 from pipeline.local import process_id
@@ -34,6 +33,8 @@ def mark_interrupted(store: Store, execution: Execution) -> None:
     status = "Stopped" if execution.stopping else "Failed"
     reason = REASON.format(id=execution.id)
     now = time.time()
+    if execution.runner:
+        execution.remove_work(store.home)
     with store.transaction():
         changed = store.execute(
             "UPDATE executions SET status=?, failure=?, ended=?, modified=?, runner='{}'"
@@ -44,7 +45,6 @@ def mark_interrupted(store: Store, execution: Execution) -> None:
             for row in StepRow.of_execution(store, execution.id).values():
                 if row.status in RUNNING:
                     _interrupt(store, row, status, reason, now)
-    _remove_work(store.home, execution.id)
 
 
 def _interrupt(store: Store, row: StepRow, status: str, reason: str, now: float) -> None:
@@ -58,11 +58,3 @@ def _interrupt(store: Store, row: StepRow, status: str, reason: str, now: float)
         for record in store.find(kind, arn.rpartition("/")[2]):
             if record.status == "InProgress":
                 store.change(kind, record.name, {"FailureReason": reason}, "Stopped")
-
-
-def _remove_work(home: str, execution_id: str) -> None:
-    folder = os.path.join(home, "work", execution_id)
-    if os.path.isdir(folder):
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)

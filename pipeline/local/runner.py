@@ -102,7 +102,7 @@ def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store
     finally:
         execution.end(store, status, failure)
         time.sleep(TIDY_AFTER_S)  # whoever waits for the end has the machine to itself first
-        _remove_work(home, execution_id)
+        execution.remove_work(home)
     return 0 if status == "Succeeded" else 1
 
 
@@ -115,14 +115,6 @@ def _stop_when_told(execution: Execution) -> None:
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _remove_work(home: str, execution_id: str) -> None:
-    folder = os.path.join(home, "work", execution_id)
-    if os.path.isdir(folder):
-        import shutil
-
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

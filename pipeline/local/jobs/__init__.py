@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.local.container import Isolation
+    from pipeline.local.folders import Folders
     from pipeline.local.loop import Loop
     from pipeline.local.storage import Storage
     from pipeline.local.store import Store
@@ -72,6 +73,7 @@ class JobContext:
         "announce",
         "execution_arn",
         "execution_id",
+        "folders",
         "isolation",
         "job_name",
         "log_path",
@@ -91,6 +93,7 @@ class JobContext:
         storage: Storage,
         loop: Loop,
         isolation: Isolation,
+        folders: Folders,
         execution_arn: str,
         execution_id: str,
         step: dict[str, Any],
@@ -105,6 +108,7 @@ class JobContext:
         self.storage = storage
         self.loop = loop
         self.isolation = isolation
+        self.folders = folders
         self.execution_arn = execution_arn
         self.execution_id = execution_id
         self.step = step  # the step's whole body, placeholders resolved (Lambda: FunctionArn, OutputParameters, …)

@@ -6,6 +6,7 @@ import os
 import time
 
 from pipeline.local import names
+from pipeline.local.folders import PROCESSING
 from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed
 from pipeline.local.jobs.failure import left_by
@@ -40,6 +41,7 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     image = command_for(context.store, application.get("ImageUri", ""), context.step.get("Name", ""))
     cluster = (request.get("ProcessingResources") or {}).get("ClusterConfig") or {}
     instance_type = str(cluster.get("InstanceType", ""))
+    context.folders.take(context.work, PROCESSING)
     hosts = Hosts(context, int(cluster.get("InstanceCount") or 1), instance_type)
     note_simulated(context, image, instance_type)
     outputs = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []

@@ -96,8 +96,7 @@ async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: 
         except BaseException:  # first of all: on a full disk this makes room for the record
             shutil.rmtree(job.context.work, ignore_errors=True)
             raise
-        # 1.5 ms for a no-op job (EPYC, ext4, n=7), which the next step need not wait for
-        job.context.loop.later(lambda: shutil.rmtree(job.context.work, ignore_errors=True))
+        job.context.folders.give_back(job.context.work)
         return body
     except Cancelled:
         job.cancelled = True

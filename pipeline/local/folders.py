@@ -7,7 +7,6 @@ Making and deleting a dozen folders costs more than all else that the runner doe
 from __future__ import annotations
 
 import os
-import shutil
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Folders:
         """Nobody needs what is in it: it goes once nothing has happened for a moment, or when the next job takes it."""
         keep = self._kept.pop(path, None)
         if keep is None or len(self._free) >= _MOST:
-            self._loop.later(lambda: shutil.rmtree(path, ignore_errors=True))
+            self._loop.later(lambda: _delete(path))
         else:
             self._free[path] = keep
             self._loop.later(lambda: self._clear(path))
@@ -72,4 +71,11 @@ def _empty(folder: str, keep: frozenset[str], inside: str = "") -> None:
             elif relative in keep and entry.stat(follow_symlinks=False).st_mode & 0o700 == 0o700:
                 _empty(entry.path, keep, f"{relative}/")
             else:
-                shutil.rmtree(entry.path)
+                _empty(entry.path, frozenset())
+                os.rmdir(entry.path)
+
+
+def _delete(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

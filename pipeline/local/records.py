@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 
 from pipeline.digest import sha256_hex
@@ -113,6 +112,8 @@ class Execution:
         return os.path.join(home, "work", f"{self.id}-{self.runner['pid']}-{self.runner['started']}")
 
     def remove_work(self, home: str) -> None:
+        import shutil
+
         shutil.rmtree(self.work_folder(home), ignore_errors=True)
 
     def end(self, store: Store, status: str, failure: str = "") -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Object = namedtuple("Object", "uri path size modified")
+_SMALL = 1 << 20
 _INCOMING = ".incoming-"  # no object key can begin a part like this: the leading dot of such a part is encoded
 
 
@@ -44,9 +44,11 @@ class Storage:
         """Copies a file in; with `move` renames it where the file system allows (the source is then gone)."""
         with self._incoming(uri) as temporary:
             if move:
+                import shutil
+
                 shutil.move(source, temporary)
             else:
-                shutil.copyfile(source, temporary)
+                copy_file(source, temporary)
 
     def get_bytes(self, uri: str) -> bytes:
         """Raises ServiceError NoSuchKey."""
@@ -96,7 +98,7 @@ class Storage:
             target = os.path.join(folder, *(_encode(part) for part in entry.uri[cut:].split("/")))
             with _storage_errors(target):
                 os.makedirs(os.path.dirname(target), exist_ok=True)
-                shutil.copyfile(entry.path, target)
+                copy_file(entry.path, target)
             count += 1
         return count
 
@@ -130,6 +132,17 @@ class Storage:
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(temporary)
                 raise
+
+
+def copy_file(source: str, target: str) -> None:
+    """A small file is read and written: shutil, with all the compression that it imports, takes 3 ms to load."""
+    if os.path.getsize(source) > _SMALL:
+        import shutil
+
+        shutil.copyfile(source, target)
+        return
+    with open(source, "rb") as reader, open(target, "wb") as writer:
+        writer.write(reader.read())
 
 
 def split(uri: str, allow_empty_key: bool = False) -> tuple[str, str]:

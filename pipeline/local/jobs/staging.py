@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
 from pipeline.local.jobs import JobFailed
+from pipeline.local.storage import copy_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def fetch(context: JobContext, items: list[Entry], folder: str) -> None:
             target = os.path.join(folder, *(_file_name(part) for part in item.relative.split("/")))
             try:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
-                shutil.copyfile(item.path, target)
+                copy_file(item.path, target)
             except OSError as exc:
                 raise StorageError(
                     f"cannot copy {item.uri} to {target}: {exc.strerror}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from pipeline.errors import DarkroomError, StorageError
@@ -94,6 +93,8 @@ async def settle(job: Job, work: Coroutine[Any, Any, dict[str, Any]], log_path: 
         try:
             body = await work
         except BaseException:  # first of all: on a full disk this makes room for the record
+            import shutil
+
             shutil.rmtree(job.context.work, ignore_errors=True)
             raise
         job.context.folders.give_back(job.context.work)

@@ -3,9 +3,9 @@
     python benchmarks/orchestration.py [ROUNDS=15]
 
 Whole commands on both sides, the same program and interpreter (the one that runs this script), alternated round by
-round. `python_x7` is a Python script that runs the program seven times: what the peers were measured
-against. `loop` is the same without that script's own start. `cold` runs every step (a new Salt each time), `cached` takes
-every step from the cache, `first` includes the validation that is remembered after it.
+round. `python_x7` is a Python script that runs the program seven times, as the peers' reference does; `loop` is
+the same without that script's own start. `cold` runs every step (a new Salt each time), `cached` takes every step
+from the cache, `first` includes the validation that is remembered after it.
 """
 
 import os

@@ -10,7 +10,6 @@ import importlib
 import os
 import time
 from collections import deque
-from math import inf
 
 from pipeline.definition import BRANCHES, Definition
 from pipeline.errors import DarkroomError
@@ -20,6 +19,7 @@ from pipeline.local.jobs import KINDS, MODULES, JobContext, JobFailed
 from pipeline.local.loop import Cancelled
 from pipeline.local.records import Execution, StepRow
 from pipeline.local.resolve import Scope
+from pipeline.local.retries import Retries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,20 +227,17 @@ class Executor:
         return True
 
     async def _with_retries(self, step: Step, job_name: str, body: dict[str, Any], row: StepRow) -> dict[str, Any]:
-        """As AWS: the first policy that names the error's type decides; each policy counts its own attempts."""
-        used: dict[int, int] = {}
-        began = time.time()
+        """The properties that the step's job leaves, after as many attempts as its policies allow."""
+        retries = Retries(step.body.get("RetryPolicies") or [])
         while True:
             try:
                 return await _driver(step.type)(body["Arguments"], self._context(step, job_name, body, row))
             except JobFailed as exc:
-                index, policy = _policy(step.body.get("RetryPolicies") or [], exc.exception_type)
-                used[index] = used.get(index, 0) + 1
-                if used[index] > _attempts(policy) or time.time() - began > policy.get("ExpireAfterMin", inf) * 60:
+                pause = retries.pause_after(exc.exception_type)
+                if pause is None:
                     raise
-                row.attempt += 1
-                row.save(self.store)
-                pause = policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (used[index] - 1)
+            row.attempt += 1
+            row.save(self.store)
             await self.loop.sleep(pause)
             job_name, body = self._resolved(step)  # each attempt is a job of its own
 
@@ -304,20 +301,6 @@ class Executor:
         if any(self.parity.get(subject) != how for subject, how in rows.items()):
             self.parity.update(rows)
             self.execution.save_body(self.store, Parity=[{"Subject": s, "How": h} for s, h in self.parity.items()])
-
-
-def _policy(policies: list[dict[str, Any]], exception_type: str) -> tuple[int, dict[str, Any]]:
-    for index, policy in enumerate(policies):
-        if exception_type and exception_type in policy.get("ExceptionType", ()):
-            return index, policy
-    return -1, {}
-
-
-def _attempts(policy: dict[str, Any]) -> float:
-    """How often a policy retries: AWS's default is 5, unless the policy has an expiry instead; no policy, no retry."""
-    if not policy:
-        return 0
-    return float(policy.get("MaxAttempts", inf if "ExpireAfterMin" in policy else 5))
 
 
 def _driver(step_type: str) -> Driver:

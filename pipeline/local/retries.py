@@ -29,7 +29,7 @@ class Retries:
         self._began = time.time()
 
     def pause_after(self, exception_type: str) -> float | None:
-        """Seconds until the next attempt; None if there is to be none, as after '', an error that no policy can name."""
+        """Seconds until the next attempt; None if there is to be none, as after '': that no policy can name."""
         for index, policy in enumerate(self._policies):
             if exception_type and exception_type in policy.get("ExceptionType", ()):
                 self._used[index] += 1

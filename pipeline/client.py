@@ -6,6 +6,7 @@ A client answers as boto3's does and raises errors.ServiceError, whose codes are
 from __future__ import annotations
 
 import os
+import time
 from collections import namedtuple
 
 TYPE_CHECKING = False
@@ -17,7 +18,8 @@ PAGE = 100  # the most that any List operation takes
 
 # sagemaker: boto3's "sagemaker" methods · runtime: invoke_endpoint · storage: exists, get_bytes, put_bytes, put_file,
 # list over whole s3:// addresses · home: the folder for what belongs to this machine alone (reports, digests)
-Clients = namedtuple("Clients", "sagemaker runtime storage home")
+# pause(seconds): until the next look at something; shorter where the service can tell that there is something to see
+Clients = namedtuple("Clients", "sagemaker runtime storage home pause", defaults=(time.sleep,))
 
 
 def local_client(home: str) -> Clients:
@@ -25,7 +27,7 @@ def local_client(home: str) -> Clients:
     from pipeline.local.service import connect
 
     service = connect(home)
-    return Clients(service, service, service.storage, home)
+    return Clients(service, service, service.storage, home, service.ending.pause)
 
 
 def pages(operation: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:

@@ -232,7 +232,7 @@ def test_a_steps_type_is_read_off_its_metadata_where_alone_aws_tells_it(metadata
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.008), (1.0, 0.0, 0.04), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
+    ("elapsed", "cost", "pause"), [(0.0, 0.0, 0.02), (1.0, 0.0, 0.04), (1000.0, 0.0, 0.25), (1.0, 0.5, 2.0)]
 )
 def test_the_pause_grows_with_the_wait_and_with_what_a_look_costs(elapsed: float, cost: float, pause: float) -> None:
     assert executions.pause(elapsed, cost) == pytest.approx(pause)

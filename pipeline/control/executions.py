@@ -25,10 +25,10 @@ TYPES = {
     "TuningJob": "Tuning",
     "TransformJob": "Transform",
 }
-SHORTEST_PAUSE_S = 0.008
+SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
 COSTS = 4  # looking takes at most a fifth of a core
-SHARE_OF_ELAPSED = 0.04  # waiting adds at most this share to what is waited for, half of it on average
+SHARE_OF_ELAPSED = 0.04  # what happens is seen that much later, at most
 
 
 def find(clients: Clients, wanted: str) -> str:
@@ -106,7 +106,7 @@ def wait(clients: Clients, arn: str, watch: Watch) -> dict[str, Any]:
         if execution["PipelineExecutionStatus"] in ENDED:
             return execution
         now = time.monotonic()
-        time.sleep(pause(now - began, now - looked))
+        clients.pause(pause(now - began, now - looked))
 
 
 def pause(elapsed: float, cost: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -20,10 +21,32 @@ if TYPE_CHECKING:
 
 
 TIDY_AFTER_S = 0.05
+_TELL = 3  # the runner's descriptor that is closed when the execution has ended
 
 
-def start(home: str, execution_id: str) -> None:
-    """Starts the runner of an execution and returns at once.
+class Ending:
+    """Sleeping until the next look at an execution, but no longer than its runner runs."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self) -> None:
+        self._pipe: int | None = None
+
+    def follow(self, pipe: int | None) -> None:
+        """`pipe` as `start` gives it; another one that was followed is forgotten."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+        self._pipe = pipe
+
+    def pause(self, seconds: float) -> None:
+        if self._pipe is None:
+            time.sleep(seconds)
+        elif select.select([self._pipe], [], [], seconds)[0]:
+            self.follow(None)
+
+
+def start(home: str, execution_id: str) -> int | None:
+    """Starts the runner of an execution and returns at once: a pipe that ends with the execution, or None.
 
     A fork takes 1 ms where a fresh interpreter takes 40; but a process with threads, or with an open store, must not
     fork and go on.
@@ -33,22 +56,24 @@ def start(home: str, execution_id: str) -> None:
         import subprocess
 
         subprocess.run([sys.executable, "-m", "pipeline.local.runner", home, execution_id], check=True)
-    else:
-        _detach(home, execution_id)
+        return None
+    return _detach(home, execution_id)
 
 
-def _detach(home: str, execution_id: str) -> None:
+def _detach(home: str, execution_id: str) -> int:
+    end, tell = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(tell)
         os.waitpid(pid, 0)
-        return
+        return end
     status = 1
     try:
         os.setsid()
         if os.fork():  # the middle process ends, so that init adopts the runner and nobody has to wait for it
             os._exit(0)
-        _redirect(home, execution_id)
-        status = run(home, execution_id)
+        _redirect(home, execution_id, tell)
+        status = run(home, execution_id, tell=lambda: os.close(_TELL))
     except BaseException:
         import traceback
 
@@ -57,7 +82,7 @@ def _detach(home: str, execution_id: str) -> None:
         os._exit(status)  # never back into the caller's code
 
 
-def _redirect(home: str, execution_id: str) -> None:
+def _redirect(home: str, execution_id: str, tell: int) -> None:
     """Standard streams go to the runner's own log; what else was inherited (pipes of whoever called) is closed."""
     folder = os.path.join(home, "logs", execution_id)
     os.makedirs(folder, exist_ok=True)
@@ -66,11 +91,20 @@ def _redirect(home: str, execution_id: str) -> None:
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.closerange(3, 4096)
+    os.dup2(tell, _TELL, inheritable=False)
+    os.closerange(_TELL + 1, 4096)
 
 
-def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store) -> int:
-    """Walks the execution in this process. Returns 0 when it succeeded, 1 otherwise; the store says the rest."""
+def run(
+    home: str,
+    execution_id: str,
+    open_store: Callable[[str], Store] = Store,
+    tell: Callable[[], None] = lambda: None,
+) -> int:
+    """Walks the execution in this process. Returns 0 when it succeeded, 1 otherwise; the store says the rest.
+
+    `tell` is called once it says so.
+    """
     from pipeline.local.container import Isolation
 
     store = open_store(home)
@@ -101,6 +135,7 @@ def run(home: str, execution_id: str, open_store: Callable[[str], Store] = Store
         raise
     finally:
         execution.end(store, status, failure)
+        tell()
         time.sleep(TIDY_AFTER_S)  # whoever waits for the end has the machine to itself first
         execution.remove_work(home)
     return 0 if status == "Succeeded" else 1

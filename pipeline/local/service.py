@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class LocalSageMaker(Executions, Jobs, Registry, Endpoints, Runtime):
     """Named and shaped as boto3's client: keywords in, dict out, ServiceError where boto3 raises ClientError."""
 
-    def __init__(self, home: str, start_runner: Callable[[str, str], None] = runner.start) -> None:
+    def __init__(self, home: str, start_runner: Callable[[str, str], int | None] = runner.start) -> None:
         self.home = home
         self.start_runner = start_runner
+        self.ending = runner.Ending()
         self.display_names = {}
         self.store = Store(home)
         self.storage = Storage(home)

@@ -7,7 +7,7 @@ import time
 
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
-from pipeline.local import recovery
+from pipeline.local import recovery, runner
 from pipeline.local.operations.paging import moment, offset, page
 from pipeline.local.operations.pipelines import Pipelines
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Executions(Pipelines):
     """Mixed into LocalSageMaker."""
 
-    start_runner: Callable[[str, str], None]
+    start_runner: Callable[[str, str], int | None]
+    ending: runner.Ending  # of the execution that this client started last
     display_names: dict[str, dict[str, tuple[str, str]]]  # of the execution that was asked for last
 
     def start_pipeline_execution(
@@ -56,8 +57,7 @@ class Executions(Pipelines):
             execution = Execution.add(self.store, pipeline.name, version.body["PipelineVersionId"], body)
             if ClientRequestToken:
                 self.store.add("execution-token", token, {}, arn=execution.arn)
-        self.store.close()
-        self.start_runner(self.home, execution.id)
+        self._start_runner(execution.id)
         return {"PipelineExecutionArn": execution.arn}
 
     def _selection(self, definition: Definition, config: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +162,12 @@ class Executions(Pipelines):
         if not changed:
             message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
             raise ServiceError("ConflictException", message, "RetryPipelineExecution")
-        self.store.close()
-        self.start_runner(self.home, execution.id)
+        self._start_runner(execution.id)
         return {"PipelineExecutionArn": execution.arn}
+
+    def _start_runner(self, execution_id: str) -> None:
+        self.store.close()  # it must not be open where the runner forks off
+        self.ending.follow(self.start_runner(self.home, execution_id))
 
     def _execution(self, arn_or_id: str) -> Execution:
         """The execution as it is; one whose runner was killed is found out here."""

@@ -26,6 +26,8 @@ def evaluate_model(context: Context, data: RequestStep, model: RequestStep) -> R
     ]
     outputs = [processing.s3_output(context, NAME, name) for name in (REPORT.output_name, "report")]
     request = processing.request(context, PROGRAM, context.config.role("evaluate_model"), inputs, outputs)
+    folders = processing.places(model="model", test="test", validation="validation")
+    request["AppSpecification"]["ContainerArguments"] = folders
     step = RequestStep(NAME, StepTypeEnum.PROCESSING, request, WORDS)
     step.with_property_file(REPORT)
     return step.behaving(caching(context.config), processing.retries(context))

@@ -37,4 +37,5 @@ def _arguments(context: Context) -> list[str]:
         *("--validation-fraction", str(dataset.validation_fraction)),
         *("--test-fraction", str(dataset.test_fraction)),
         *("--seed", str(dataset.seed)),
+        *(processing.places(input="dataset") if "DatasetUri" in context.parameters else processing.places()),
     ]

@@ -21,6 +21,7 @@ from steps.settings import (
 
 Request = dict[str, Any]
 BASE = "/opt/ml/processing"
+MESSAGE = "/opt/ml/output/message"
 
 
 def s3_input(name: str, address: StrPipeVar) -> Request:
@@ -43,6 +44,15 @@ def s3_output(context: Context, step: str, name: str) -> Request:
     """A folder of the container, kept in the execution's folder in S3."""
     place = {"S3Uri": context.run_folder(step, name), "LocalPath": f"{BASE}/output/{name}", "S3UploadMode": "EndOfJob"}
     return {"OutputName": name, "AppManaged": False, "S3Output": place}
+
+
+def places(**inputs: str) -> list[str]:
+    """Arguments that tell a program its folders: `places(model="x")` → --model-dir /opt/ml/processing/input/x, …
+
+    Programs have these as defaults too; but a local service without namespaces can only rewrite arguments.
+    """
+    words = [word for option, name in inputs.items() for word in (f"--{option}-dir", f"{BASE}/input/{name}")]
+    return [*words, "--output-dir", f"{BASE}/output", "--message-file", MESSAGE]
 
 
 def request(context: Context, program: str, role: str, inputs: list[Request], outputs: list[Request]) -> Request:

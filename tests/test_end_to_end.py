@@ -33,8 +33,8 @@ def project(tmp_path_factory):
     return folder
 
 
-def darkroom(folder, *words):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"}
+def darkroom(folder, *words, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", **variables}
     command = [sys.executable, "-m", "pipeline", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -55,6 +55,18 @@ def missed(folder):
 
 def first_execution(folder):
     return answer(folder, "executions", "--json")[-1]["PipelineExecutionArn"]
+
+
+def test_it_runs_without_namespaces_too(tmp_path):
+    """As on macOS: nothing is at /opt/ml, every program has to be told where its folders are."""
+    (tmp_path / "pipeline.yaml").write_text(
+        SMALL.replace("epochs: 3", "epochs: 2").replace("tuning: {", "tuning: {enabled: false, ")
+    )
+    before = os.path.exists("/opt/ml")
+    done = darkroom(tmp_path, "run", "--set", "AccuracyThreshold=0.05", DARKROOM_ISOLATION="rewrite")
+    assert done.returncode == 0, done.stderr
+    assert {step["StepStatus"] for step in steps(tmp_path).values()} == {"Succeeded"}
+    assert os.path.exists("/opt/ml") == before
 
 
 def test_a_run_ends_with_a_model_that_waits_for_approval(project):

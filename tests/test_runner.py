@@ -47,6 +47,10 @@ def test_a_process_with_threads_starts_executions_too(tmp_path):
     done = threading.Event()
     threading.Thread(target=done.wait, daemon=True).start()
     try:
-        assert local.run(document(processing("A")))["PipelineExecutionStatus"] == "Succeeded"
+        arn = local.start(document(processing("A", "sleep", "0.2")))
+        began = time.monotonic()
+        local.client.ending.pause(30)
+        assert time.monotonic() - began < 20
+        assert local.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
     finally:
         done.set()

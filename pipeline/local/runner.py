@@ -45,28 +45,30 @@ class Ending:
             self.follow(None)
 
 
-def start(home: str, execution_id: str) -> int | None:
-    """Starts the runner of an execution and returns at once: a pipe that ends with the execution, or None.
+def start(home: str, execution_id: str) -> int:
+    """Starts the runner of an execution and returns at once: the reading end of a pipe that ends with the execution.
 
     A fork takes 1 ms where a fresh interpreter takes 40; but a process with threads, or with an open store, must not
     fork and go on.
     """
+    end, tell = os.pipe()
     threading = sys.modules.get("threading")
     if is_open() or (threading is not None and threading.active_count() > 1):
         import subprocess
 
-        subprocess.run([sys.executable, "-m", "pipeline.local.runner", home, execution_id], check=True)
-        return None
-    return _detach(home, execution_id)
+        command = [sys.executable, "-m", "pipeline.local.runner", home, execution_id, str(tell)]
+        subprocess.run(command, check=True, pass_fds=(tell,))
+    else:
+        _detach(home, execution_id, tell)
+    os.close(tell)
+    return end
 
 
-def _detach(home: str, execution_id: str) -> int:
-    end, tell = os.pipe()
+def _detach(home: str, execution_id: str, tell: int) -> None:
     pid = os.fork()
     if pid:
-        os.close(tell)
         os.waitpid(pid, 0)
-        return end
+        return
     status = 1
     try:
         os.setsid()
@@ -91,7 +93,8 @@ def _redirect(home: str, execution_id: str, tell: int) -> None:
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.dup2(tell, _TELL, inheritable=False)
+    os.dup2(tell, _TELL)
+    os.set_inheritable(_TELL, False)
     os.closerange(_TELL + 1, 4096)
 
 
@@ -153,4 +156,4 @@ def _stop_when_told(execution: Execution) -> None:
 
 
 if __name__ == "__main__":
-    _detach(sys.argv[1], sys.argv[2])
+    _detach(sys.argv[1], sys.argv[2], int(sys.argv[3]))

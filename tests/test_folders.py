@@ -32,6 +32,7 @@ def test_the_next_job_finds_nothing_of_the_one_before_but_empty_folders_that_it_
     folders.take(str(tmp_path / "one"), PROCESSING)
     used(tmp_path / "one")
     folders.give_back(str(tmp_path / "one"))
+    loop.tidy()
 
     folders.take(str(tmp_path / "two"), PROCESSING)
 
@@ -49,6 +50,7 @@ def test_a_link_that_a_job_left_in_place_of_a_folder_is_not_followed(tmp_path, l
     (tmp_path / "one/algo-1/ml").mkdir(parents=True)
     (tmp_path / "one/algo-1/ml/config").symlink_to(outside)
     folders.give_back(str(tmp_path / "one"))
+    loop.tidy()
 
     folders.take(str(tmp_path / "two"), PROCESSING)
 
@@ -62,6 +64,7 @@ def test_a_folder_that_its_owner_may_not_use_any_more_is_not_kept(tmp_path, loop
     (tmp_path / "one/algo-1/tmp").mkdir(parents=True)
     (tmp_path / "one/algo-1/tmp").chmod(0o500)
     folders.give_back(str(tmp_path / "one"))
+    loop.tidy()
     folders.take(str(tmp_path / "two"), PROCESSING)
     assert "algo-1/tmp" not in below(tmp_path / "two")
 
@@ -73,6 +76,16 @@ def test_what_is_given_back_is_emptied_before_anybody_takes_it(tmp_path, loop):
     folders.give_back(str(tmp_path / "one"))
     loop.tidy()
     assert below(tmp_path / "one") <= PROCESSING
+
+
+def test_the_next_job_does_not_wait_for_the_folder_of_the_one_before_to_be_emptied(tmp_path, loop):
+    folders = Folders(loop)
+    folders.take(str(tmp_path / "one"), PROCESSING)
+    used(tmp_path / "one")
+    folders.give_back(str(tmp_path / "one"))
+    folders.take(str(tmp_path / "two"), PROCESSING)
+    assert below(tmp_path / "two") == set()
+    assert (tmp_path / "one/algo-1/ml/config/resourceconfig.json").exists()
 
 
 def test_a_folder_that_was_not_taken_is_deleted(tmp_path, loop):

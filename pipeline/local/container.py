@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from pipeline.errors import DarkroomError
 from pipeline.local import guard, namespace
-from pipeline.local.program import execute, open_log, words
+from pipeline.local.folders import make_folder
+from pipeline.local.program import OURS, execute, open_log, spawn, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pipeline.local.loop import Loop
-    from pipeline.local.namespace import Entered, Kernel
+    from pipeline.local.namespace import Entered, Kernel, Views
 
 ML = namespace.ML
 NOT_STARTED = 127  # what a shell says, too
@@ -63,7 +64,7 @@ class Process:
 
     def __init__(self, pid: int, problem: int, image: str, guard_pipe: int) -> None:
         self.pid = pid  # also the process group
-        self._problem = problem
+        self._problem = problem  # a pipe that says why it never started; -1: it did
         self._image = image
         self._guard = guard_pipe
 
@@ -77,6 +78,8 @@ class Process:
         self.signal(signal.SIGKILL)
         if self._guard >= 0:
             guard.ended(self._guard, self.pid)
+        if self._problem < 0:
+            return ""
         with open(self._problem, "rb") as file:
             problem = file.read().decode(errors="replace")
         return f"image {self._image}: {problem}" if problem and self._image else problem
@@ -85,7 +88,17 @@ class Process:
 class Isolation:
     """Entered once by a process, which from then on is bound up with its children."""
 
-    __slots__ = ("_entered", "_guard_pid", "_guard_pipe", "_init", "_kernel", "_kind", "_reason", "execution_arn")
+    __slots__ = (
+        "_entered",
+        "_guard_pid",
+        "_guard_pipe",
+        "_init",
+        "_kernel",
+        "_kind",
+        "_reason",
+        "_views",
+        "execution_arn",
+    )
 
     def __init__(self, execution_arn: str) -> None:
         self.execution_arn = execution_arn
@@ -93,6 +106,7 @@ class Isolation:
         self._reason = ""
         self._kernel: Kernel | None = None
         self._entered: Entered | None = None  # not settled yet
+        self._views: Views | None = None
         self._init = 0
         self._guard_pid = 0
         self._guard_pipe = -1
@@ -139,10 +153,8 @@ class Isolation:
         """namespace or rewrite. The first look waits for the answer: whoever has entered can do other things before."""
         if self._entered is not None and self._kernel is not None:
             entered, self._entered = self._entered, None
-            self._reason = namespace.settle(self._kernel, entered)
-            if self._reason:
-                self._kernel = None
-            else:
+            self._views, self._reason = namespace.settle(self._kernel, entered)
+            if self._views is not None:
                 self._kind = "namespace"
         return self._kind
 
@@ -170,33 +182,48 @@ class Isolation:
         return text if self.kind == "namespace" else _ML.sub(lambda _: tree, text)
 
     def launch(self, spec: Spec) -> Process:
-        """Forks and executes (1–2 ms). A program that cannot start exits with NOT_STARTED, and `finish()` says why."""
+        """Starts a program. One that cannot start exits with NOT_STARTED, and `finish()` says why."""
         log = open_log(spec.log)
-        env = {**spec.env, guard.MARK: self.execution_arn}
-        argv = [self.translate(spec.tree, word) for word in spec.argv]
-        env = {name: self.translate(spec.tree, value) for name, value in env.items()}
+        try:
+            env = {**spec.env, guard.MARK: self.execution_arn}
+            if self.kind == "namespace":
+                return self._launch_in_view(spec, env, log)
+            argv = [self.translate(spec.tree, word) for word in spec.argv]
+            env = {name: self.translate(spec.tree, value) for name, value in env.items()}
+            return self._fork(lambda: self._become(spec, argv, env, log), NOT_STARTED, spec.image)
+        finally:
+            os.close(log)
+
+    def _launch_in_view(self, spec: Spec, env: dict[str, str], log: int) -> Process:
+        """The runner itself puts on the job's view and takes it off again: that saves a fork."""
+        kernel, views = self._kernel, self._views
+        assert kernel is not None and views is not None
+        mask = os.umask(0o022)
+        try:
+            namespace.enter_view(kernel, views, spec.tree, spec.hosts, spec.host)
+            os.chdir(spec.cwd)
+            return Process(spawn(list(spec.argv), env, log), -1, spec.image, -1)
+        except OSError as exc:
+            return self._fork(_raise(exc), NOT_STARTED, spec.image)
+        finally:
+            os.umask(mask)
+            namespace.leave_view(kernel, views)
+
+    def call(self, work: Callable[[], object]) -> Process:
+        """Runs a function in a forked child, for work that would hold up the loop; `finish()` is its error, or ''."""
+        return self._fork(work, 1, "")
+
+    def _fork(self, work: Callable[[], object], failed: int, image: str) -> Process:
         problem_read, problem_write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._become(spec, argv, env, log, problem_write)
-        os.close(log)
+            self._work(work, failed, problem_write)
         os.close(problem_write)
         with suppress(PermissionError, ProcessLookupError):  # the child does so too: whoever comes first
             os.setpgid(pid, pid)
-        return Process(pid, problem_read, spec.image, self._guard_pipe)
+        return Process(pid, problem_read, image, self._guard_pipe)
 
-    def call(self, work: Callable[[], None]) -> Process:
-        """Runs a function in a forked child, for work that would hold up the loop; `finish()` is its error, or ''."""
-        problem_read, problem_write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._work(work, problem_write)
-        os.close(problem_write)
-        with suppress(PermissionError, ProcessLookupError):
-            os.setpgid(pid, pid)
-        return Process(pid, problem_read, "", self._guard_pipe)
-
-    def _work(self, work: Callable[[], None], problem: int) -> NoReturn:
+    def _work(self, work: Callable[[], object], failed: int, problem: int) -> NoReturn:
         try:
             self._leave_parent()
             work()
@@ -208,33 +235,30 @@ class Isolation:
         except BaseException as exc:  # whatever it is, the child must not go on as a second runner
             os.write(problem, repr(exc).encode())
         finally:
-            os._exit(1)
+            os._exit(failed)
 
     def _leave_parent(self) -> None:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores SIGPIPE, and an ignored signal outlives exec
+        for number in OURS:
+            signal.signal(number, signal.SIG_DFL)
         os.setpgid(0, 0)
         if self._guard_pipe >= 0:
             guard.started(self._guard_pipe, os.getpid())
 
-    def _become(self, spec: Spec, argv: list[str], env: dict[str, str], log: int, problem: int) -> NoReturn:
-        try:
-            self._leave_parent()
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            if self._kernel is not None:
-                namespace.view(self._kernel, spec.tree, spec.hosts, spec.host)
-            os.umask(0o022)
-            os.chdir(self.translate(spec.tree, spec.cwd))
-            execute(argv, env)
-        except OSError as exc:
-            os.write(problem, words(exc))
-        except BaseException as exc:  # whatever it is, the child must not go on as a second runner
-            os.write(problem, repr(exc).encode())
-        finally:
-            os._exit(NOT_STARTED)
+    def _become(self, spec: Spec, argv: list[str], env: dict[str, str], log: int) -> NoReturn:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.umask(0o022)
+        os.chdir(self.translate(spec.tree, spec.cwd))
+        execute(argv, env)
+
+
+def _raise(exc: OSError) -> Callable[[], object]:
+    def work() -> None:
+        raise exc
+
+    return work
 
 
 async def stop(process: Process, loop: Loop, grace: float) -> int:
@@ -260,7 +284,7 @@ def base_environment(private: str) -> dict[str, str]:
     env = {name: os.environ[name] for name in _FROM_CALLER if os.environ.get(name)}
     env["HOME"] = private
     env["TMPDIR"] = os.path.join(private, "tmp")
-    os.makedirs(env["TMPDIR"], exist_ok=True)
+    make_folder(env["TMPDIR"])
     env["LANG"] = env["LC_ALL"] = "C.UTF-8"
     env["PYTHONUNBUFFERED"] = env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["PYTHONIOENCODING"] = "UTF-8"

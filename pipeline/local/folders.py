@@ -23,42 +23,55 @@ _MOST = 4  # folders kept for later jobs
 class Folders:
     """Of one execution: all of them lie in one folder, which the runner removes in the end."""
 
-    __slots__ = ("_free", "_kept", "_loop")
+    __slots__ = ("_dirty", "_empty", "_kept", "_loop")
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._kept: dict[str, frozenset[str]] = {}  # folder in use → what may stay of it
-        self._free: dict[str, frozenset[str]] = {}  # folder left by a job → what may stay of it
+        # folder → what may stay of it when it is emptied: of those in use, those left by a job, those emptied since
+        self._kept: dict[str, frozenset[str]] = {}
+        self._dirty: dict[str, frozenset[str]] = {}
+        self._empty: dict[str, frozenset[str]] = {}
 
     def take(self, path: str, keep: frozenset[str]) -> None:
         """Makes `path`: empty but for folders of `keep`, which are empty."""
         self._kept[path] = keep
-        old = next((folder for folder, kept in self._free.items() if kept is keep), None)
+        old = next((folder for folder, kept in self._empty.items() if kept is keep), None)
         if old is not None:
-            del self._free[old]
+            del self._empty[old]
             try:
-                _empty(old, keep)
                 os.rename(old, path)
                 return
             except OSError:
-                pass  # whatever the job did to it: it stays where it is, and goes with the rest
+                pass  # it stays where it is, and goes with the rest
         os.makedirs(path, exist_ok=True)
 
     def give_back(self, path: str) -> None:
-        """Nobody needs what is in it: it goes once nothing has happened for a moment, or when the next job takes it."""
+        """Nobody needs what is in it: it is emptied once nothing has happened for a moment: while the next job runs."""
         keep = self._kept.pop(path, None)
-        if keep is None or len(self._free) >= _MOST:
+        if keep is None or len(self._dirty) + len(self._empty) >= _MOST:
             self._loop.later(lambda: _delete(path))
         else:
-            self._free[path] = keep
+            self._dirty[path] = keep
             self._loop.later(lambda: self._clear(path))
 
     def _clear(self, path: str) -> None:
-        if path in self._free:
-            try:
-                _empty(path, self._free[path])
-            except OSError:
-                del self._free[path]
+        keep = self._dirty.pop(path)
+        try:
+            _empty(path, keep)
+        except OSError:
+            return  # whatever the job did to it
+        self._empty[path] = keep
+
+
+def make_folder(path: str) -> None:
+    """As os.makedirs does where it may be there already, but asks the file system only once in most cases."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
 
 
 def _empty(folder: str, keep: frozenset[str], inside: str = "") -> None:

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 ML = "/opt/ml"
 _NEWNS, _NEWUTS, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _SLAVE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000, 0x80000
-_PR_SET_PDEATHSIG = 1
+# mounts and host name too: a process can only go back to those that belong to its own user namespace
+_OWN = _NEWPID | _NEWNS | _NEWUTS
+_PR_SET_PDEATHSIG, _DETACH = 1, 2
 
 
 # `init`: its pid; `answer`: where it tells how the mounts went; `alive`: open as long as it has not told
 Entered = namedtuple("Entered", "init answer alive")
+# descriptors of namespaces: the mounts that each job starts from, and what the runner itself has
+Views = namedtuple("Views", "jobs mounts host")
 
 
 class Kernel:
@@ -47,9 +51,15 @@ class Kernel:
     def unshare(self, flags: int) -> None:
         self._check(self._libc.unshare(flags), "unshare")
 
+    def join(self, descriptor: int, kind: int) -> None:
+        self._check(self._libc.setns(descriptor, kind), "setns")
+
     def mount(self, source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
         encoded = [os.fsencode(text) if text else None for text in (source, target, kind)]
         self._check(self._libc.mount(*encoded, flags, options.encode() or None), f"mount {target}")
+
+    def unmount(self, target: str) -> None:
+        self._check(self._libc.umount2(os.fsencode(target), _DETACH), f"umount {target}")
 
     def die_with_parent(self) -> None:
         self._check(self._libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
@@ -65,7 +75,7 @@ def enter(kernel: Kernel, probe: str) -> Entered:
     the process can start no thread afterwards (EINVAL). `probe`: a folder to try the mounts with.
     """
     try:
-        kernel.unshare(_NEWPID)
+        kernel.unshare(_OWN)
     except PermissionError:
         _unshare_as_user(kernel)
     alive_read, alive_write = os.pipe()
@@ -78,30 +88,28 @@ def enter(kernel: Kernel, probe: str) -> Entered:
     return Entered(pid, ready_read, alive_write)
 
 
-def settle(kernel: Kernel, entered: Entered) -> str:
-    """Waits until the init has tried the mounts (3 ms after `enter`): why jobs cannot have /opt/ml, or ''."""
+def settle(kernel: Kernel, entered: Entered) -> tuple[Views | None, str]:
+    """Waits until the init has tried the mounts (3 ms after `enter`): None and why jobs cannot have /opt/ml, or not."""
     try:
         with open(entered.answer, "rb") as answer:
             reason = answer.read().decode(errors="replace")
+        if reason:
+            return None, reason
+        names = (f"/proc/{entered.init}/ns/mnt", "/proc/self/ns/mnt", "/proc/self/ns/uts")
+        views = Views(*(os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in names))
+        kernel.join(views.jobs, _NEWNS)
+        leave_view(kernel, views)
+        return views, ""
+    except OSError as exc:
+        return None, f"{exc.filename}: {exc.strerror}"
     finally:
         os.close(entered.alive)
-    if not reason:
-        _share_ml(kernel)
-    return reason
-
-
-def _share_ml(kernel: Kernel) -> None:
-    """The runner's own view gets an empty /opt/ml, so that its children need not each add one to theirs."""
-    kernel.unshare(_NEWNS)
-    kernel.mount("", "/", flags=_REC | _SLAVE)
-    if not os.path.isdir(ML):
-        _add_ml(kernel)
 
 
 def _unshare_as_user(kernel: Kernel) -> None:
     """An ordinary user needs a user namespace to own the pid namespace; he stays himself in it."""
     user, group = os.geteuid(), os.getegid()
-    kernel.unshare(_NEWUSER | _NEWPID)
+    kernel.unshare(_NEWUSER | _OWN)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
@@ -127,8 +135,17 @@ def _init(kernel: Kernel, probe: str, alive: tuple[int, int], ready: int) -> NoR
 
 
 def _try_view(kernel: Kernel, probe: str) -> str:
+    """Makes the mounts that the jobs' own are copies of, and tries the one that differs from job to job."""
     try:
-        view(kernel, probe, "", "")
+        kernel.unshare(_NEWNS)
+        kernel.mount("", "/", flags=_REC | _SLAVE)
+        if not os.path.isdir(ML):
+            _add_ml(kernel)
+        kernel.mount(probe, ML, flags=_BIND | _REC)
+        kernel.unmount(ML)
+        # an unprivileged container masks parts of /proc and refuses a new one: jobs then see the pids of outside there
+        with suppress(PermissionError):
+            kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
         return ""
     except OSError as exc:
         return f"{exc.filename or 'mount'}: {exc.strerror}"
@@ -149,20 +166,23 @@ def become_background(keep: tuple[int, ...]) -> None:
                 os.close(int(name))
 
 
-def view(kernel: Kernel, tree: str, hosts: str, host: str) -> None:
-    """This process alone sees `tree` at /opt/ml, the file `hosts` at /etc/hosts, and the host name `host`."""
+def enter_view(kernel: Kernel, views: Views, tree: str, hosts: str, host: str) -> None:
+    """This process sees `tree` at /opt/ml, the file `hosts` at /etc/hosts, the host name `host`: until `leave_view`.
+
+    What it starts meanwhile goes on seeing that. Its working folder is / afterwards.
+    """
+    kernel.join(views.jobs, _NEWNS)
     kernel.unshare(_NEWNS | (_NEWUTS if host else 0))
-    kernel.mount("", "/", flags=_REC | _PRIVATE)
-    if not os.path.isdir(ML):
-        _add_ml(kernel)
     kernel.mount(tree, ML, flags=_BIND | _REC)
     if hosts:
         kernel.mount(hosts, "/etc/hosts", flags=_BIND)
     if host:
         kernel.name_host(host)
-    # an unprivileged container masks parts of /proc and refuses a new one: the job then sees the pids of outside there
-    with suppress(PermissionError):
-        kernel.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+
+
+def leave_view(kernel: Kernel, views: Views) -> None:
+    kernel.join(views.mounts, _NEWNS)
+    kernel.join(views.host, _NEWUTS)
 
 
 def _add_ml(kernel: Kernel) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 
 from pipeline.local import container
+from pipeline.local.folders import make_folder
 from pipeline.local.jobs import JobFailed
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ class Host:
     def folder(self, inside: str) -> str:
         """The same, made if it does not exist."""
         path = self.path(inside)
-        os.makedirs(path, exist_ok=True)
+        make_folder(path)
         return path
 
 
@@ -66,7 +67,7 @@ class Hosts:
         self.instance_type = instance_type
         self.cores = cores or max(1, machine_cores() // count)
         for host in self.all:
-            os.makedirs(host.tree, exist_ok=True)
+            make_folder(host.tree)
         self._file = self._write_names()
         if context.isolation.kind == "rewrite":
             context.parity(
@@ -109,7 +110,7 @@ class Hosts:
     def write_json(self, host: Host, inside: str, content: Any) -> None:
         """A config file, its paths where the process will find them."""
         path = host.path(inside)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folder(os.path.dirname(path))
         with open(path, "w", encoding="utf-8") as file:
             file.write(self._context.isolation.translate(host.tree, json.dumps(content)))
 

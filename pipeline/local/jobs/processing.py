@@ -30,8 +30,9 @@ _MESSAGE = "/opt/ml/output/message"
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     """Raises JobFailed; returns the body of DescribeProcessingJob."""
-    job = Job(context, KIND, "Processing", request)
-    context.announce({"ProcessingJob": {"Arn": job.arn}})
+    with context.store.transaction():
+        job = Job(context, KIND, "Processing", request)
+        context.announce({"ProcessingJob": {"Arn": job.arn}})
     return await settle(job, _work(job, request), context.log_path)
 
 

@@ -7,6 +7,7 @@ import signal
 from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
+from pipeline.local.folders import make_folder
 from pipeline.local.jobs import JobFailed
 from pipeline.local.storage import copy_file
 
@@ -65,7 +66,7 @@ async def fetch(context: JobContext, items: list[Entry], folder: str) -> None:
         for item in items:
             target = os.path.join(folder, *(_file_name(part) for part in item.relative.split("/")))
             try:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
+                make_folder(os.path.dirname(target))
                 copy_file(item.path, target)
             except OSError as exc:
                 raise StorageError(
@@ -73,7 +74,7 @@ async def fetch(context: JobContext, items: list[Entry], folder: str) -> None:
                     "free some space; DARKROOM_HOME moves the folder",
                 ) from exc
 
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     large = len(items) > _INLINE_FILES or sum(item.size for item in items) > _INLINE_BYTES
     if large:
         await aside(context, copy)

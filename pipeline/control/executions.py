@@ -25,7 +25,7 @@ TYPES = {
     "TuningJob": "Tuning",
     "TransformJob": "Transform",
 }
-SHORTEST_PAUSE_S = 0.05
+SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
 COSTS = 4  # looking takes at most a fifth of a core
 SHARE_OF_ELAPSED = 0.04  # what happens is seen that much later, at most

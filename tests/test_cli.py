@@ -125,10 +125,6 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
         (["validate", "nowhere.json"], "error: cannot read nowhere.json"),
         (["run"], "pipeline.yaml cannot be read"),
         (["run", "--set", "Epochs"], "'Epochs' is not of the form Parameter=value"),
-        (["approve", "3"], "error: there is no model with version 3; there is: none yet"),
-        (["deploy"], "error: there is no model yet\nhint:  darkroom run\n"),
-        (["predict", "a.png"], "error: there is no endpoint\nhint:  darkroom deploy\n"),
-        (["undeploy", "e"], "error: there is no endpoint"),
         (["compile", "-c", "."], "error: "),
     ],
 )
@@ -140,6 +136,23 @@ def test_an_expected_failure_is_told_without_a_traceback(
     assert captured.out == ""
     assert said.replace("hint:  darkroom", f"hint:  {darkroom()}") in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["approve", "3"], "error: there is no model with version 3; there is: none yet"),
+        (["deploy"], "error: there is no model yet\nhint:  {} run\n"),
+        (["predict", "a.png"], "error: there is no endpoint\nhint:  {} deploy\n"),
+        (["undeploy", "e"], "error: there is no endpoint"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    arguments: list[str], said: str, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local_client(str(state))
+    assert main(arguments) == 1
+    assert said.format(darkroom()) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -185,7 +198,12 @@ def test_who_only_looks_leaves_nothing_behind(command: str, state: Path, capsys:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show"], ["show", "--json"], ["show", ARN], ["logs", "last", "A"], ["stop"], ["resume"]]
+    "arguments",
+    [
+        *(["show"], ["show", "--json"], ["show", ARN], ["logs", "last", "A"], ["stop"], ["resume"]),
+        *(["approve", "1"], ["reject", "1", "--reason", "x"]),
+        *(["deploy"], ["deploy", "2"], ["predict", "a.png"], ["undeploy", "e"]),
+    ],
 )
 def test_what_never_ran_is_neither_shown_nor_made(
     arguments: list[str], state: Path, capsys: pytest.CaptureFixture[str]
@@ -193,6 +211,13 @@ def test_what_never_ran_is_neither_shown_nor_made(
     assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("error: nothing has been executed yet\n")
     assert not state.exists()
+
+
+def test_looking_leaves_an_empty_home_empty(state: Path) -> None:
+    state.mkdir()
+    assert main(["models"]) == 0
+    assert main(["deploy"]) == 1
+    assert not list(state.iterdir())
 
 
 def test_a_hint_that_is_a_command_is_spelt_for_this_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,6 +320,7 @@ def test_a_failed_step_is_explained(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "line 29" in captured.err
     assert "line 9\n" not in captured.err
     assert f"resume {identifier}" in captured.err
+    assert f"  {darkroom()} start {tmp_path}/chain.json --wait --image " in captured.err
 
 
 def test_resume_goes_on_where_it_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,9 @@ def _dispatch(argv: Sequence[str]) -> int:
         parser = _parser(name)
         command = _commands(name)[name]
         command.arguments(parser)
-        return int(command.run(parser.parse_args(argv[1:])))
+        args = parser.parse_args(argv[1:])
+        args.typed = argv  # for whoever says what to type next
+        return int(command.run(args))
     if name in ("-h", "--help", "help"):
         print(overview())
         return DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.home import darkroom, has_state, home, shown
+from pipeline.cli.home import darkroom, has_state, home, shown, used_home
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
@@ -27,7 +27,7 @@ def deploy_arguments(parser: ArgumentParser) -> None:
 
 def deploy_command(args: Namespace) -> int:
     """stdout: the address that answers /ping and /invocations."""
-    clients = local_client(home())
+    clients = local_client(used_home())
     package = (
         registry.newest_approved(clients, args.group)
         if args.version is None
@@ -52,7 +52,7 @@ def predict_command(args: Namespace) -> int:
     """Every picture gets its line; one that is refused does not keep the others from being classified."""
     from pipeline.cli import complain
 
-    clients = local_client(home())
+    clients = local_client(used_home())
     name = endpoints.find(clients, args.endpoint)
     answers, refused = [], 0
     for image in args.images:
@@ -101,7 +101,7 @@ def undeploy_arguments(parser: ArgumentParser) -> None:
 
 
 def undeploy_command(args: Namespace) -> int:
-    clients = local_client(home())
+    clients = local_client(used_home())
     name = endpoints.find(clients, args.name)
     endpoints.undeploy(clients, name)
     print(f"{name} is deleted", file=sys.stderr)

@@ -214,7 +214,7 @@ def resume_command(args: Namespace) -> int:
     from pipeline.cli.follow import follow
     from pipeline.cli.run import finish
 
-    code = follow(clients, arn)
+    code = follow(clients, arn, args.typed)
     finish(clients, arn, code, as_json=False)
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from pipeline.cli.home import darkroom, shown
 from pipeline.cli.text import print_error
@@ -10,6 +11,7 @@ from pipeline.control import executions, logs, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from pipeline.client import Clients
@@ -18,8 +20,8 @@ LOG_LINES = 20
 _EXIT_CODE = re.compile(r"exit code:? (-?\d+)", re.IGNORECASE)
 
 
-def explain(clients: Clients, execution: dict[str, Any]) -> None:
-    """Prints to stderr."""
+def explain(clients: Clients, execution: dict[str, Any], typed: Sequence[str]) -> None:
+    """Prints to stderr. `typed`: the command that led here, in words."""
     arn = execution["PipelineExecutionArn"]
     identifier = executions.identifier(arn)
     failed = [step for step in executions.steps(clients, arn) if step["StepStatus"] == "Failed"]
@@ -30,7 +32,7 @@ def explain(clients: Clients, execution: dict[str, Any]) -> None:
         print_error(f"  {execution['FailureReason']}")
     for step in failed:
         _explain_step(clients, step)
-    _say_what_next(failed, identifier)
+    _say_what_next(failed, identifier, typed)
 
 
 def _explain_step(clients: Clients, step: dict[str, Any]) -> None:
@@ -61,7 +63,7 @@ def _exit_code(clients: Clients, step: dict[str, Any], reason: str) -> str:
     return found[1] if found else ""
 
 
-def _say_what_next(failed: list[dict[str, Any]], identifier: str) -> None:
+def _say_what_next(failed: list[dict[str, Any]], identifier: str, typed: Sequence[str]) -> None:
     program = darkroom()
     print_error("\nnext:")
     for step in failed:
@@ -71,4 +73,6 @@ def _say_what_next(failed: list[dict[str, Any]], identifier: str) -> None:
         print_error(f"  {program} show {identifier}")
         return
     print_error(f"  {program} resume {identifier}  (the same code and parameters, from where it stopped)")
-    print_error(f"  {program} run  (with what you changed; steps that did not change come from the cache)")
+    if typed[0] != "resume":
+        again = shlex.join(typed)
+        print_error(f"  {program} {again}  (with what you changed; steps that did not change come from the cache)")

@@ -13,6 +13,7 @@ from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
     from typing import Any
 
@@ -27,8 +28,8 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, as CI sends it when somebody cancels: stops the execution as Ctrl-C does."""
 
 
-def follow(clients: Clients, arn: str) -> int:
-    """Exit code 0 when it succeeded, 1 when it did not, 130 after Ctrl-C, 143 after SIGTERM."""
+def follow(clients: Clients, arn: str, typed: Sequence[str]) -> int:
+    """Exit code 0 when it succeeded, 1 when it did not, 130 after Ctrl-C, 143 after SIGTERM. `typed`: by the user."""
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         with _view(clients) as view:
@@ -42,7 +43,7 @@ def follow(clients: Clients, arn: str) -> int:
         return 0
     from pipeline.cli.failure import explain
 
-    explain(clients, execution)
+    explain(clients, execution, typed)
     return 1
 
 

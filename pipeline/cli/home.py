@@ -31,12 +31,18 @@ def home(config: str = "") -> str:
 
 
 def has_state() -> bool:
-    """Whether anything was done here: who only looks leaves no folder behind."""
-    return os.path.exists(home())
+    """Whether anything was done here: who only looks leaves nothing behind, not even in a folder that he has made."""
+    try:
+        os.stat(os.path.join(home(), "store.sqlite3"))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # there may be: whoever opens it says what is wrong
+    return True
 
 
 def used_home() -> str:
-    """home(), for commands about executions. Raises DarkroomError where there never was one."""
+    """home(), for commands about what is there. Raises DarkroomError where nothing ever was."""
     if not has_state():
         raise DarkroomError("nothing has been executed yet", "darkroom run")
     return home()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.home import darkroom, has_state, home
+from pipeline.cli.home import darkroom, has_state, home, used_home
 from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
 from pipeline.control import registry
@@ -72,7 +72,7 @@ def reject_command(args: Namespace) -> int:
 
 
 def _decide(args: Namespace, status: str) -> int:
-    clients = local_client(home())
+    clients = local_client(used_home())
     package = registry.find(clients, args.version, args.group)
     registry.decide(clients, package, status, args.reason[:LONGEST_REASON])
     print(f"version {args.version} of {package['ModelPackageGroupName']} is {status}", file=sys.stderr)

@@ -48,7 +48,7 @@ def run(args: Namespace) -> int:
     _upsert(clients, compiled, text)
     arn = pipelines.start(clients, compiled.name, text, given)
     _say(f"{compiled.name}: execution {executions.identifier(arn)} started")
-    code = follow(clients, arn)
+    code = follow(clients, arn, args.typed)
     finish(clients, arn, code, args.json)
     return code
 

@@ -60,7 +60,7 @@ def run(args: Namespace) -> int:
         return 0
     from pipeline.cli.follow import follow
 
-    code = follow(clients, arn)
+    code = follow(clients, arn, args.typed)
     if code == 0:  # else it was said what happened, and what to type
         print(f"next: {darkroom()} show {arn.rpartition('/')[2]}", file=sys.stderr)
     return code

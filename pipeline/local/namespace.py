@@ -77,6 +77,7 @@ def enter(kernel: Kernel, probe: str) -> Entered:
     try:
         kernel.unshare(_OWN)
     except PermissionError:
+        _try_as_user(kernel)
         _unshare_as_user(kernel)
     alive_read, alive_write = os.pipe()
     ready_read, ready_write = os.pipe()
@@ -90,6 +91,7 @@ def enter(kernel: Kernel, probe: str) -> Entered:
 
 def settle(kernel: Kernel, entered: Entered) -> tuple[Views | None, str]:
     """Waits until the init has tried the mounts (3 ms after `enter`): None and why jobs cannot have /opt/ml, or not."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with open(entered.answer, "rb") as answer:
             reason = answer.read().decode(errors="replace")
@@ -99,11 +101,33 @@ def settle(kernel: Kernel, entered: Entered) -> tuple[Views | None, str]:
         views = Views(*(os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in names))
         kernel.join(views.jobs, _NEWNS)
         leave_view(kernel, views)
+        if not os.path.samestat(os.fstat(root), os.stat("/")):  # who joins mounts is at the very top of them
+            os.fchdir(root)
+            os.chroot(".")
+            return None, "this process is in a chroot"
         return views, ""
     except OSError as exc:
         return None, f"{exc.filename}: {exc.strerror}"
     finally:
+        os.close(root)
         os.close(entered.alive)
+
+
+def _try_as_user(kernel: Kernel) -> None:
+    """In a child, since half of it may work: Ubuntu (AppArmor) grants the namespace, but no right to map users."""
+    pid = os.fork()
+    if pid == 0:
+        number = errno.EPERM
+        try:
+            _unshare_as_user(kernel)
+            number = 0
+        except OSError as exc:
+            number = exc.errno or number
+        finally:
+            os._exit(number)
+    number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if number != 0:
+        raise OSError(abs(number), os.strerror(abs(number)), "user namespace")
 
 
 def _unshare_as_user(kernel: Kernel) -> None:
@@ -181,8 +205,12 @@ def enter_view(kernel: Kernel, views: Views, tree: str, hosts: str, host: str) -
 
 
 def leave_view(kernel: Kernel, views: Views) -> None:
-    kernel.join(views.mounts, _NEWNS)
-    kernel.join(views.host, _NEWUTS)
+    """Raises RuntimeError when there is no way back: nobody may go on, or start anything, in a job's view."""
+    try:
+        kernel.join(views.mounts, _NEWNS)
+        kernel.join(views.host, _NEWUTS)
+    except OSError as exc:
+        raise RuntimeError(f"the runner cannot leave a job's view: {exc}") from exc
 
 
 def _add_ml(kernel: Kernel) -> None:

@@ -66,7 +66,7 @@ def run_lambda(home: Path, event: dict[str, Any], isolation: str = "rewrite", **
 
 
 def main(order: dict[str, Any]) -> None:
-    from pipeline.local.container import Isolation
+    from pipeline.local.isolation import Isolation
     from pipeline.local.jobs import function
     from pipeline.local.loop import Cancelled
 

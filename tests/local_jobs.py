@@ -69,7 +69,7 @@ def run_job(home: Path, driver: str, request: dict[str, Any], **options: Any) ->
 
 def has_namespaces() -> bool:
     """Can this machine give a job its own /opt/ml?"""
-    code = "from pipeline.local.container import Isolation; print(Isolation.enter('/tmp', 'probe').kind)"
+    code = "from pipeline.local.isolation import Isolation; print(Isolation.enter('/tmp', 'probe').kind)"
     env = {name: value for name, value in os.environ.items() if name != "DARKROOM_ISOLATION"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     return done.stdout.strip() == "namespace"
@@ -100,9 +100,9 @@ def put_archive(home: Path, uri: str, files: dict[str, str]) -> None:
 def main() -> None:
     order = json.load(sys.stdin)
     home = order["home"]
-    from pipeline.local.container import Isolation
     from pipeline.local.folders import Folders
     from pipeline.local.images import register_image
+    from pipeline.local.isolation import Isolation
     from pipeline.local.jobs import KINDS, JobContext, JobFailed
     from pipeline.local.loop import Cancelled, Loop
     from pipeline.local.storage import Storage

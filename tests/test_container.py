@@ -15,18 +15,28 @@ from typing import Any
 import pytest
 from local_jobs import BOTH, ROOT
 
+from pipeline.errors import DarkroomError
+from pipeline.local.isolation import Isolation
+
 needs_namespaces = pytest.mark.skipif("namespace" not in BOTH, reason="this machine has no namespaces")
 
 # runs a list of (argv, env, options) inside one isolation, prints what came of each
 RUNNER = """
 import json, os, sys
-from pipeline.local.container import Isolation, Spec, stop
+from pipeline.local.container import Spec, stop
+from pipeline.local.isolation import Isolation
 from pipeline.local.loop import Loop
 order = json.load(sys.stdin)
 home = order["home"]
 os.makedirs(home + "/ml", exist_ok=True)
 isolation, loop, done = Isolation.enter(home, "arn:test"), Loop(), []
+def state():
+    links = [os.readlink("/proc/self/ns/" + name) for name in ("mnt", "uts")] if sys.platform == "linux" else []
+    return [os.uname().nodename, len(os.listdir("/dev/fd")), os.umask(0o027), *links]
+os.umask(0o027)
 async def main():
+    isolation.kind
+    before = state()
     for argv, env, options in order["jobs"]:
         grace = options.pop("stop_after", None)
         spec = Spec(argv, {"PATH": os.environ["PATH"], **env}, home + "/ml", home + "/log", image="im", **options)
@@ -37,6 +47,7 @@ async def main():
             await loop.sleep(grace)
             code = await stop(process, loop, 0.3)
         done.append([code, process.finish()])
+    assert state() == before, (before, state())  # whatever a job does, the runner is as it was
 loop.run(main())
 isolation.close()
 print(json.dumps({"kind": isolation.kind, "done": done}))
@@ -113,6 +124,10 @@ def test_a_job_sees_only_the_processes_of_its_execution(tmp_path: Path) -> None:
         (["foo"], "image im: no program 'foo'"),
         (["/opt/ml/no"], "no program"),
         (["/etc/passwd"], "program '/etc/passwd' is not executable"),
+        (["/bin/echo", "a\0b"], "its arguments or variables cannot be given to a program: embedded null byte"),
+        (["/bin/echo", "\ud800"], "cannot be given to a program: 'utf-8' codec"),
+        (["/bin/echo", *["x" * 100_000] * 40], "Argument list too long"),
+        (["n" * 200_000], "nnn"),
     ],
 )
 def test_a_program_that_cannot_start_says_why(tmp_path: Path, kind: str, argv: list[str], problem: str) -> None:
@@ -121,9 +136,52 @@ def test_a_program_that_cannot_start_says_why(tmp_path: Path, kind: str, argv: l
     assert log(tmp_path) == ""
 
 
-def test_a_missing_working_folder_is_named(tmp_path: Path) -> None:
-    [[code, said]] = run(tmp_path, "rewrite", sh("true", cwd="/opt/ml/none"))["done"]
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_missing_working_folder_is_named(tmp_path: Path, kind: str) -> None:
+    [[code, said]] = run(tmp_path, kind, sh("true", cwd="/opt/ml/none"))["done"]
     assert code == 127 and "ml/none: No such file" in said
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_script_whose_interpreter_is_missing_is_told_from_a_missing_one(tmp_path: Path, kind: str) -> None:
+    script = tmp_path / "windows.sh"
+    script.write_bytes(b"#!/bin/sh\r\n")
+    script.chmod(0o755)
+    [[code, said]] = run(tmp_path, kind, ([str(script)], {}, {}))["done"]
+    assert code == 127 and "there is no interpreter as its first line names it" in said
+
+
+@needs_namespaces
+def test_a_job_whose_view_cannot_be_made_does_not_hold_up_the_next(tmp_path: Path) -> None:
+    broken = sh("true", hosts=str(tmp_path / "no-hosts"), host="algo-1")
+    [[code, said], after] = run(tmp_path, "namespace", broken, sh("true"))["done"]
+    assert (code, said, after) == (127, "image im: mount /etc/hosts: No such file or directory", [0, ""])
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_job_leads_a_group_of_its_own(tmp_path: Path, kind: str) -> None:
+    python = "import os; print(os.getpgrp() == os.getpid())"
+    run(tmp_path, kind, ([sys.executable, "-c", python], {}, {}))
+    assert log(tmp_path) == "True\n"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_job_ignores_no_signal_that_the_runner_ignores(tmp_path: Path, kind: str) -> None:
+    jobs = [(["/bin/sh", "-c", f"kill -{name} $$; sleep 9"], {}, {}) for name in ("HUP", "INT", "QUIT", "PIPE")]
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        done = run(tmp_path, kind, *jobs)["done"]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert [code for code, _ in done] == [-number for number in (*numbers, signal.SIGPIPE)]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_job_holds_no_descriptor_of_the_runner(tmp_path: Path, kind: str) -> None:
+    run(tmp_path, kind, sh("echo /dev/fd/*"))
+    assert {int(Path(name).name) for name in log(tmp_path).split()} <= {0, 1, 2, 3}  # 3: the folder that is listed
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -158,7 +216,8 @@ def test_an_ordinary_user_gets_his_own_opt_ml_too(tmp_path: Path) -> None:
 
 KILLED = """
 import os, sys
-from pipeline.local.container import Isolation, Spec
+from pipeline.local.container import Spec
+from pipeline.local.isolation import Isolation
 home, mark = sys.argv[1:]
 isolation = Isolation.enter(home, "arn:" + home)
 os.makedirs(home + "/ml")
@@ -183,8 +242,13 @@ def test_a_killed_runner_leaves_no_process_not_even_one_that_left_its_session(tm
     assert gone(mark)
 
 
+def test_state_below_opt_ml_is_refused() -> None:
+    with pytest.raises(DarkroomError, match="/opt/ml/state, lies below /opt/ml, which each job has for itself"):
+        Isolation.enter("/opt/ml/state", "arn:test")
+
+
 def test_an_unknown_isolation_is_refused(tmp_path: Path) -> None:
-    code = "from pipeline.local.container import Isolation; Isolation.enter('.', '')"
+    code = "from pipeline.local.isolation import Isolation; Isolation.enter('.', '')"
     env = {**os.environ, "DARKROOM_ISOLATION": "docker"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert "DARKROOM_ISOLATION='docker' is unknown" in done.stderr

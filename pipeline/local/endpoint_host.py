@@ -17,8 +17,8 @@ import time
 
 from pipeline.errors import DarkroomError, EndpointError
 from pipeline.local import process_id
-from pipeline.local.container import Isolation
 from pipeline.local.endpoint_files import Files, last_lines
+from pipeline.local.isolation import Isolation
 from pipeline.local.loop import Loop
 from pipeline.local.model_process import ModelProcess
 from pipeline.local.storage import Storage

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.definition import Step
-    from pipeline.local.container import Isolation
+    from pipeline.local.isolation import Isolation
     from pipeline.local.jobs import Driver
     from pipeline.local.loop import Loop, Task
     from pipeline.local.storage import Storage

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pipeline.local.container import Isolation, Process
+    from pipeline.local.container import Process
+    from pipeline.local.isolation import Isolation
     from pipeline.local.loop import Loop
     from pipeline.local.storage import Storage
     from pipeline.local.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from pipeline.errors import StorageError
+from pipeline.errors import DarkroomError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# handled by the runner, or ignored by Python; an ignored signal outlives exec
-OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
+# handled by the runner, ignored by Python, or by a shell for what it starts with &; an ignored signal outlives exec
+OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ)
+_LONGEST_WORDS = 4096  # nobody reads them before the child has ended, and a pipe takes 16 KiB at least
 
 
 def open_log(path: str) -> int:
@@ -39,9 +40,12 @@ def find_and(start: Callable[[str], T], name: str, path: str) -> T:
         try:
             return start(program)
         except (FileNotFoundError, NotADirectoryError):
-            continue
+            if os.path.isfile(program):  # then it is a script
+                raise OSError(f"program {program!r}: there is no interpreter as its first line names it") from None
         except PermissionError:  # of the file, or of a folder of PATH that is somebody else's
             denied = denied or os.path.exists(program)
+        except ValueError as exc:  # a NUL, a lone surrogate, a variable's name with =
+            raise OSError(f"its arguments or variables cannot be given to a program: {exc}") from exc
     if denied:
         raise OSError(f"program {name!r} is not executable")
     raise OSError(f"no program {name!r}")
@@ -70,6 +74,13 @@ def spawn(argv: list[str], env: Mapping[str, str], log: int) -> int:
     return find_and(start, argv[0], env.get("PATH", ""))
 
 
-def words(exc: OSError) -> bytes:
+def words(exc: BaseException) -> bytes:
     """An error as a person reads it."""
-    return (f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror or str(exc)).encode()
+    match exc:
+        case DarkroomError():
+            text = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
+        case OSError():
+            text = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror or str(exc)
+        case _:
+            text = repr(exc)
+    return text.encode(errors="replace")[:_LONGEST_WORDS]

@@ -108,7 +108,7 @@ def run(
 
     `tell` is called once it says so.
     """
-    from pipeline.local.container import Isolation
+    from pipeline.local.isolation import Isolation
 
     store = open_store(home)
     execution = Execution.get(store, execution_id)

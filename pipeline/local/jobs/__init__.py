@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from pipeline.local.container import Isolation
     from pipeline.local.folders import Folders
+    from pipeline.local.isolation import Isolation
     from pipeline.local.loop import Loop
     from pipeline.local.storage import Storage
     from pipeline.local.store import Store

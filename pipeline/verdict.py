@@ -31,17 +31,15 @@ def check(definition_text: str | bytes, home: str) -> list[Finding]:
     return findings
 
 
-def refuse(definition_text: str | bytes, home: str) -> None:
-    """Raises DefinitionError with every error at once; warnings pass."""
+def refuse(definition_text: str | bytes, home: str, subject: str = "") -> None:
+    """Raises DefinitionError with every error at once; warnings pass. `subject`: what `darkroom validate` takes."""
     errors = [finding for finding in check(definition_text, home) if finding.severity == "error"]
     if errors:
         from pipeline.errors import DefinitionError
 
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = "".join(f"\n  {finding}" for finding in errors)
-        raise DefinitionError(
-            f"the definition has {count}:{lines}", "mend them, then: darkroom validate definition.json"
-        )
+        raise DefinitionError(f"the definition has {count}:{lines}", f"darkroom validate {subject}".rstrip())
 
 
 def _validate(text: bytes) -> list[Finding]:

@@ -103,6 +103,9 @@ def test_no_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
         ["config"],
         ["show", "--jso"],
         ["predict"],
+        ["deploy", "--port", "65536"],
+        ["logs", "last", "A", "-n", "-1"],
+        ["validate", "definition.json", "-c", "pipeline.yaml"],
         ["run", "--sett", "A=1"],
     ],
 )
@@ -121,6 +124,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         (["show"], "error: nothing has been executed yet\nhint:  darkroom run\n"),
         (["stop"], "error: nothing has been executed yet"),
+        (["start", "nowhere.json", "--image", "img"], "--image 'img' is not of the form URI-PATTERN=COMMAND"),
         (["start", "nowhere.json"], "error: cannot read nowhere.json: No such file or directory\nhint:"),
         (["validate", "nowhere.json"], "error: cannot read nowhere.json"),
         (["run"], "pipeline.yaml cannot be read"),
@@ -168,7 +172,8 @@ def test_what_is_no_definition_is_not_started(
 ) -> None:
     (tmp_path / "d.json").write_text(text)
     assert main(["start", "d.json"]) == 1
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told and told.endswith(f"hint:  {darkroom()} validate d.json\n")
     assert local_client(str(tmp_path / "home")).sagemaker.list_pipelines()["PipelineSummaries"] == []
 
 

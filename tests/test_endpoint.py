@@ -257,7 +257,7 @@ def test_a_port_that_is_taken_is_named(sagemaker: LocalSageMaker) -> None:
     deploy(sagemaker, "model")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EndpointError, match=f"port {port} is taken"):
+        with pytest.raises(EndpointError, match=f"port {port} cannot be had"):
             endpoint.start(sagemaker.store, "e", keep=True, port=port)
 
 

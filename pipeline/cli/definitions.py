@@ -10,22 +10,26 @@ from pipeline.cli.home import CONFIG, home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser, Namespace, _ActionsContainer
 
     from pipeline.compile import CompiledOnDisk
 
 STDOUT = "-"
 
 
-def config_option(parser: ArgumentParser) -> None:
+def config_option(parser: _ActionsContainer) -> None:
     parser.add_argument("-c", "--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
 
 
 def compiled_from(config: str, where: str) -> CompiledOnDisk:
     """Says so only where something is compiled: that takes seconds."""
     from pipeline.compile import compile_pipeline
+    from pipeline.errors import StorageError
 
-    return compile_pipeline(config, where, begun=lambda: print(f"compiling {config}", file=sys.stderr, flush=True))
+    try:
+        return compile_pipeline(config, where, begun=lambda: print(f"compiling {config}", file=sys.stderr, flush=True))
+    except PermissionError as exc:  # what was compiled is its user's alone
+        raise StorageError(f"cannot read {exc.filename}: {exc.strerror}", "DARKROOM_HOME moves the folder") from exc
 
 
 def compile_arguments(parser: ArgumentParser) -> None:
@@ -65,8 +69,9 @@ def _write(path: str, text: str) -> None:
 
 
 def validate_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("definition", nargs="?", help="a definition in JSON; without it pipeline.yaml is compiled")
-    config_option(parser)
+    subject = parser.add_mutually_exclusive_group()
+    subject.add_argument("definition", nargs="?", help="a definition in JSON; without it pipeline.yaml is compiled")
+    config_option(subject)
     parser.add_argument("--json", action="store_true", help="the findings as a list")
 
 

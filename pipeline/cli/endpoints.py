@@ -7,7 +7,7 @@ import sys
 from pipeline.cli import Command
 from pipeline.cli.home import darkroom, has_state, home, shown, used_home
 from pipeline.cli.models import group_option
-from pipeline.cli.text import print_json, print_nothing, print_table
+from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import local_client
 from pipeline.control import endpoints, local_setup, registry
 from pipeline.control.times import moment
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def deploy_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", type=int, metavar="N", help="default: the newest approved model")
     parser.add_argument("--endpoint", metavar="NAME", help="default: <group>-production")
-    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="PORT", help="default: a free one")
     group_option(parser)
 
 

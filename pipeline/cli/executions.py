@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pipeline.cli import Command
 from pipeline.cli.home import has_state, home, shown, used_home
-from pipeline.cli.text import print_json, print_nothing, print_table
+from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import local_client
 from pipeline.control import executions, logs, outcome
 from pipeline.control.times import duration, elapsed, moment
@@ -141,7 +141,7 @@ def _step_row(clients: Clients, step: dict[str, Any], now: datetime) -> tuple[st
 def logs_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("execution", metavar="EXECUTION", help=_EXECUTION.replace(" (the default)", ""))
     parser.add_argument("step", metavar="STEP", help="the step's name")
-    parser.add_argument("-n", "--lines", type=int, metavar="N", help="only the last N lines of each file")
+    parser.add_argument("-n", "--lines", type=whole(0), metavar="N", help="only the last N lines of each file")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing while the step runs")
     parser.add_argument("--json", action="store_true", help="a list of files, each with its lines")
 

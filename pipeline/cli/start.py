@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 LONGEST_NAME = 256
+_IMAGE, _FUNCTION = "URI-PATTERN=COMMAND", "ARN=ZIP-OR-FOLDER"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -25,14 +26,14 @@ def arguments(parser: ArgumentParser) -> None:
         "--image",
         action="append",
         default=[],
-        metavar="URI-PATTERN=COMMAND",
+        metavar=_IMAGE,
         help="what runs here in place of containers with such images; * matches anything",
     )
     parser.add_argument(
         "--function",
         action="append",
         default=[],
-        metavar="ARN=ZIP-OR-FOLDER",
+        metavar=_FUNCTION,
         help="the code of a Lambda function",
     )
 
@@ -44,14 +45,15 @@ def run(args: Namespace) -> int:
     from pipeline.control import parameters, pipelines
 
     given = parameters.parse(args.set)
+    images, functions = _pairs(args.image, "--image", _IMAGE), _pairs(args.function, "--function", _FUNCTION)
     text = read(args.definition)
     where = home()
-    verdict.refuse(text, where)
+    verdict.refuse(text, where, args.definition)
     clients = local_client(where)
-    if args.image or args.function:
+    if images or functions:
         from pipeline.control import local_setup
 
-        local_setup.register(clients, _pairs(args.image, "--image"), _pairs(args.function, "--function"))
+        local_setup.register(clients, images, functions)
     name = args.name or _name(args.definition)
     pipelines.upsert(clients, name, text)
     arn = pipelines.start(clients, name, text, given)
@@ -74,7 +76,7 @@ def read(path: str) -> str:
     except OSError as exc:
         raise DarkroomError(f"cannot read {path}: {exc.strerror}", "darkroom compile -o definition.json") from exc
     except UnicodeDecodeError as exc:
-        raise DarkroomError(f"{path} is not text in UTF-8: {exc.reason} at byte {exc.start}") from exc
+        raise DarkroomError(f"{path} is not text in UTF-8: byte {exc.start}", "darkroom start --help") from exc
 
 
 def _name(path: str) -> str:
@@ -83,12 +85,12 @@ def _name(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:LONGEST_NAME] or "pipeline"
 
 
-def _pairs(options: list[str], option: str) -> list[tuple[str, str]]:
+def _pairs(options: list[str], option: str, form: str) -> list[tuple[str, str]]:
     pairs = []
     for text in options:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise DarkroomError(f"{option} {text!r} is not of the form KEY=VALUE", "darkroom start --help")
+            raise DarkroomError(f"{option} {text!r} is not of the form {form}", "darkroom start --help")
         pairs.append((key, value))
     return pairs
 

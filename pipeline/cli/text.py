@@ -9,7 +9,7 @@ from pipeline.cli.home import darkroom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -34,6 +34,21 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
+    """The `type` of an argparse option that takes a whole number."""
+
+    def number(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(
+            f"{text!r} is no whole number from {least} {'on' if most == sys.maxsize else f'to {most}'}"
+        )
+
+    return number
 
 
 def print_error(text: str = "") -> None:

@@ -161,4 +161,4 @@ def _check_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as exc:
-            raise EndpointError(f"port {port} is taken: {exc.strerror}", "choose another --port, or none") from exc
+            raise EndpointError(f"port {port} cannot be had: {exc.strerror}", "choose another --port, or none") from exc

@@ -48,7 +48,8 @@ NAME = re.compile(r"[A-Za-z0-9\-_]+")  # API reference, PipelineExecutionStep: S
 def check_document(document: Document) -> None:
     root = document.root
     if root["Version"].value != VERSION:
-        root["Version"].error(f"the version is {quote(root['Version'].value)}", f'write "Version": "{VERSION}"')
+        has = f"the version is {quote(root['Version'].value)}" if root["Version"].there else "there is no version"
+        root["Version"].error(has, f'write "Version": "{VERSION}"')
     for key, member in root.members():
         if key not in DOCUMENT_MEMBERS:
             member.error(f"a definition has no member {quote(key)}", nearest(key, DOCUMENT_MEMBERS, "remove it"))

@@ -142,7 +142,7 @@ class Executions(Pipelines):
         )
         if not changed:
             message = f"Pipeline execution with ARN {execution.arn} has already ended: {execution.status}"
-            raise ServiceError("ConflictException", message, "StopPipelineExecution")
+            raise ServiceError("ConflictException", message, "StopPipelineExecution", "darkroom executions")
         return {"PipelineExecutionArn": execution.arn}
 
     def retry_pipeline_execution(
@@ -161,7 +161,7 @@ class Executions(Pipelines):
         )
         if not changed:
             message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
-            raise ServiceError("ConflictException", message, "RetryPipelineExecution")
+            raise ServiceError("ConflictException", message, "RetryPipelineExecution", "darkroom executions")
         self._start_runner(execution.id)
         return {"PipelineExecutionArn": execution.arn}
 

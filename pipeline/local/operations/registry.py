@@ -193,7 +193,7 @@ class Registry(Operations):
         found = self.store.find(_GROUP, _short_name(name))
         if not found:
             message = f"ModelPackageGroup {names.arn(_GROUP, _short_name(name))} does not exist."
-            raise ServiceError("ValidationException", message, operation)
+            raise ServiceError("ValidationException", message, operation, "darkroom models")
         return found[0]
 
     def _package(self, name: str, operation: str) -> Record:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pipeline.local.server import LoopbackServer
 
 # One thread a process: the tests of a whole pipeline run several at once on few cores.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -10,3 +17,32 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 for name in [name for name in os.environ if name.startswith(("DARKROOM_", "AWS_", "SAGEMAKER_", "SM_"))]:
     del os.environ[name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]:
+    """The local service over HTTP."""
+    from pipeline.local.server import serve
+
+    running = serve(str(tmp_path_factory.mktemp("home")))
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(scope="module")
+def shared_s3(server: LoopbackServer) -> Any:
+    from over_http import client
+
+    return client(server, "s3")
+
+
+@pytest.fixture
+def s3(shared_s3: Any) -> Any:
+    """With an empty bucket."""
+    shared_s3.create_bucket(Bucket="bucket")
+    for page in shared_s3.get_paginator("list_objects_v2").paginate(Bucket="bucket"):
+        for entry in page.get("Contents", ()):
+            shared_s3.delete_object(Bucket="bucket", Key=entry["Key"])
+    shared_s3.create_bucket(Bucket="bucket")
+    return shared_s3

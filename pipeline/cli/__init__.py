@@ -126,7 +126,7 @@ def overview() -> str:
             "usage: darkroom COMMAND [options]     (darkroom COMMAND --help tells more)",
             "",
             "One pipeline.yaml becomes a SageMaker pipeline's definition, which runs on this machine and in CI. It is",
-            "what SageMaker takes, too: the commands that bring it into an AWS account come with issue 6.",
+            "what SageMaker takes, too: the commands that bring it into an AWS account come later.",
             "",
             *lines,
             "",

@@ -27,7 +27,7 @@ _OLD = ".old-"
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
-_OWN_MODULES = ("builder", "source", "compile", "compiled")
+_OWN_MODULES = ("builder", "source", "compile", "compiled", "dataset_source")
 _OWN_SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _OWN_MODULES))
 _NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be written"
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")

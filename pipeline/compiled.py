@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from pipeline.errors import ConfigError
+from pipeline.dataset_source import in_s3, located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,16 +53,12 @@ class CompiledOnDisk:
         known = self.manifest["functions"]
         return [(each["arn"], os.path.join(self.folder, each["file"]), each["handler"]) for each in known]
 
-    def dataset_folder(self) -> str | None:
-        """The local folder with the pictures, which a run copies to S3; None for S3 addresses and digits."""
+    def dataset_path(self) -> str | None:
+        """The local folder or archive with the pictures, which a run copies to S3; None for S3 addresses and digits."""
         source = self.manifest["dataset"]["source"]
-        if source is None or source.startswith("s3://"):
+        if source is None or in_s3(source):
             return None
-        folder = os.path.normpath(os.path.join(self._config_folder, os.path.expanduser(source)))
-        if not os.path.isdir(folder):
-            problem = f'dataset.source: "{source}" is not a folder; looked for {folder}'
-            raise ConfigError("pipeline.yaml", [problem], "a relative path starts at the folder of pipeline.yaml")
-        return folder
+        return located(source, self._config_folder, ("pipeline.yaml", "dataset.source"))
 
 
 def write(compiled: Compiled, config: Config, target: Path) -> None:
@@ -85,7 +81,7 @@ def write(compiled: Compiled, config: Config, target: Path) -> None:
         "images": list(compiled.images),
         "dataset": {
             "source": config.dataset.source,
-            # A run copies a local folder to <folder><digest of its content>/ and passes that as DatasetUri.
+            # A run copies a local folder or archive to <folder><digest of its content>/ and passes that as DatasetUri.
             "folder": config.pipeline.address("datasets"),
         },
     }

@@ -10,7 +10,7 @@ from pipeline.config.instances import accelerator, has_nvme, service_enum
 MAX_ENUM = 16
 # Parameters have no description of their own in SageMaker: these go into the pipeline's.
 MEANINGS = {
-    "DatasetUri": "S3 folder with one folder of pictures for each class, ending in /",
+    "DatasetUri": "S3 folder of the pictures, ending in /, or one archive of them (.zip, .tar, .tar.gz, .tgz)",
     "ProcessingInstanceType": "machine of PrepareData and EvaluateModel",
     "TrainingInstanceType": "machine of TuneModel and TrainModel, of the kind that the image is for",
     "TrainingInstanceCount": "number of these machines for each training job",

@@ -30,12 +30,17 @@ def prepare_data(context: Context) -> RequestStep:
 
 
 def _arguments(context: Context) -> list[str]:
+    """Every setting each time: what is left out here would be no part of the cache key."""
     dataset = context.config.dataset
     return [
         *("--kind", dataset.kind),
         *("--image-size", str(dataset.image_size)),
+        *("--square", dataset.square),
+        *("--raw-limit-mib", str(dataset.raw_limit_mib)),
         *("--validation-fraction", str(dataset.validation_fraction)),
         *("--test-fraction", str(dataset.test_fraction)),
         *("--seed", str(dataset.seed)),
+        *(("--manifest", dataset.manifest) if dataset.manifest else ()),
+        *(word for name, value in context.config.doctor for word in ("--doctor", f"{name}={value}")),
         *(processing.places(input="dataset") if "DatasetUri" in context.parameters else processing.places()),
     ]

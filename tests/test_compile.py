@@ -47,7 +47,7 @@ def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project:
     assert (first.name, first.digest) == ("darkroom-digits", digest(project))
     assert json.loads(first.definition())["Version"] == "2020-12-01"
     assert first.manifest["tags"] == [{"Key": "team", "Value": "vision"}]
-    assert first.dataset_folder() == str(project / "pictures")
+    assert first.dataset_path() == str(project / "pictures")
     bodies = {uri.rsplit("/", 1)[-1]: Path(path).read_bytes() for uri, path in first.assets()}
     assert bodies["prepare.py"] == b"import shared\n"
     assert sorted(bodies) == ["evaluate.py", "prepare.py", "shared.py", "sourcedir.tar.gz"]
@@ -187,8 +187,16 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
 def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path) -> None:
     (project / "pictures").rmdir()
     compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
-    with pytest.raises(ConfigError, match='dataset.source: "pictures" is not a folder'):
-        compiled.dataset_folder()
+    with pytest.raises(ConfigError, match='dataset.source: "pictures" does not exist; looked for .*/project/pictures'):
+        compiled.dataset_path()
+
+
+@pytest.mark.parametrize("name", ["pictures.zip", "pictures.tar", "cifar-10-python.tar.gz", "pictures.TGZ"])
+def test_an_archive_may_stand_for_the_picture_folder(project: Path, name: str) -> None:
+    (project / "pipeline.yaml").write_text(f"dataset: {{kind: imagefolder, source: ./{name}}}")
+    (project / name).write_bytes(b"x")
+    compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    assert compiled.dataset_path() == str(project / name)
 
 
 def test_modules_in_the_working_folder_and_aws_settings_do_not_disturb_the_child(project: Path) -> None:

@@ -138,10 +138,54 @@ def test_a_config_cannot_be_changed() -> None:
         ("pipeline: {name: a--}", 'pipeline.name: "a--" is not allowed'),
         ("pipeline: {name: null}", "pipeline.name: null is not allowed"),
         ("pipeline: {role: admin}", 'pipeline.role: "admin" is not allowed'),
-        ("dataset: {kind: cifar10}", 'dataset.kind: "cifar10" is not allowed; allowed: one of digits, imagefolder'),
+        (
+            "dataset: {kind: mnist}",
+            'dataset.kind: "mnist" is not allowed; allowed: one of digits, imagefolder, cifar10',
+        ),
         ("dataset: {source: pics}", 'dataset.source: "pics": digits brings its pictures along; write null'),
-        ("dataset: {kind: imagefolder}", "dataset.source: null: imagefolder needs a folder or an s3:// address"),
-        ("dataset: {kind: imagefolder, source: 'http://x/'}", 'dataset.source: "http://x/": a folder or an s3://'),
+        ("dataset: {kind: imagefolder}", "dataset.source: null: imagefolder needs a folder, an archive, or an s3://"),
+        ("dataset: {kind: cifar10}", "dataset.source: null: cifar10 needs a folder, an archive, or an s3:// address"),
+        ("dataset: {kind: imagefolder, source: 'http://x/'}", 'dataset.source: "http://x/": a folder, an archive, or'),
+        (
+            "dataset: {kind: cifar10, source: 's3://'}",
+            'dataset.source: "s3://": an address is like s3://bucket/folder/',
+        ),
+        (
+            "dataset: {kind: cifar10, source: 's3://b-1/x.tar.bz2'}",
+            'dataset.source: "s3://b-1/x.tar.bz2": this kind of archive is not read; allowed: .zip, .tar, .tar.gz',
+        ),
+        ("dataset: {kind: imagefolder, source: dogs.RAR}", 'dataset.source: "dogs.RAR": this kind of archive is not'),
+        (
+            "dataset: {kind: manifest, source: pics}",
+            "dataset.manifest: null: manifest needs the name of its .csv or .jsonl file in the source",
+        ),
+        (
+            "dataset: {kind: imagefolder, source: pics, manifest: labels.csv}",
+            'dataset.manifest: "labels.csv": only with `kind: manifest`; write null',
+        ),
+        ("dataset: {manifest: labels.csv}", 'dataset.manifest: "labels.csv": only with `kind: manifest`; write null'),
+        (
+            "dataset: {kind: manifest, source: pics, manifest: labels.txt}",
+            'dataset.manifest: "labels.txt" is not allowed; allowed: text of at most 200 characters or null (kind',
+        ),
+        ("dataset: {square: stretch}", 'dataset.square: "stretch" is not allowed; allowed: one of crop, pad'),
+        ("dataset: {raw_limit_gb: -1}", "dataset.raw_limit_gb: -1 is not allowed; allowed: a number from 0 to 16384"),
+        (
+            "dataset: {kind: cifar100, source: c, validation_fraction: 0.9}",
+            "dataset.validation_fraction: 0.9 leaves too little to train on; it stays below 0.9",
+        ),
+        ("doctor: {leaks: remove}", 'doctor.leaks: "remove" is not allowed; allowed: one of move, drop, warn, fail'),
+        ("doctor: {unreadable: warn}", 'doctor.unreadable: "warn" is not allowed; allowed: one of drop, fail'),
+        ("doctor: {duplicate: drop}", "doctor.duplicate: is not a key here; did you mean `duplicates`?"),
+        (
+            "doctor: {minimum_per_class: 0}",
+            "doctor.minimum_per_class: 0 is not allowed; allowed: a whole number fr",
+        ),
+        ("doctor: {max_aspect: 0.5}", "doctor.max_aspect: 0.5 is not allowed; allowed: a number from 1"),
+        (
+            "training: {hyperparameters: {class_weights: auto}}",
+            'training.hyperparameters.class_weights: "auto" is not allowed; allowed: one of none, balanced',
+        ),
         (
             "dataset: {validation_fraction: 0.6, test_fraction: 0.4}",
             "dataset.test_fraction: 0.4 with validation_fraction",
@@ -244,6 +288,34 @@ def test_each_mistake_in_tuning_is_named(tmp_path: Path, tuning: str, line: str)
     found = problems(tmp_path, f"tuning: {tuning}")
     assert len(found) == 1
     assert found[0].startswith(line)
+
+
+OUTSIDE = ("../labels.csv", "a/../../b.csv", "/labels.csv", "~/l.csv")
+NO_FILE = ("-l.csv", "./l.csv", ".csv", "a/.csv", r"a\\b.csv", "labels", "l.csv/", "x" * 200 + ".csv")
+
+
+@pytest.mark.parametrize("name", OUTSIDE + NO_FILE)
+def test_a_manifest_is_a_file_below_its_source(tmp_path: Path, name: str) -> None:
+    found = problems(tmp_path, f'dataset: {{kind: manifest, source: pics, manifest: "{name}"}}')
+    assert [line.partition(":")[0] for line in found] == ["dataset.manifest"]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "lists/2024 März.jsonl", "..a.csv", "a..b/c.csv"])
+def test_a_manifest_may_lie_deeper(tmp_path: Path, name: str) -> None:
+    text = f'dataset: {{kind: manifest, source: pics, manifest: "{name}"}}'
+    assert load_config(written(tmp_path, text)).dataset.manifest == name
+
+
+def test_a_test_fraction_means_nothing_to_cifar(tmp_path: Path) -> None:
+    text = "dataset: {kind: cifar10, source: cifar-10-python.tar.gz, validation_fraction: 0.2, test_fraction: 0.9}"
+    assert load_config(written(tmp_path, text)).dataset.kind == "cifar10"
+
+
+def test_each_action_of_the_doctor_has_its_default_first() -> None:
+    fields = config_schema()["$defs"]["DoctorSection"]["properties"]
+    actions = {name: node for name, node in fields.items() if "enum" in node}
+    assert len(actions) == 8
+    assert all(node["enum"][0] == node["default"] for node in actions.values())
 
 
 def test_tuning_that_is_switched_off_is_not_judged(tmp_path: Path) -> None:

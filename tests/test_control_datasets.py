@@ -1,4 +1,4 @@
-"""A local folder of pictures under an address that its content names."""
+"""Local pictures, a folder or an archive, under an address that their content names."""
 
 from __future__ import annotations
 
@@ -95,8 +95,14 @@ def test_a_link_that_leads_back_up_is_followed_once(clients: Clients, folder: Pa
 
 
 def test_a_folder_without_files_is_refused(clients: Clients, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(DarkroomError, match="holds no files"):
         put(clients, tmp_path / "nothing")
+
+
+def test_a_folder_that_has_gone_is_named(clients: Clients, tmp_path: Path) -> None:
+    with pytest.raises(DarkroomError, match="gone cannot be read: No such file"):
+        put(clients, tmp_path / "gone")
 
 
 def test_a_memory_that_is_damaged_is_only_a_memory(clients: Clients, folder: Path) -> None:
@@ -104,3 +110,44 @@ def test_a_memory_that_is_damaged_is_only_a_memory(clients: Clients, folder: Pat
     for memory in Path(clients.home, "datasets").iterdir():
         memory.write_text("{half")
     assert put(clients, folder) == address
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "cifar-10-python.tar.gz"
+    path.write_bytes(b"an archive")
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    return path
+
+
+def test_an_archive_goes_to_a_folder_that_holds_nothing_else(clients: Clients, archive: Path) -> None:
+    archive.with_name("cifar-10-python.tar.gz.md5").write_bytes(b"beside it")
+    address = put(clients, archive)
+    assert address.startswith("s3://bucket/datasets/") and address.endswith("/")
+    assert [entry.uri for entry in clients.storage.list(address)] == [f"{address}cifar-10-python.tar.gz"]
+    assert clients.storage.get_bytes(f"{address}cifar-10-python.tar.gz") == b"an archive"
+
+
+def test_an_archive_is_named_by_its_content_wherever_it_lies(clients: Clients, archive: Path, tmp_path: Path) -> None:
+    address = put(clients, archive)
+    (tmp_path / "moved").mkdir()
+    moved = archive.rename(tmp_path / "moved" / archive.name)
+    assert put(clients, moved) == address
+    moved.write_bytes(b"an archivE")
+    assert put(clients, moved) != address
+
+
+def test_an_archive_that_did_not_change_is_not_read_again(clients: Clients, archive: Path) -> None:
+    """Seen by an edit that keeps size and time, which nothing but reading would find."""
+    address = put(clients, archive)
+    archive.write_bytes(b"AN ARCHIVE")
+    os.utime(archive, (1_600_000_000, 1_600_000_000))
+    assert put(clients, archive) == address
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs a file that opens, and fails when it is read")
+def test_a_file_that_cannot_be_read_is_named(clients: Clients, folder: Path) -> None:
+    (folder / "cat/9.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DarkroomError, match=r"cat/9\.png cannot be read: ") as caught:
+        put(clients, folder)
+    assert caught.value.hint

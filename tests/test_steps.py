@@ -302,6 +302,13 @@ def test_the_image_follows_the_machine() -> None:
         ("s3://vision/pictures", "s3://vision/pictures/"),
         ("s3://vision/pictures/", "s3://vision/pictures/"),
         ("../some where/Dog Breeds/", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/Dog-Breeds/"),
+        ("s3://vision/dogs.zip", "s3://vision/dogs.zip"),
+        ("s3://vision/cifar-10-python.tar.gz", "s3://vision/cifar-10-python.tar.gz"),
+        ("s3://vision/dogs.TGZ", "s3://vision/dogs.TGZ"),
+        ("s3://vision/dogs.zip/", "s3://vision/dogs.zip/"),
+        ("s3://pictures.zip", "s3://pictures.zip/"),
+        ("../a/dog breeds.tar.gz", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/dog-breeds/"),
+        (".zip", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/local/"),
         ("..", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/local/"),
         ("/data/é", "s3://darkroom-111122223333-us-east-1/darkroom-digits/datasets/local/"),
     ],
@@ -311,6 +318,57 @@ def test_dataset_uri_has_a_default_without_a_path_of_this_machine(tmp_path: Path
     assert parameters(document)["DatasetUri"]["DefaultValue"] == address
     inputs = steps(document)["PrepareData"]["Arguments"]["ProcessingInputs"]
     assert [each["InputName"] for each in inputs] == ["code", "dataset"]
+
+
+def prepare_arguments(folder: Path, text: str) -> list[str]:
+    found: list[str] = steps(compiled(folder, text))["PrepareData"]["Arguments"]["AppSpecification"][
+        "ContainerArguments"
+    ]
+    assert len(found) <= 100
+    assert all(len(word) <= 256 for word in found)
+    return found
+
+
+def test_prepare_data_is_told_every_setting_of_data_and_doctor(tmp_path: Path) -> None:
+    name = f"{'x' * 196}.csv"
+    text = f"dataset: {{kind: manifest, source: pics, manifest: {name}, square: pad, raw_limit_gb: 0.5}}\n"
+    words = prepare_arguments(tmp_path, text + "doctor: {leaks: drop, max_aspect: 4}")
+    told = {words[number]: words[number + 1] for number in range(0, len(words), 2) if words[number] != "--doctor"}
+    assert (told["--kind"], told["--square"], told["--manifest"]) == ("manifest", "pad", name)
+    assert told["--raw-limit-mib"] == "512"
+    doctor = dict(words[number + 1].split("=") for number, word in enumerate(words) if word == "--doctor")
+    assert set(doctor) == set(config_schema()["$defs"]["DoctorSection"]["properties"])
+    assert (doctor["leaks"], doctor["max_aspect"], doctor["duplicates"]) == ("drop", "4.0", "warn")
+
+
+# One other value for each key of these sections that the programs are told.
+OTHER = {
+    "image_size": 64, "square": "pad", "raw_limit_gb": 1, "validation_fraction": 0.1, "test_fraction": 0.1, "seed": 1,
+    "unreadable": "fail", "not_pictures": "fail", "duplicates": "drop", "leaks": "warn", "conflicting_labels": "warn",
+    "small_classes": "warn", "minimum_per_class": 3, "imbalance": "fail", "max_imbalance": 5, "odd_sizes": "drop",
+    "max_aspect": 2, "kind": "cifar10", "manifest": "other.csv",
+}  # fmt: skip
+
+
+def test_another_value_of_any_key_is_another_cache_key(tmp_path: Path) -> None:
+    sections = {"dataset": "DatasetSection", "doctor": "DoctorSection"}
+    seen = []
+    for section, title in sections.items():
+        for key in config_schema()["$defs"][title]["properties"]:
+            if key == "source":
+                continue  # its address is an input, which is compared, too
+            dataset: Document = {"kind": "imagefolder", "source": "pics"}
+            dataset |= {"kind": "manifest"} if key == "manifest" else {}
+            document = {"dataset": dataset, "doctor": {}}
+            document[section] |= {key: OTHER[key]}
+            seen.append(prepare_arguments(tmp_path, json.dumps(document)))
+    assert len({tuple(words) for words in seen}) == len(OTHER)
+    assert tuple(prepare_arguments(tmp_path, "dataset: {kind: imagefolder, source: pics}")) not in map(tuple, seen)
+
+
+def test_equal_numbers_are_the_same_words_however_they_are_written(tmp_path: Path) -> None:
+    written = prepare_arguments(tmp_path, "dataset: {raw_limit_gb: 8}\ndoctor: {max_imbalance: 10, max_aspect: 3}")
+    assert written == prepare_arguments(tmp_path, "{}")
 
 
 def test_digits_need_no_dataset_input() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
     from pipeline.compile import CompiledOnDisk
 
+DATASET = "DatasetUri"
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -27,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PARAMETER=VALUE",
-        help="a value for this run alone, such as AccuracyThreshold=0.9; may be repeated",
+        help="a value for this run alone, such as AccuracyThreshold=0.9 or DatasetUri=pictures.zip; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="at the end what `show --json` prints")
 
@@ -69,13 +70,21 @@ def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
 
 
 def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
-    """A local folder becomes DatasetUri, unless the user names another address."""
-    if "DatasetUri" in given or (folder := compiled.dataset_folder()) is None:
-        return given
+    """A folder or an archive on this machine becomes an address that its content names."""
     from pipeline.control import datasets
+    from pipeline.dataset_source import in_s3, located
 
-    _say(f"reading {folder}")
-    return {"DatasetUri": datasets.put(clients, folder, compiled.manifest["dataset"]["folder"]), **given}
+    source = compiled.manifest["dataset"]["source"]
+    if source is None or in_s3(given.get(DATASET, "")):
+        return given  # without a source there is no such parameter: who gives it is told at the start
+    if DATASET in given:
+        path: str | None = located(given[DATASET], os.getcwd(), ("--set", DATASET))
+    else:
+        path = compiled.dataset_path()
+    if path is None:
+        return given
+    _say(f"reading {path}")
+    return {**given, DATASET: datasets.put(clients, path, compiled.manifest["dataset"]["folder"])}
 
 
 def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:

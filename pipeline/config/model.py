@@ -7,8 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from pipeline.config import names, sections
+from pipeline.config.dataset import DatasetSection, DoctorSection
 from pipeline.config.section import Section
 from pipeline.config.training import ModelSection, TrainingSection, TuningSection
+from pipeline.dataset_source import ARCHIVES, in_s3, is_archive
 
 TagKey = Annotated[str, Field(pattern=names.TAG_KEY)]
 TagValue = Annotated[str, Field(pattern=names.TAG_VALUE)]
@@ -18,7 +20,8 @@ class Config(Section):
     """pipeline.yaml: every key may be left out; then its default holds. A section's docstring is its description."""
 
     pipeline: sections.PipelineSection = sections.PipelineSection()
-    dataset: sections.DatasetSection = sections.DatasetSection()
+    dataset: DatasetSection = DatasetSection()
+    doctor: DoctorSection = DoctorSection()
     processing: sections.ProcessingSection = sections.ProcessingSection()
     model: ModelSection = ModelSection()
     training: TrainingSection = TrainingSection()
@@ -63,10 +66,15 @@ class Config(Section):
 
     @property
     def dataset_address(self) -> str:
-        """Default of DatasetUri; `control` overrides it with a content-addressed copy of a local folder."""
+        """Default of DatasetUri; `control` overrides it with a content-addressed copy of what lies on this machine.
+
+        An S3Prefix is a prefix of text: a folder ends in `/`, or its neighbours came along. An archive's own address
+        cannot end so; PrepareData looks for the one archive among what came (beside x.zip there may be x.zip.md5).
+        """
         source = self.dataset.source or ""
-        if source.startswith("s3://"):
-            return source.rstrip("/") + "/"
-        parts = source.replace("\\", "/").rstrip("/").rsplit("/", 1)
-        name = "".join(c if c.isascii() and c.isalnum() else "-" for c in parts[-1]).strip("-")
-        return self.pipeline.address("datasets", name or "local")
+        if in_s3(source):
+            return source if is_archive(source) else source.rstrip("/") + "/"
+        name = source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        ending = next((each for each in ARCHIVES if name.lower().endswith(each)), "")
+        plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in name[: len(name) - len(ending)]).strip("-")
+        return self.pipeline.address("datasets", plain or "local")

@@ -11,30 +11,50 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config.architectures import misfits
+from pipeline.config.dataset import DatasetSection
 from pipeline.config.problems import Problem, allowed_by, quoted
-from pipeline.config.sections import DatasetSection, SecuritySection
+from pipeline.config.sections import SecuritySection
 from pipeline.config.training import Hyperparameters, ModelSection, Range, TrainingSection, TuningSection
+from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
 
 Problems = Iterator[Problem]
 # Ranges of names that TuneModel cannot search: these are no qualities of a model.
 _NOT_TUNABLE = ("seed", "precision")
 _USUAL = Hyperparameters()
-_S3_FOLDER = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
+_OWN_TEST = ("cifar10", "cifar100")
+_S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
 
 
 def dataset_rules(dataset: DatasetSection) -> Problems:
-    if dataset.kind == "digits" and dataset.source is not None:
-        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: digits brings its pictures along; write null")
-    if dataset.kind != "digits" and dataset.source is None:
-        yield Problem(("dataset", "source"), f"null: {dataset.kind} needs a folder or an s3:// address")
-    if dataset.source and "://" in dataset.source and not dataset.source.startswith("s3://"):
-        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: a folder or an s3:// address, nothing else")
-    if dataset.source and dataset.source.startswith("s3://") and not _S3_FOLDER.match(dataset.source):
-        yield Problem(("dataset", "source"), f"{quoted(dataset.source)}: an address is like s3://bucket/folder/")
-    held_out = dataset.validation_fraction + dataset.test_fraction
-    if held_out >= 0.9:
+    yield from _source(dataset)
+    if dataset.kind == "manifest" and dataset.manifest is None:
+        says = "null: manifest needs the name of its .csv or .jsonl file in the source, such as labels.csv"
+        yield Problem(("dataset", "manifest"), says)
+    if dataset.kind != "manifest" and dataset.manifest is not None:
+        says = f"{quoted(dataset.manifest)}: only with `kind: manifest`; write null"
+        yield Problem(("dataset", "manifest"), says)
+    # CIFAR's test split is its own.
+    held_out = dataset.validation_fraction + (0 if dataset.kind in _OWN_TEST else dataset.test_fraction)
+    if held_out >= 0.9 and dataset.kind in _OWN_TEST:
+        says = f"{dataset.validation_fraction} leaves too little to train on; it stays below 0.9"
+        yield Problem(("dataset", "validation_fraction"), says)
+    elif held_out >= 0.9:
         says = f"{dataset.test_fraction} with validation_fraction {dataset.validation_fraction} leaves too little"
         yield Problem(("dataset", "test_fraction"), f"{says} to train on; their sum stays below 0.9")
+
+
+def _source(dataset: DatasetSection) -> Problems:
+    path, source = ("dataset", "source"), dataset.source
+    if dataset.kind == "digits" and source is not None:
+        yield Problem(path, f"{quoted(source)}: digits brings its pictures along; write null")
+    elif dataset.kind != "digits" and source is None:
+        yield Problem(path, f"null: {dataset.kind} needs a folder, an archive, or an s3:// address")
+    elif source and "://" in source and not in_s3(source):
+        yield Problem(path, f"{quoted(source)}: a folder, an archive, or an s3:// address, nothing else")
+    elif source and in_s3(source) and not _S3_ADDRESS.match(source):
+        yield Problem(path, f"{quoted(source)}: an address is like s3://bucket/folder/ or s3://bucket/pictures.zip")
+    elif source and is_foreign_archive(source):
+        yield Problem(path, f"{quoted(source)}: this kind of archive is not read; allowed: {', '.join(ARCHIVES)}")
 
 
 def model_rules(model: ModelSection, dataset: DatasetSection) -> Problems:

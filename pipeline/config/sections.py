@@ -1,4 +1,4 @@
-"""The sections of pipeline.yaml that are not about training: whereabouts, data, what happens to the model."""
+"""The sections of pipeline.yaml about neither data nor training: whereabouts, machines, what happens to the model."""
 
 from __future__ import annotations
 
@@ -60,29 +60,6 @@ class PipelineSection(Section):
     def address(self, *parts: str) -> str:
         """The S3 folder `parts` of this pipeline; ends in `/`, because S3 prefixes are string prefixes."""
         return "/".join((f"s3://{self.bucket_name}/{self.folder}", *parts)) + "/"
-
-
-class DatasetSection(Section):
-    """Which pictures."""
-
-    kind: Literal["digits", "imagefolder"] = Field(
-        default="digits",
-        description="digits: the 1,797 handwritten digits of scikit-learn, no download. "
-        "imagefolder: one folder of pictures for each class.",
-    )
-    source: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=900,
-        pattern=r"^[^\x00-\x1f]+$(?!\n)",
-        description="imagefolder only: a folder (relative to this file) or an s3:// address.",
-    )
-    image_size: int = Field(default=32, ge=16, le=1024, description="Height and width that the model sees, in pixels.")
-    validation_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share of the pictures that tuning and training are measured on."
-    )
-    test_fraction: float = Field(default=0.3, gt=0, lt=1, description="Share of the pictures kept for EvaluateModel.")
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Which pictures go into which split.")
 
 
 class ProcessingSection(Section):

@@ -50,6 +50,10 @@ class Hyperparameters(Section):
     augment: Literal["none", "flip", "shift"] = Field(
         default="shift", description="none; shift: random crops; flip: crops and mirror images (not for digits)."
     )
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none",
+        description="balanced: pictures of rare classes weigh more in the loss, by their number.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the machine is faster with it."
     )

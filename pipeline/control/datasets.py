@@ -1,4 +1,4 @@
-"""A local folder of pictures becomes an S3 folder named by its content: an edited one is never a stale cache hit."""
+"""Local pictures, a folder or an archive, become an S3 folder named by its content: never a stale cache hit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.errors import DarkroomError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
     from pipeline.client import Clients
 
@@ -24,17 +24,15 @@ RACY_NS = (
 )
 
 
-def put(clients: Clients, folder: str, destination: str) -> str:
-    """Uploads what is not there yet below `<destination><digest>/`; returns that address.
+def put(clients: Clients, source: str, destination: str) -> str:
+    """Uploads what is not there yet of a folder, or an archive, below `<destination><digest>/`; returns that address.
 
-    Raises DarkroomError for a folder without files, and for one that changes meanwhile.
+    Raises DarkroomError for a folder without files, for what cannot be read, and for what changes meanwhile.
     """
-    files = sorted(_files(folder))
+    files = [_file(source, os.path.basename(source))] if os.path.isfile(source) else sorted(_files(source))
     if not files:
-        raise DarkroomError(
-            f"dataset.source: {folder} holds no files", "it takes one folder of pictures for each class"
-        )
-    digests = _digests(files, _memory(clients.home, folder))
+        raise DarkroomError(f"{source} holds no files", "name a folder that holds the pictures, or an archive of them")
+    digests = _digests(files, _memory(clients.home, source))
     address = f"{destination}{_total(digests)}/"
     present = {entry.uri for entry in clients.storage.list(address)}
     for file in files:
@@ -52,7 +50,7 @@ def put(clients: Clients, folder: str, destination: str) -> str:
 def _files(folder: str) -> Iterator[File]:
     """Links to folders are followed, once; hidden files (.DS_Store, .git) are no pictures."""
     seen = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
+    for where, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(where)
         if real in seen:
             folders.clear()
@@ -62,7 +60,16 @@ def _files(folder: str) -> Iterator[File]:
         for name in names:
             path = os.path.join(where, name)
             if not name.startswith(".") and os.path.isfile(path):
-                yield File(os.path.relpath(path, folder).replace(os.sep, "/"), path, _stamp(path))
+                yield _file(path, os.path.relpath(path, folder).replace(os.sep, "/"))
+
+
+def _refuse(exc: OSError) -> NoReturn:
+    """What cannot be read must not go missing silently."""
+    raise DarkroomError(f"{exc.filename} cannot be read: {exc.strerror}", "make it readable, or move it away") from exc
+
+
+def _file(path: str, relative: str) -> File:
+    return File(relative, path, _stamp(path))
 
 
 def _stamp(path: str) -> list[int]:
@@ -93,12 +100,16 @@ def _total(digests: dict[str, str]) -> str:
 
 
 def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        exc.filename = path  # reading, unlike opening, does not say what
+        _refuse(exc)
 
 
-def _memory(home: str, folder: str) -> str:
-    name = hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()[:16]
+def _memory(home: str, source: str) -> str:
+    name = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:16]
     return os.path.join(home, "datasets", f"{name}.json")
 
 

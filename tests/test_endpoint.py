@@ -19,6 +19,7 @@ from local_jobs import put_archive
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import endpoint, process_id
 from pipeline.local.endpoint_files import Files
+from pipeline.local.endpoint_host import supervise
 from pipeline.local.images import register_image
 from pipeline.local.service import LocalSageMaker, connect
 
@@ -297,3 +298,11 @@ def test_stopping_what_does_not_run_is_no_error(sagemaker: LocalSageMaker) -> No
 def test_no_endpoint_no_server(sagemaker: LocalSageMaker) -> None:
     with pytest.raises(ServiceError, match="there is no endpoint 'none'"):
         endpoint.start(sagemaker.store, "none")
+
+
+def test_a_supervisor_that_cannot_isolate_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DARKROOM_ISOLATION", "docker")
+    assert supervise(str(tmp_path), "e", 0, 0.0) == 1
+    assert "darkroom: DARKROOM_ISOLATION='docker' is unknown (unset it" in capsys.readouterr().out

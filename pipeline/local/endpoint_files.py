@@ -53,9 +53,10 @@ class Files:
         """What the supervisor last wrote; empty before it did."""
         try:
             with open(self.state, encoding="utf-8") as file:
-                return json.load(file)  # type: ignore[no-any-return]
+                state: dict[str, Any] = json.load(file)
         except FileNotFoundError:
             return {}
+        return state
 
     def touch_used(self) -> None:
         with open(self.used, "a"):

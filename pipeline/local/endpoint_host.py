@@ -147,7 +147,11 @@ class Supervisor:
 def supervise(home: str, name: str, port: int, idle_s: float) -> int:
     """Returns the exit code: 0 when it ended as it should, also when there is a supervisor already."""
     files = Files(home, name)
-    isolation = Isolation.enter(home, f"endpoint/{name}")
+    try:
+        isolation = Isolation.enter(home, f"endpoint/{name}")
+    except DarkroomError as exc:
+        print(f"darkroom: {exc.message} ({exc.hint})", flush=True)
+        return 1
     loop = Loop()
     try:
         supervisor = Supervisor(Store(home), loop, isolation, name, port, idle_s)

@@ -151,7 +151,7 @@ def _hexadecimal(line: bytes) -> int:
     return size
 
 
-def json_answer(status: int, body: Mapping[str, Any], content_type: str, headers: Mapping[str, str] = {}) -> Answer:  # noqa: B006
+def json_answer(status: int, body: Mapping[str, Any], content_type: str, **headers: str) -> Answer:
     """Times become seconds since 1970, as the AWS JSON protocol has them."""
     data = json.dumps(body, default=_seconds).encode()
     return Answer(status, {"Content-Type": content_type, **headers}, data)

@@ -103,7 +103,7 @@ def answer(request: Request, service: LocalSageMaker) -> Answer:
 
 def refusal(exc: ServiceError) -> Answer:
     body = {"__type": exc.code, "message": exc.message + (f" ({exc.hint})" if exc.hint else "")}
-    return json_answer(_STATUS.get(exc.code, 400), body, JSON, {"x-amzn-ErrorType": exc.code})
+    return json_answer(_STATUS.get(exc.code, 400), body, JSON, **{"x-amzn-ErrorType": exc.code})
 
 
 def _sagemaker(target: str, request: Request, service: LocalSageMaker) -> Answer:

@@ -108,8 +108,6 @@ def run(
 
     `tell` is called once it says so.
     """
-    from pipeline.local.isolation import Isolation
-
     store = open_store(home)
     execution = Execution.get(store, execution_id)
     if not execution.claim(store, identity()):
@@ -119,18 +117,7 @@ def run(
     os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     status, failure = "Failed", "the local runner ended without a word: its log is runner.log beside the steps' logs"
     try:
-        execution.load_definition(store)
-        isolation = Isolation.enter(home, execution.arn)
-        try:
-            from pipeline.local.executor import Executor  # 4 ms, while the namespace is made
-            from pipeline.local.loop import Loop
-
-            loop = Loop()
-            executor = Executor(store, Storage(home), loop, isolation, execution)
-            status = loop.run(executor.run())
-            failure = executor.failure_reason
-        finally:
-            isolation.close()
+        status, failure = _walk(store, home, execution)
     except DarkroomError as exc:
         status, failure = "Failed", exc.message + (f" ({exc.hint})" if exc.hint else "")
     except BaseException as exc:
@@ -142,6 +129,23 @@ def run(
         time.sleep(TIDY_AFTER_S)  # whoever waits for the end has the machine to itself first
         execution.remove_work(home)
     return 0 if status == "Succeeded" else 1
+
+
+def _walk(store: Store, home: str, execution: Execution) -> tuple[str, str]:
+    """The status that it ended with, and why it failed."""
+    from pipeline.local.isolation import Isolation
+
+    execution.load_definition(store)
+    isolation = Isolation.enter(home, execution.arn)
+    try:
+        from pipeline.local.executor import Executor  # 4 ms, while the namespace is made
+        from pipeline.local.loop import Loop
+
+        loop = Loop()
+        executor = Executor(store, Storage(home), loop, isolation, execution)
+        return loop.run(executor.run()), executor.failure_reason
+    finally:
+        isolation.close()
 
 
 def _stop_when_told(execution: Execution) -> None:

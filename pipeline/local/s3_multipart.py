@@ -124,7 +124,8 @@ def _folder(request: Request, service: LocalSageMaker, uri: str) -> str:
 
 def _upload(folder: str) -> dict[str, Any]:
     with open(os.path.join(folder, "upload.json"), encoding="utf-8") as file:
-        return json.load(file)  # type: ignore[no-any-return]
+        upload: dict[str, Any] = json.load(file)
+    return upload
 
 
 def _number(request: Request) -> int:

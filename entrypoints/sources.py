@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cifar
+import digits
+import imagefolder
+import labels
+import trees
 from items import SPLITS, Item, Source
 from refusal import Refusal
 
@@ -13,5 +18,13 @@ __all__ = ["SPLITS", "Item", "Source", "open_source"]
 def open_source(kind: str, folder: Path, scratch: Path, manifest: str = "") -> Source:
     """`folder` holds files or exactly one archive; `scratch` takes what has to be unpacked while the source is used."""
     match kind:
+        case "digits":
+            return digits.open_digits()
+        case "imagefolder":
+            return imagefolder.open_folders(trees.open_tree(folder, scratch))
+        case "cifar10" | "cifar100":
+            return cifar.open_cifar(kind, trees.open_tree(folder, scratch))
+        case "manifest":
+            return labels.open_labels(trees.open_tree(folder, scratch), manifest)
         case _:
             raise Refusal(f"dataset.kind {kind!r}: take digits, imagefolder, cifar10, cifar100 or manifest")

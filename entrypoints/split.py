@@ -3,38 +3,153 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from typing import NamedTuple
 
+import numpy as np
+from items import SPLITS, Source
+from numpy.typing import NDArray
 from refusal import Refusal
-from sources import SPLITS, Item, Source
+
+TRAIN = 0
 
 
-def assign(source: Source, fractions: dict[str, float], seed: int) -> dict[str, list[Item]]:
-    """Splits that the source does not separate are taken from its train part; each split in order of name."""
-    taken = {split: fractions[split] for split in SPLITS[1:] if split not in source.splits}
-    splits: dict[str, list[Item]] = {split: list(source.splits.get(split, ())) for split in SPLITS}
-    by_class: dict[int, list[Item]] = defaultdict(list)
-    for item in splits["train"]:
-        by_class[item.label].append(item)
-    splits["train"] = []
-    for label, name in enumerate(source.classes):
-        items = sorted(by_class[label], key=lambda item: _place(item, seed))
-        if len(items) < 1 + len(taken):
+class Unit(NamedTuple):
+    """Pictures that stay together; one without a group is a unit of its own."""
+
+    place: bytes  # in the seeded order
+    counts: Counter[int]  # label → pictures
+    members: list[int]  # in Source.items
+
+
+def assign(source: Source, fractions: dict[str, float], seed: int) -> NDArray[np.int8]:
+    """Per item the index of its split in SPLITS.
+
+    An item with a given split keeps it, and takes its group along. A split that no item is given is taken from those
+    without one; where every item is given one, from train.
+    """
+    splits = _given(source)
+    present = set(splits.tolist())
+    taken = {number: fractions[split] for number, split in enumerate(SPLITS) if number and number not in present}
+    if taken and -1 not in present:
+        splits[splits == TRAIN] = -1
+    if taken:
+        _distribute(source, splits, taken, seed)
+    splits[splits < 0] = TRAIN
+    return splits
+
+
+def _given(source: Source) -> NDArray[np.int8]:
+    groups: dict[str, str] = {}
+    for item in source.items:
+        if item.group and item.split and groups.setdefault(item.group, item.split) != item.split:
             raise Refusal(
-                f"class {name!r} has {_pictures(len(items))} to train on, and {1 + len(taken)} are needed to give each "
-                "split one: add pictures or remove the class"
+                f"group {item.group!r} lies in {groups[item.group]} and in {item.split}: pictures of one group belong "
+                "into one split; give them one"
             )
-        for split, fraction in taken.items():
-            count = max(1, min(round(fraction * len(by_class[label])), len(items) - len(taken)))
-            splits[split] += items[:count]
-            items = items[count:]
-        splits["train"] += items
-    return {split: sorted(items, key=lambda item: item.name) for split, items in splits.items()}
+    number = {"": -1, **{split: index for index, split in enumerate(SPLITS)}}
+    found = (number[item.split or groups.get(item.group, "")] for item in source.items)
+    return np.fromiter(found, dtype=np.int8, count=len(source.items))
 
 
-def _place(item: Item, seed: int) -> bytes:
+def _distribute(source: Source, splits: NDArray[np.int8], taken: dict[int, float], seed: int) -> None:
+    labels = np.fromiter((item.label for item in source.items), dtype=np.int64, count=len(source.items))
+    counts = np.bincount(labels[splits < 0], minlength=len(source.classes)).tolist()
+    kept = np.bincount(labels[splits == TRAIN], minlength=len(source.classes)).tolist()
+    for name, count, own in zip(source.classes, counts, kept, strict=True):
+        _check(name, count, own, len(taken))
+    wanted = {
+        split: Counter({label: max(1, min(round(share * n), n - len(taken))) for label, n in enumerate(counts)})
+        for split, share in taken.items()
+    }
+    grouped, single = _units(source, splits, seed)
+    for unit in grouped:
+        for split, missing in wanted.items():
+            if _nearer(unit, missing):
+                splits[unit.members] = split
+                missing.subtract(unit.counts)
+                break
+    for label, members in single.items():
+        for split, missing in wanted.items():
+            count = max(0, missing[label])
+            splits[members[:count]] = split
+            members = members[count:]
+    free = np.flatnonzero(splits < 0)
+    splits[free] = TRAIN
+    if grouped:
+        alone = [Unit(b"", Counter([label]), [index]) for label, members in single.items() for index in members]
+        _mend(source, splits, grouped + alone, [*taken, TRAIN], labels)
+
+
+def _check(name: str, free: int, kept: int, taken: int) -> None:
+    """A class gives each split that is taken one picture, and keeps one to train on."""
+    if free >= taken + (not kept):
+        return
+    if kept:
+        raise Refusal(
+            f"class {name!r} has {_pictures(free)} without a split, and {taken} are needed to give each split one: "
+            "add pictures or leave the split of some empty"
+        )
+    raise Refusal(
+        f"class {name!r} has {_pictures(free)} to train on, and {1 + taken} are needed to give each split one: "
+        "add pictures or remove the class"
+    )
+
+
+def _units(source: Source, splits: NDArray[np.int8], seed: int) -> tuple[list[Unit], dict[int, list[int]]]:
+    """Groups without a split, and per class the pictures without either, both in the seeded order."""
+    grouped: dict[str, list[int]] = defaultdict(list)
+    single: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
+    for index in np.flatnonzero(splits < 0).tolist():
+        item = source.items[index]
+        if item.group:
+            grouped[item.group].append(index)
+        else:
+            single[item.label].append((_place(item.name, seed), index))
+    units = [
+        Unit(_place(group, seed), Counter(source.items[index].label for index in members), members)
+        for group, members in grouped.items()
+    ]
+    return sorted(units, key=lambda unit: unit.place), {
+        label: [index for _, index in sorted(places)] for label, places in sorted(single.items())
+    }
+
+
+def _nearer(unit: Unit, missing: Counter[int]) -> bool:
+    """Whether the split's counts come nearer to what is wanted with this unit than without."""
+    with_it = sum(abs(missing[label] - count) for label, count in unit.counts.items())
+    return with_it < sum(abs(missing[label]) for label in unit.counts)
+
+
+def _mend(
+    source: Source, splits: NDArray[np.int8], units: list[Unit], targets: list[int], labels: NDArray[np.int64]
+) -> None:
+    """Large groups may leave a class without a picture in a split: the smallest unit that can be spared moves there."""
+    table = np.zeros((len(SPLITS), len(source.classes)), dtype=np.int64)
+    np.add.at(table, (splits, labels), 1)
+    for target in targets:
+        for label in np.flatnonzero(table[target] == 0).tolist():
+            found = [unit for unit in units if label in unit.counts and _spared(unit, table, splits)]
+            if not found:
+                raise Refusal(
+                    f"class {source.classes[label]!r} cannot be in {SPLITS[target]}: too few groups hold it for "
+                    f"{len(targets)} splits: add pictures of other groups or remove the class"
+                )
+            unit = min(found, key=lambda unit: (len(unit.members), unit.place, unit.members))
+            for each, count in unit.counts.items():
+                table[splits[unit.members[0]], each] -= count
+                table[target, each] += count
+            splits[unit.members] = target
+
+
+def _spared(unit: Unit, table: NDArray[np.int64], splits: NDArray[np.int8]) -> bool:
+    home = splits[unit.members[0]]
+    return all(table[home, label] > count for label, count in unit.counts.items())
+
+
+def _place(name: str, seed: int) -> bytes:
     """A digest, not a shuffle: the same on every NumPy, and a new picture moves no other one."""
-    return hashlib.sha256(f"{seed}\0{item.name}".encode()).digest()
+    return hashlib.sha256(f"{seed}\0{name}".encode()).digest()
 
 
 def _pictures(count: int) -> str:

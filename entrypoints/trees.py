@@ -1,0 +1,157 @@
+"""A tree of files by name: a folder, or an archive read in place; hidden files and macOS's own are left out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import packed
+from images import Unreadable
+from refusal import Refusal
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+OTHER_ARCHIVES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".z")
+LIMITS = packed.Limits()
+
+
+class Tree(NamedTuple):
+    """`files` and `folders` are named below the root, with "/" between parts; `where` names the root in messages."""
+
+    where: str
+    files: dict[str, str]  # name → what `fetch` takes
+    folders: frozenset[str]
+    fetch: Callable[[str], bytes]
+    digest: str  # of the archive; "" for a folder
+
+    def read(self, name: str) -> bytes:
+        return self.fetch(self.files[name])
+
+
+class Reader(NamedTuple):
+    """Source.read over a tree: plain data, so that it can go to a forked or spawned process."""
+
+    fetch: Callable[[str], bytes]
+    keys: tuple[str, ...]
+
+    def __call__(self, index: int) -> bytes:
+        return self.fetch(self.keys[index])
+
+
+class Folder(NamedTuple):
+    root: Path
+
+    def __call__(self, key: str) -> bytes:
+        with (self.root / key).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LIMITS.file:
+                raise Unreadable(f"{size:,} bytes, more than {LIMITS.file:,}")
+            return file.read()
+
+
+def open_tree(folder: Path, scratch: Path, limits: packed.Limits = LIMITS) -> Tree:
+    """The folder itself, or the one archive in it when no folder lies beside it."""
+    if not folder.is_dir():
+        raise Refusal(f"{folder}: no such folder: check dataset.source in pipeline.yaml")
+    shown = [Path(entry.path) for entry in os.scandir(folder) if not _skipped(entry.name)]
+    alone = not any(path.is_dir() for path in shown)
+    archives = sorted(path for path in shown if path.name.lower().endswith(ARCHIVES) and path.is_file())
+    if alone and len(archives) > 1:
+        raise Refusal(f"{folder}: holds {len(archives)} archives, such as {archives[1].name!r}: leave one, or unpack")
+    if alone and archives:
+        return _archive(archives[0], scratch, limits)
+    if alone and len(shown) == 1 and shown[0].name.lower().endswith(OTHER_ARCHIVES):
+        raise Refusal(f"{shown[0]}: not a kind of archive that is read here: pack the data set as .zip or .tar.gz")
+    return _folder(folder)
+
+
+def descend(tree: Tree) -> Tree:
+    """An archive or S3 prefix often brings one outer folder with it: take what lies in it, if it holds several."""
+    outer, inner = "", _inside(tree, "")
+    while len(inner) == 1:
+        outer, inner = f"{outer}{inner[0]}/", _inside(tree, f"{outer}{inner[0]}/")
+    return below(tree, outer) if len(inner) > 1 else tree
+
+
+def below(tree: Tree, prefix: str) -> Tree:
+    """The part of a tree under `prefix`, which is "" or ends in "/"."""
+    if not prefix:
+        return tree
+    files = {name[len(prefix) :]: key for name, key in tree.files.items() if name.startswith(prefix)}
+    folders = frozenset(name[len(prefix) :] for name in tree.folders if name.startswith(prefix))
+    return tree._replace(where=f"{tree.where}/{prefix.rstrip('/')}", files=files, folders=folders)
+
+
+def digest(tree: Tree, names: Iterable[str]) -> str:
+    """SHA-256 over names and contents, or over names and the archive that they lie in."""
+    total = hashlib.sha256(tree.digest.encode())
+    for name in names:
+        content = "" if tree.digest else _sha256(Path(tree.where) / name)
+        total.update(f"{name}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def _folder(root: Path) -> Tree:
+    files: dict[str, str] = {}
+    folders: set[str] = set()
+    waiting = [("", frozenset({os.path.realpath(root)}))]
+    while waiting:
+        prefix, above = waiting.pop()
+        for entry in os.scandir(root / prefix):
+            name = f"{prefix}{entry.name}"
+            if _skipped(entry.name):
+                continue
+            _encodable(str(root), name)
+            if entry.is_file():
+                files[name] = name
+            elif entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real in above:
+                    raise Refusal(f"{entry.path}: a link to a folder above it: remove it")
+                folders.add(name)
+                waiting.append((f"{name}/", above | {real}))
+            else:
+                raise Refusal(f"{entry.path}: a broken link, a pipe or a device: remove it")
+    return Tree(str(root), dict(sorted(files.items())), frozenset(folders), Folder(root), "")
+
+
+def _archive(path: Path, scratch: Path, limits: packed.Limits) -> Tree:
+    if path.name.lower().endswith(".zip"):
+        listing = packed.open_zip(path, limits)
+    else:
+        listing = packed.open_tar(path, scratch, limits)
+    files: dict[str, str] = {}
+    folders = {name for name in listing.folders if name and not any(map(_skipped, name.split("/")))}
+    for name, key in sorted(listing.files.items()):
+        if any(map(_skipped, name.split("/"))):
+            continue
+        _encodable(str(path), name)
+        files[name] = key
+    for name in [*files, *folders]:
+        folders.update(map(str, list(PurePosixPath(name).parents)[:-1]))
+    if not files:
+        raise Refusal(f"{path}: no file in it: pack the data set again")
+    return Tree(str(path), files, frozenset(folders), listing.packed, _sha256(path))
+
+
+def _inside(tree: Tree, prefix: str) -> list[str]:
+    found = (name[len(prefix) :] for name in tree.folders if name.startswith(prefix))
+    return sorted(name for name in found if "/" not in name)
+
+
+def _skipped(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def _encodable(where: str, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Refusal(f"{where}: the name {ascii(name)} is not UTF-8: rename the file") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

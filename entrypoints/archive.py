@@ -14,7 +14,7 @@ from refusal import Refusal
 
 CARD = "model.json"
 WEIGHTS = "model.pt"
-FORMAT = 1
+FORMAT = 2  # 1: before pictures were stored larger than the model sees them
 MAX_MEMBERS = 10_000
 # Weights shrink by a tenth, code to a quarter: an archive that grows 20-fold is no model.
 MAX_RATIO = 20

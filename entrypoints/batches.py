@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from data import Split
 from numpy.typing import NDArray
 from torch import Tensor
 
-SHIFT = 1 / 10  # of the side, in each direction
+SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
 EVALUATION_BATCH = 256
+Work = Callable[[], tuple[NDArray[np.uint8], Tensor]]
 
 
 class Batches:
@@ -29,42 +31,61 @@ class Batches:
         count = len(self.split)
         size = min(size, count)
         order = torch.randperm(count, generator=random)
-        for start in range(0, count - size + 1, size):
-            indices = order[start : start + size]
-            pictures = augmented(self._pictures(indices.numpy()), augment, random)
+        starts = range(0, count - size + 1, size)
+        reading = (self._reading(order[start : start + size], augment, random) for start in starts)
+        for pixels, indices in _one_ahead(reading):
+            pictures = augmented(self._on_device(pixels), augment, self.split.margin > 0, random)
             yield self._normalised(pictures), self.labels[indices.to(self.device)]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The centres of all pictures."""
         for start in range(0, len(self.split), EVALUATION_BATCH):
-            indices = np.arange(start, min(start + EVALUATION_BATCH, len(self.split)))
-            yield self._normalised(self._pictures(indices)), self.labels[start : start + len(indices)]
+            pixels = self.split.centred(start, start + EVALUATION_BATCH)
+            yield self._normalised(self._on_device(pixels)), self.labels[start : start + len(pixels)]
 
     def steps(self, size: int) -> int:
         return max(1, len(self.split) // size)
 
-    def _pictures(self, indices: NDArray[np.int64]) -> Tensor:
+    def _reading(self, indices: Tensor, augment: str, random: torch.Generator) -> Work:
+        """Draws its crops now, reads when it is called."""
+        tops, lefts = corners(len(indices), self.split.margin, augment, random).numpy()
+        return lambda: (self.split.crops(indices.numpy(), tops, lefts, self.split.image_size), indices)
+
+    def _on_device(self, pixels: NDArray[np.uint8]) -> Tensor:
         """(n, 3, H, W) views of (n, H, W, 3) memory: channels_last without a copy."""
-        return torch.from_numpy(self.split.take(indices)).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 
     def _normalised(self, pictures: Tensor) -> Tensor:
         return pictures.float().sub_(self.mean).mul_(self.scale)
 
 
-def augmented(pictures: Tensor, augment: str, random: torch.Generator) -> Tensor:
-    """`random` is a CPU generator: CPU and GPU draw the same. A shift repeats the edges where it uncovers them."""
+def corners(count: int, margin: int, augment: str, random: torch.Generator) -> Tensor:
+    """(2, count) tops and lefts of the crops: the centre for none, else anywhere within the margin."""
+    if augment == "none" or margin == 0:
+        return torch.full((2, count), margin // 2)
+    return torch.randint(0, margin + 1, (2, count), generator=random)
+
+
+def augmented(pictures: Tensor, augment: str, cropped: bool, random: torch.Generator) -> Tensor:
+    """`random` is a CPU generator: CPU and GPU draw the same. What was cropped at random is not shifted as well."""
     match augment:
         case "none":
             return pictures
-        case "flip":
-            flipped = (torch.rand(len(pictures), generator=random) < 0.5).to(pictures.device)
-            return torch.where(flipped[:, None, None, None], pictures.flip(-1), pictures)
         case "shift":
-            return _shifted(pictures, random)
+            return pictures if cropped else _shifted(pictures, random)
+        case "flip":
+            return _flipped(pictures if cropped else _shifted(pictures, random), random)
         case _:
             raise ValueError(f"unknown augmentation {augment!r}")
 
 
+def _flipped(pictures: Tensor, random: torch.Generator) -> Tensor:
+    flipped = (torch.rand(len(pictures), generator=random) < 0.5).to(pictures.device)
+    return torch.where(flipped[:, None, None, None], pictures.flip(-1), pictures)
+
+
 def _shifted(pictures: Tensor, random: torch.Generator) -> Tensor:
+    """A shift repeats the edges where it uncovers them."""
     count, _, height, width = pictures.shape
     reach = max(1, round(SHIFT * height))
     offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=random)
@@ -72,3 +93,15 @@ def _shifted(pictures: Tensor, random: torch.Generator) -> Tensor:
     columns = (torch.arange(width) + offsets[1]).clamp_(0, width - 1).to(pictures.device)
     each = torch.arange(count, device=pictures.device)[:, None, None]
     return pictures.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _one_ahead(reading: Iterable[Work]) -> Iterator[tuple[NDArray[np.uint8], Tensor]]:
+    """Reads the next batch while this one is trained on; draws stay in the order of the batches."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+        ahead = None
+        for work in reading:
+            ready, ahead = ahead, reader.submit(work)
+            if ready is not None:
+                yield ready.result()
+        if ahead is not None:
+            yield ahead.result()

@@ -18,10 +18,10 @@ import metrics
 import numpy as np
 from data import Split, open_split
 from numpy.typing import NDArray
-from PIL import Image
 from refusal import Parser, Refusal, exit_code, note_file
 
 WORST = 24  # errors shown with their picture
+AT_ONCE = 256  # pictures read at a time
 SHOWN_SIZE = 96  # pixels at most: the report inlines them
 
 
@@ -82,10 +82,16 @@ def _refuse_mismatch(predictor: inference.Predictor, split: Split) -> None:
             f"{split.folder}: pictures of {split.image_size} px for a model of {predictor.image_size} px: train on the "
             "same prepared data"
         )
+    if predictor.frame != (split.image_size, split.stored_size, split.manifest["square"]):
+        raise Refusal(
+            f"{split.folder}: squares of {split.stored_size} px by {split.manifest['square']} for a model of "
+            f"{predictor.frame.stored_size} px by {predictor.frame.square}: train on the same prepared data"
+        )
 
 
 def _probabilities(predictor: inference.Predictor, split: Split) -> NDArray[np.float32]:
-    return np.concatenate([inference.probabilities(predictor, shard) for shard in split.shards])
+    parts = (split.centred(start, start + AT_ONCE) for start in range(0, len(split), AT_ONCE))
+    return np.concatenate([inference.probabilities(predictor, part) for part in parts])
 
 
 def _figures(test: Split, predicted: NDArray[np.int64], validation_accuracy: float) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def _worst(test: Split, chances: NDArray[np.float32], predicted: NDArray[np.int6
             "predicted": test.classes[predicted[index]],
             "probability": round(float(chances[index, predicted[index]]), 6),
             "probability_of_actual": round(float(chances[index, test.labels[index]]), 6),
-            "png": base64.b64encode(_shown(test.take(np.array([index]))[0])).decode("ascii"),
+            "png": base64.b64encode(_shown(test.centred(index, index + 1)[0])).decode("ascii"),
         }
         for index in surest
     ]
@@ -130,7 +136,7 @@ def _worst(test: Split, chances: NDArray[np.float32], predicted: NDArray[np.int6
 
 def _shown(pixels: NDArray[np.uint8]) -> bytes:
     size = min(SHOWN_SIZE, len(pixels))
-    return images.png(images.square(Image.fromarray(pixels), size))
+    return images.png(images.model_input(pixels, size, size, "crop"))
 
 
 if __name__ == "__main__":

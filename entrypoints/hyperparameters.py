@@ -11,7 +11,7 @@ from pathlib import Path
 from refusal import Parser, Refusal
 
 NAMES = ("model", "stem", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay")
-NAMES = (*NAMES, "label_smoothing", "seed", "augment", "precision")
+NAMES = (*NAMES, "label_smoothing", "seed", "augment", "class_weights", "precision")
 
 
 FOLDERS = {
@@ -46,6 +46,7 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--label_smoothing", type=_number(0, 0.9, "0.1"), default=0.1)
     add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--augment", choices=("none", "flip", "shift"), default="none")
+    add("--class_weights", choices=("none", "balanced"), default="none", help="balanced: rare classes count for more")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
     for option, variable in FOLDERS.items():

@@ -24,9 +24,13 @@ class Predictor(NamedTuple):
 
     network: nn.Module
     classes: tuple[str, ...]
-    image_size: int
+    frame: payload.Frame
     mean: Tensor
     scale: Tensor
+
+    @property
+    def image_size(self) -> int:
+        return self.frame.image_size
 
 
 def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
@@ -46,7 +50,8 @@ def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
     network = network.eval().to(model.device(), memory_format=torch.channels_last)
     mean = torch.tensor(pixels["mean"]).mul(255).view(1, 3, 1, 1)
     scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
-    return Predictor(network, tuple(card["classes"]), pixels["image_size"], mean, scale)
+    frame = payload.Frame(pixels["image_size"], pixels["stored_size"], pixels["square"])
+    return Predictor(network, tuple(card["classes"]), frame, mean, scale)
 
 
 def input_fn(body: bytes | str, content_type: str = "", context: object = None) -> bytes:
@@ -56,7 +61,7 @@ def input_fn(body: bytes | str, content_type: str = "", context: object = None) 
 
 def predict_fn(body: bytes, predictor: Predictor, context: object = None) -> list[dict[str, Any]]:
     """One prediction a picture; raises payload.BadRequest for what cannot be one."""
-    chances = probabilities(predictor, payload.decode(body, predictor.image_size))
+    chances = probabilities(predictor, payload.decode(body, predictor.frame))
     return [_prediction(row, predictor.classes) for row in chances]
 
 

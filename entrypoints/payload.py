@@ -6,12 +6,11 @@ import io
 import json
 import math
 import tokenize
-from typing import Any
+from typing import Any, NamedTuple
 
 import images
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 MAX_PICTURES = 256  # a request; at 224 px they are 150 MB as float32
 MAX_BODY = 6_291_456  # bytes: InvokeEndpoint's limit
@@ -28,6 +27,14 @@ MAGIC = {
 KINDS = "a JPEG, PNG, WebP, BMP, GIF or TIFF picture, an .npy array or a JSON array"
 
 
+class Frame(NamedTuple):
+    """How pictures become what the model sees: squared to `stored_size`, then the centre of `image_size`."""
+
+    image_size: int
+    stored_size: int
+    square: str  # crop | pad
+
+
 class BadRequest(ValueError):
     """One sentence for the caller, and the 4xx status that goes with it."""
 
@@ -36,8 +43,8 @@ class BadRequest(ValueError):
         self.status = status
 
 
-def decode(body: bytes, size: int) -> NDArray[np.uint8]:
-    """(n, size, size, 3). What the body is, is read off its first bytes: content types are often wrong."""
+def decode(body: bytes, frame: Frame) -> NDArray[np.uint8]:
+    """(n, image_size, image_size, 3). What the body is, is read off its first bytes: content types are often wrong."""
     if not body:
         raise BadRequest(f"the body is empty: send {KINDS}")
     if len(body) > MAX_BODY:
@@ -45,13 +52,13 @@ def decode(body: bytes, size: int) -> NDArray[np.uint8]:
     match _kind(body):
         case "image":
             try:
-                return images.read(body, size)[None]
+                return images.model_input(body, *frame)[None]
             except images.Unreadable as reason:
                 raise BadRequest(f"the picture cannot be read: {reason}") from None
         case "npy":
-            return _squares(_npy(body), size)
+            return _squares(_npy(body), frame)
         case "json":
-            return _squares(_json(body), size)
+            return _squares(_json(body), frame)
         case _:
             raise BadRequest(f"the body is not {KINDS}", 415)
 
@@ -101,7 +108,7 @@ def _json(body: bytes) -> NDArray[Any]:
     return array
 
 
-def _squares(array: NDArray[Any], size: int) -> NDArray[np.uint8]:
+def _squares(array: NDArray[Any], frame: Frame) -> NDArray[np.uint8]:
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4 or 0 in array.shape:
@@ -113,7 +120,7 @@ def _squares(array: NDArray[Any], size: int) -> NDArray[np.uint8]:
             raise BadRequest(f"an array of shape {array.shape}: neither its second nor its last side is 3 (RGB)")
         array = array.transpose(0, 2, 3, 1)
     pixels = np.ascontiguousarray(_bytes(array))
-    return np.stack([images.square(Image.fromarray(each), size) for each in pixels])
+    return np.stack([images.model_input(each, *frame) for each in pixels])
 
 
 def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -30,13 +30,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # Copied into the model archive's code/: what serves the model, with all that it imports.
-SHIPS = ("inference.py", "serve.py", "archive.py", "images.py", "model.py", "payload.py", "refusal.py")
+SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
 WARM_UP = 0.25  # share of all steps in which the learning rate rises from a tenth to `lr`; then a cosine to 0
 CHECKED_EVERY = 10  # steps between looks at the loss: each look waits for the device
 
 
 class Epoch(NamedTuple):
-    """One line of metrics.jsonl. Losses are means per picture, without label smoothing in validation."""
+    """One line of metrics.jsonl. Losses are means per picture; validation has no label smoothing and no class weights,
+    so that trials with different ones can be compared."""
 
     epoch: int
     train_loss: float
@@ -63,6 +64,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
     optimizer = _optimizer(network, args)
     batches, check = Batches(training, device), Batches(validation, device)
+    weights = class_weights(args.class_weights, training, device)
     steps = batches.steps(args.batch_size)
     epochs: list[Epoch] = []
     args.output_data_dir.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
             lr = optimizer.param_groups[0]["lr"] = args.lr * schedule(done)
             with autocast:
                 scores = network(pictures)
-            loss = F.cross_entropy(scores.float(), labels, label_smoothing=args.label_smoothing)
+            loss = F.cross_entropy(scores.float(), labels, weight=weights, label_smoothing=args.label_smoothing)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -97,6 +99,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     report = {
         "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
         "classes": len(training.classes),
+        "class_weights": None if weights is None else training.manifest["class_weights"],
         "pictures": {"train": len(training), "validation": len(validation)},
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -116,8 +119,25 @@ def schedule(done: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
 
 
+def class_weights(wanted: str, training: Split, device: torch.device) -> Tensor | None:
+    """balanced: those that PrepareData counted, n / (classes * n of the class); the loss is a weighted mean of a batch.
+
+    A class without pictures has no say there, whatever its weight is.
+    """
+    if wanted == "none":
+        return None
+    weights = torch.tensor(training.manifest["class_weights"], device=device)
+    missing = np.setdiff1d(training.labels, np.flatnonzero(training.manifest["class_weights"]))
+    if len(missing):
+        raise Refusal(
+            f"{training.folder}: class {training.classes[missing[0]]!r} has pictures and the weight 0 in the manifest: "
+            "run PrepareData again, or set class_weights to none"
+        )
+    return weights
+
+
 def evaluate(network: nn.Module, batches: Batches, autocast: torch.autocast) -> tuple[float, float]:
-    """Mean loss and accuracy over the whole split."""
+    """Mean loss and accuracy over the whole split, each picture counting the same."""
     network.eval()
     loss, right = 0.0, 0
     with torch.inference_mode():
@@ -154,7 +174,7 @@ def _refuse_several_hosts(hosts: str) -> None:
 
 
 def _refuse_mismatch(training: Split, validation: Split) -> None:
-    for key in ("classes", "image_size", "source", "settings"):
+    for key in ("classes", "image_size", "stored_size", "square", "source", "settings"):
         if training.manifest.get(key) != validation.manifest.get(key):
             raise Refusal(
                 f"{training.folder} and {validation.folder} were not prepared together ({key!r} differs): take both "
@@ -211,7 +231,8 @@ def _save(args: argparse.Namespace, network: nn.Module, training: Split, last: E
         "classes": list(training.classes),
         "preprocessing": {
             "image_size": training.image_size,
-            "resize": "short side, bicubic; centre square",
+            "stored_size": training.stored_size,
+            "square": manifest["square"],
             "mean": manifest["mean"],
             "deviation": manifest["deviation"],
         },

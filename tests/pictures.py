@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import shards
@@ -36,30 +41,84 @@ def folder(root: Path, per_class: int = 10, size: tuple[int, int] = (24, 20)) ->
     return root
 
 
-def split(
-    root: Path, images: NDArray[np.uint8], labels: list[int], classes: list[str], shard_bytes: int = 2**20
-) -> Path:
-    """A prepared split written by the real writer, with pixels and labels of one's choice."""
+@dataclass(frozen=True)
+class Squares:
+    """Stands in for staging.Staged: squares that are already there, raw or JPEG."""
+
+    all: NDArray[np.uint8]
+    encoding: str = "raw"
+
+    @property
+    def size(self) -> int:
+        return self.all.shape[1]
+
+    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if self.encoding == "raw":
+            return self.all[indices]
+        return np.stack([np.asarray(Image.open(io.BytesIO(self.jpeg(int(index))))) for index in indices])
+
+    def jpeg(self, index: int) -> bytes:
+        return encoded(self.all[index], "JPEG", quality=92)
+
+
+class Named(NamedTuple):
+    name: str
+    label: int
+
+
+def split(root: Path, images: NDArray[np.uint8], labels: list[int], classes: list[str], **options: Any) -> Path:
+    """A prepared split written by the real writer, with pixels and labels of one's choice.
+
+    `options`: encoding, shard_bytes, and what the manifest is to say otherwise.
+    """
     root.mkdir(parents=True)
-    size = images.shape[1]
-    rows = ((pixels, label, f"{index}.png") for index, (pixels, label) in enumerate(zip(images, labels, strict=True)))
-    files, sums = shards.write(root, rows, size, shard_bytes)
+    staged = Squares(images, options.get("encoding", "raw"))
+    items = [Named(f"{index}.png", label) for index, label in enumerate(labels)]
+    files, sums = shards.write_split(
+        root, staged, np.arange(len(images)), items, options.pop("shard_bytes", shards.SHARD_BYTES)
+    )
     body = {
         "split": root.name,
         "classes": classes,
         "count": len(labels),
-        "image_size": size,
+        "image_size": images.shape[1],
+        "stored_size": images.shape[1],
+        "square": "crop",
+        "encoding": "raw",
         "mean": sums.mean(),
         "deviation": sums.deviation(),
+        "class_weights": [1.0] * len(classes),
         "source": {"kind": "test", "digest": "0"},
     }
-    shards.publish(root, files, body)
+    shards.publish(root, files, {**body, **options})
+    return root
+
+
+def forge(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    """Changes a split's first shard, and has the manifest agree: what only the shard's content can tell."""
+    path = folder / "00000.arrow"
+    content = change(path.read_bytes())
+    path.write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][0] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def colours(root: Path, counts: dict[str, int], **options: Any) -> Path:
+    """Splits of noisy blue, green and red squares: `counts` pictures of each, stored at 18 px for a model of 16."""
+    shared = {"image_size": 16, "mean": [0.4, 0.4, 0.4], "deviation": [0.3, 0.3, 0.3], **options}
+    seed = 0
+    for name, count in counts.items():
+        labels = [label for label in range(3) for _ in range(count)]
+        seeds = range(seed, seed := seed + len(labels))
+        shades = list(COLOURS.values())
+        pixels = [noisy(shades[label], (18, 18), number) for label, number in zip(labels, seeds, strict=True)]
+        split(root / name, np.stack(pixels), labels, list(COLOURS), **shared)
     return root
 
 
 def json_of(path: Path) -> object:
     """Strict: NaN and Infinity, which Python would read, are errors."""
-    import json
 
     def refuse(text: str) -> object:
         raise AssertionError(f"{path} holds {text}")

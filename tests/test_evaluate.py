@@ -12,10 +12,11 @@ from pathlib import Path
 import archive
 import evaluate
 import images
+import inference
 import metrics
 import numpy as np
+import payload
 import pictures
-import prepare
 import pytest
 import train
 from data import open_split
@@ -26,10 +27,7 @@ from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with train, validation, test, and model/model.tar.gz of a network that learnt one epoch."""
-    root = tmp_path_factory.mktemp("trained")
-    pictures.folder(root / "in", 30)
-    kind = ["--kind", "imagefolder", "--image-size", "16", "--test-fraction", "0.4"]
-    assert prepare.main([*kind, "--input-dir", str(root / "in"), "--output-dir", str(root)]) == 0
+    root = pictures.colours(tmp_path_factory.mktemp("trained"), {"train": 14, "validation": 4, "test": 12})
     channels = ["--train-dir", str(root / "train"), "--validation-dir", str(root / "validation")]
     outputs = ["--model-dir", str(root / "unpacked"), "--output-data-dir", str(root / "output/data")]
     assert train.main([*channels, *outputs, "--epochs", "1", "--batch_size", "8"], {}) == 0
@@ -83,7 +81,8 @@ def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
     for error in report["worst"]:
         assert error["actual"] != error["predicted"]
         pixels = images.read(base64.b64decode(error["png"]), 16)
-        assert np.array_equal(pixels, test.images[test.names.index(error["name"])])
+        index = test.names.index(error["name"])
+        assert np.array_equal(pixels, test.centred(index, index + 1)[0])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -188,6 +187,27 @@ def test_pictures_of_another_size_are_refused(trained: Path, tmp_path: Path) -> 
     other = pictures.split(tmp_path / "test", np.zeros((3, 8, 8, 3), np.uint8), [0, 1, 2], ["blue", "green", "red"])
     assert run(trained, tmp_path / "out", "--test-dir", str(other)) == 1
     assert "pictures of 8 px for a model of 16 px" in (tmp_path / "message").read_text()
+
+
+@pytest.mark.parametrize("changed", [{"stored_size": 18, "square": "pad"}, {"stored_size": 20}])
+def test_squares_of_another_making_are_refused(trained: Path, tmp_path: Path, changed: dict[str, object]) -> None:
+    side = int(str(changed["stored_size"]))
+    classes = ["blue", "green", "red"]
+    options = {"image_size": 16, **changed}
+    other = pictures.split(tmp_path / "test", np.zeros((3, side, side, 3), np.uint8), [0, 1, 2], classes, **options)
+    assert run(trained, tmp_path / "out", "--test-dir", str(other)) == 1
+    assert f"squares of {side} px by {changed.get('square', 'crop')}" in (tmp_path / "message").read_text()
+
+
+def test_the_model_is_judged_as_the_endpoint_would_answer(trained: Path) -> None:
+    """A file of the test split, sent to the handlers, has the very probabilities that evaluation had."""
+    predictor = inference.model_fn(trained / "unpacked")
+    content = pictures.encoded(pictures.noisy((60, 160, 80), (41, 53), 5), "JPEG")
+    stored = images.read(content, 18)[None]
+    split = pictures.split(trained / "photo", stored, [1], ["blue", "green", "red"], image_size=16)
+    judged = evaluate._probabilities(predictor, open_split(split))
+    answered = inference.probabilities(predictor, payload.decode(content, predictor.frame))
+    assert np.array_equal(judged, answered)
 
 
 def test_weights_that_are_not_the_cards_are_refused(trained: Path, tmp_path: Path) -> None:

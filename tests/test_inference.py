@@ -18,8 +18,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from refusal import Refusal
 
 PIXELS = pictures.noisy((200, 40, 30), (16, 16), 1)
+FRAME = payload.Frame(16, 18, "crop")
+PREPROCESSING = {**FRAME._asdict(), "mean": [0.4, 0.4, 0.4], "deviation": [0.2, 0.2, 0.2]}
 
 
 def npy(array: NDArray[np.generic]) -> bytes:
@@ -38,10 +41,10 @@ def make_model(folder: Path) -> Path:
     """An untrained network of three classes at 16 px, described by a card as train.py writes it."""
     model.save_weights(model.build("resnet18", 3), folder / "model.pt")
     card = {
-        "format": 1,
+        "format": archive.FORMAT,
         "architecture": {"name": "resnet18", "stem": "torchvision", "num_classes": 3},
         "classes": ["blue", "green", "red"],
-        "preprocessing": {"image_size": 16, "mean": [0.4, 0.4, 0.4], "deviation": [0.2, 0.2, 0.2]},
+        "preprocessing": PREPROCESSING,
         "weights": {"file": "model.pt", "sha256": archive.sha256(folder / "model.pt")},
     }
     (folder / "model.json").write_text(json.dumps(card))
@@ -69,19 +72,33 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_of_a_picture_is_the_same_picture(form: str) -> None:
-    assert np.array_equal(payload.decode(FORMS[form], 16), PIXELS[None])
+    assert np.array_equal(payload.decode(FORMS[form], FRAME), PIXELS[None])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF"])
 def test_lossy_forms_come_close(kind: str) -> None:
     smooth = np.full((16, 16, 3), (200, 40, 30), dtype=np.uint8)
-    decoded = payload.decode(pictures.encoded(smooth, kind), 16)
+    decoded = payload.decode(pictures.encoded(smooth, kind), FRAME)
     assert np.abs(decoded.astype(int) - smooth).max() < 12
 
 
 def test_a_file_is_read_as_preparation_reads_it() -> None:
     photo = pictures.encoded(pictures.noisy((90, 120, 60), (190, 240), 4), "JPEG")
-    assert np.array_equal(payload.decode(photo, 16)[0], images.read(photo, 16))
+    assert np.array_equal(payload.decode(photo, FRAME)[0], images.centre(images.read(photo, 18), 16))
+
+
+def test_an_array_of_another_size_is_squared_and_centred_as_a_file_is() -> None:
+    pixels = pictures.noisy((90, 120, 60), (30, 44), 4)
+    assert np.array_equal(payload.decode(npy(pixels), FRAME), payload.decode(pictures.encoded(pixels), FRAME))
+    padded = payload.Frame(16, 18, "pad")
+    assert not np.array_equal(payload.decode(npy(pixels), padded), payload.decode(npy(pixels), FRAME))
+
+
+def test_a_card_of_the_format_before_is_refused(tmp_path: Path) -> None:
+    card = json.loads((make_model(tmp_path) / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**card, "format": 1}))
+    with pytest.raises(Refusal, match="train again with this code"):
+        inference.model_fn(tmp_path)
 
 
 def test_an_answer_names_the_most_probable_classes(predictor: inference.Predictor) -> None:
@@ -143,7 +160,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
 def test_a_bad_body_is_refused_in_one_sentence(case: str) -> None:
     body, status, words = BAD[case]
     with pytest.raises(payload.BadRequest) as caught:
-        payload.decode(body, 16)
+        payload.decode(body, FRAME)
     assert caught.value.status == status
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -165,7 +182,7 @@ def test_a_mutated_body_is_answered_or_refused_and_nothing_else(
     for position, value in changes:
         body[position % len(body)] = value
     try:
-        assert payload.decode(bytes(body[: cut % (2 * len(body))]), 16).shape[1:] == (16, 16, 3)
+        assert payload.decode(bytes(body[: cut % (2 * len(body))]), FRAME).shape[1:] == (16, 16, 3)
     except payload.BadRequest as refused:
         assert 400 <= refused.status < 500
 
@@ -174,6 +191,6 @@ def test_a_mutated_body_is_answered_or_refused_and_nothing_else(
 @given(ANY_JSON)
 def test_any_json_is_answered_or_refused(value: object) -> None:
     try:
-        payload.decode(json.dumps([value]).encode(), 16)
+        payload.decode(json.dumps([value]).encode(), FRAME)
     except payload.BadRequest as refused:
         assert str(refused)

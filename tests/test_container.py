@@ -208,8 +208,9 @@ def test_an_ordinary_user_gets_his_own_opt_ml_too(tmp_path: Path) -> None:
     home.mkdir(mode=0o777)
     home.chmod(0o777)
     try:
-        assert run(home, "namespace", sh("id -u > /opt/ml/id"), user="nobody")["kind"] == "namespace"
-        assert (home / "ml/id").read_text() == "65534\n"
+        job = sh("id -u > /opt/ml/id; uname -n >> /opt/ml/id", host="algo-7")
+        assert run(home, "namespace", job, user="nobody") == {"kind": "namespace", "done": [[0, ""]]}
+        assert (home / "ml/id").read_text() == "65534\nalgo-7\n"
     finally:
         shutil.rmtree(home)
 

@@ -300,7 +300,7 @@ def test_a_manifest_is_a_file_below_its_source(tmp_path: Path, name: str) -> Non
     assert [line.partition(":")[0] for line in found] == ["dataset.manifest"]
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "lists/2024 März.jsonl", "..a.csv", "a..b/c.csv"])
+@pytest.mark.parametrize("name", ["labels.csv", "lists/2024 März.jsonl", "..a.ndjson", "a..b/c.csv"])
 def test_a_manifest_may_lie_deeper(tmp_path: Path, name: str) -> None:
     text = f'dataset: {{kind: manifest, source: pics, manifest: "{name}"}}'
     assert load_config(written(tmp_path, text)).dataset.manifest == name

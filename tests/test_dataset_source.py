@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import trees
 
-from pipeline.dataset_source import in_s3, is_archive, is_foreign_archive, located
+from pipeline.dataset_source import ARCHIVES, in_s3, is_archive, is_foreign_archive, located
 from pipeline.errors import ConfigError
 
 HERE = ("--set", "DatasetUri")
@@ -76,3 +77,7 @@ def test_what_is_neither_is_one_clear_error(tmp_path: Path, source: str, says: s
         f"name a folder, an archive (.zip, .tar, .tar.gz or .tgz), or an s3:// address; "
         f"a relative path starts at {tmp_path}"
     )
+
+
+def test_prepare_data_unpacks_the_same_kinds() -> None:
+    assert trees.ARCHIVES == ARCHIVES

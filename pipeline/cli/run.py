@@ -38,12 +38,14 @@ def run(args: Namespace) -> int:
     from pipeline.cli.follow import follow
     from pipeline.client import local_client
     from pipeline.control import executions, parameters, pipelines
+    from pipeline.definition import Definition
 
     given = parameters.parse(args.set)
     where = home(args.config)
     compiled = compiled_from(args.config, where)
     text = compiled.definition()
     verdict.refuse(text, where)
+    parameters.check(Definition.parse(text).parameters, given)  # before gigabytes of pictures are copied
     clients = local_client(where)
     given = _with_dataset(clients, compiled, given)
     _upsert(clients, compiled, text)
@@ -76,7 +78,7 @@ def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, s
 
     source = compiled.manifest["dataset"]["source"]
     if source is None or in_s3(given.get(DATASET, "")):
-        return given  # without a source there is no such parameter: who gives it is told at the start
+        return given
     if DATASET in given:
         path: str | None = located(given[DATASET], os.getcwd(), ("--set", DATASET))
     else:

@@ -9,7 +9,7 @@ from pydantic import Field
 from pipeline.config.section import Section
 
 # A file below the source, never outside of it; an argument of PrepareData, so no option either.
-_FILE = r"^(?![-/~])(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]*[^\x00-\x1f\\/]\.(csv|jsonl)$(?!\n)"
+_FILE = r"^(?![-/~])(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]*[^\x00-\x1f\\/]\.(csv|jsonl|ndjson)$(?!\n)"
 
 
 class DatasetSection(Section):
@@ -35,7 +35,7 @@ class DatasetSection(Section):
         max_length=200,
         pattern=_FILE,
         description="kind manifest only: its .csv or .jsonl file, relative to the source, such as labels.csv; "
-        "columns path and label, and if wanted split and group.",
+        "columns path (relative to that file) and label, and if wanted split and group.",
     )
     image_size: int = Field(default=32, ge=16, le=1024, description="Height and width that the model sees, in pixels.")
     square: Literal["crop", "pad"] = Field(

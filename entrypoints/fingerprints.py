@@ -15,10 +15,10 @@ CHUNK_BYTES = 2**22  # pixels that are turned into float32 at a time: stays in c
 
 
 def of(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(n, S, S, 3) → n hashes; bit i says that coefficient i is above the median (Zauner 2010, pHash). A flat picture has 0.
+    """(n, S, S, 3) → n hashes; bit i says that coefficient i is above the median (Zauner 2010, pHash).
 
-    The same bits on every machine, BLAS and number of threads: the cosines are rounded to whole numbers that are small
-    enough for all sums to be exact, in whatever order they are added.
+    A flat picture has 0. The same bits on every machine, BLAS and number of threads: the cosines are rounded to whole
+    numbers, small enough for every sum to be exact in whatever order it is added.
     """
     count, size = pixels.shape[:2]
     hashes = np.zeros(count, dtype=np.uint64)

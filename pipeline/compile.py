@@ -44,7 +44,7 @@ def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = la
         folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
         if os.path.isdir(folder):
             _touch(folder)
-            return CompiledOnDisk(folder, os.path.dirname(config_path))
+            return CompiledOnDisk(folder, config_path)
         begun()
         _compile_into(folder, config_path, root)
 

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 class CompiledOnDisk:
     """A compiled pipeline in its folder: definition.json, manifest.json and the files that go to S3 and Lambda."""
 
-    __slots__ = ("_config_folder", "folder", "manifest")
+    __slots__ = ("_config", "folder", "manifest")
 
-    def __init__(self, folder: str, config_folder: str) -> None:
+    def __init__(self, folder: str, config: str) -> None:
+        """`config`: the path of the file that it was compiled from."""
         self.folder = folder
-        self._config_folder = config_folder
+        self._config = config
         with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
             self.manifest: dict[str, Any] = json.load(file)
 
@@ -58,7 +59,8 @@ class CompiledOnDisk:
         source = self.manifest["dataset"]["source"]
         if source is None or in_s3(source):
             return None
-        return located(source, self._config_folder, ("pipeline.yaml", "dataset.source"))
+        folder, name = os.path.split(self._config)
+        return located(source, folder, (name, "dataset.source"))
 
 
 def write(compiled: Compiled, config: Config, target: Path) -> None:

@@ -186,8 +186,10 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
 
 def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path) -> None:
     (project / "pictures").rmdir()
-    compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
-    with pytest.raises(ConfigError, match='dataset.source: "pictures" does not exist; looked for .*/project/pictures'):
+    (project / "pipeline.yaml").rename(project / "birds.yaml")
+    compiled = compile_pipeline(str(project / "birds.yaml"), home_of(project))
+    said = r'birds\.yaml: 1 problem\n  dataset.source: "pictures" does not exist; looked for .*/project/pictures'
+    with pytest.raises(ConfigError, match=said):
         compiled.dataset_path()
 
 

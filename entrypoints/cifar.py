@@ -88,11 +88,9 @@ def _holding(tree: Tree, layout: Layout) -> Tree:
 def _classes(tree: Tree, layout: Layout) -> tuple[str, ...]:
     where = f"{tree.where}/{layout.meta}"
     found = _loaded(tree, layout.meta, layout).get(layout.class_names)
-    try:
-        names = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in found or ())
-    except (TypeError, UnicodeDecodeError):
-        names = ()
-    if not names or len(set(names)) < len(names):
+    listed = found if isinstance(found, list) else []
+    names = tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in listed)
+    if not names or not all(type(name) is str for name in names) or len(set(names)) < len(names):
         raise Refusal(
             f"{where}: no list of different class names under {layout.class_names!r}: take it from {layout.archive}"
         )
@@ -112,8 +110,9 @@ def _batch(tree: Tree, name: str, layout: Layout, classes: int) -> tuple[NDArray
         raise Refusal(f"{where}: {key!r} is {count} for {len(rows)} pictures: copy the file again")
     for row, label in enumerate(labels):
         if type(label) is not int or not 0 <= label < classes:
+            shown = label if type(label) is int else f"of type {type(label).__name__}"
             raise Refusal(
-                f"{where}: label {str(label)[:80]} of row {row} is none of 0 to {classes - 1}: "
+                f"{where}: label {shown} of row {row} is none of 0 to {classes - 1}: "
                 "copy the file and its list of classes again, from one data set"
             )
     return rows, labels

@@ -1,8 +1,8 @@
 """Pickles of dicts, lists, words, whole numbers and byte arrays, read without Python's unpickler: nothing is called.
 
-Python's own unpickler with a strict `find_class` would still build NumPy objects from a stranger's state, and a memo
-index of 2**30 in a file of ten bytes makes it allocate gigabytes. This one knows the opcodes that CIFAR's files and
-Python 3's own writer hold for such values, and takes the arrays as views of the file's content, without a copy.
+Python's own with a strict `find_class` would still give a stranger's state to NumPy, and a memo index of 2**30 in a
+file of ten bytes makes it allocate gigabytes. This one knows the opcodes that CIFAR's files and Python 3's own writer
+hold for such values, and takes arrays as views of the content, without a copy.
 """
 
 from __future__ import annotations
@@ -10,45 +10,23 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import admitted
+from admitted import Foreign
 
 MAX_STEPS = 5_000_000  # CIFAR-100's train file takes 150,000; each step makes at most one object of some 60 bytes
 SMALL_NUMBERS = re.compile(rb"(?:K.)+", re.DOTALL)  # a list of labels in one go
 VIEW = 4096  # longer byte strings are views
-BYTES = ("u1", "|u1", "uint8")
 FORMS = {name: struct.Struct(name) for name in ("<H", "<i", "<I", "<Q")}
 MARK = object()
-
-
-class Foreign(ValueError):
-    """What the pickle holds that it should not, in a few words."""
-
-
-class Name(NamedTuple):
-    """A function or class that the pickle names; it stays a name."""
-
-    module: str
-    name: str
-
-
-class Array:
-    """Stands for numpy.ndarray until its state is known."""
-
-    value: NDArray[np.uint8] | None = None
-
-
-class Dtype:
-    """Stands for numpy.dtype('u1'), the only one admitted."""
 
 
 def loads(content: bytes) -> Any:
     """Dicts (their keys as str), lists, tuples, str, bytes, int, bool, None, and uint8 arrays; raises Foreign."""
     machine = _Machine(content)
     try:
-        return _value(machine.run())
+        return admitted.finished(machine.run())
     except Foreign:
         raise
     except (IndexError, struct.error):
@@ -58,7 +36,7 @@ def loads(content: bytes) -> Any:
 
 
 class _Machine:
-    """The stack machine of pickletools' documentation, with a twentieth of its opcodes."""
+    """The stack machine of pickletools' documentation, with half of its opcodes."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -124,11 +102,6 @@ def _small_numbers(machine: _Machine) -> None:
     machine.place = found.end()
 
 
-def _long(machine: _Machine) -> None:
-    length = machine.take(1)[0]
-    machine.stack.append(int.from_bytes(machine.take(length), "little", signed=True))
-
-
 def _append(machine: _Machine) -> None:
     value = machine.stack.pop()
     _top(machine, list).append(value)
@@ -141,12 +114,12 @@ def _appends(machine: _Machine) -> None:
 
 def _set_item(machine: _Machine) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
-    _top(machine, dict)[_key(key)] = value
+    _top(machine, dict)[admitted.key(key)] = value
 
 
 def _set_items(machine: _Machine) -> None:
     values = machine.marked()
-    _top(machine, dict).update(zip(map(_key, values[::2]), values[1::2], strict=True))
+    _top(machine, dict).update(zip(map(admitted.key, values[::2]), values[1::2], strict=True))
 
 
 def _tuple(length: int) -> Callable[[_Machine], None]:
@@ -158,48 +131,19 @@ def _tuple(length: int) -> Callable[[_Machine], None]:
     return step
 
 
-def _global(machine: _Machine) -> None:
-    machine.stack.append(_known(Name(machine.line(), machine.line())))
-
-
 def _stack_global(machine: _Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
-    machine.stack.append(_known(Name(module, name)))
+    machine.stack.append(admitted.named(module, name))
 
 
 def _reduce(machine: _Machine) -> None:
     values, name = machine.stack.pop(), machine.stack.pop()
-    if not isinstance(values, tuple) or not isinstance(name, Name):
-        raise Foreign("a call of what is no function")
-    machine.stack.append(KNOWN[name](values))
+    machine.stack.append(admitted.called(name, values))
 
 
 def _build(machine: _Machine) -> None:
     state = machine.stack.pop()
-    top = machine.stack[-1]
-    if isinstance(top, Array):
-        _, shape, dtype, by_column, content = state
-        top.value = _array(content, dtype, shape, bool(by_column))
-    elif not isinstance(top, Dtype):
-        raise Foreign("a state for what is no array")
-
-
-def _memoize(machine: _Machine) -> None:
-    machine.memo[len(machine.memo)] = machine.stack[-1]
-
-
-def _known(name: Name) -> Name:
-    if name not in KNOWN:
-        raise Foreign(f"it names {str(name.module)[:80]}.{str(name.name)[:80]}, which no such file does")
-    return name
-
-
-def _key(key: Any) -> str | int:
-    if isinstance(key, bytes):
-        return key.decode()
-    if not isinstance(key, str | int):
-        raise Foreign("a key that is no word")
-    return key
+    admitted.completed(machine.stack[-1], state)
 
 
 def _top(machine: _Machine, kind: type) -> Any:
@@ -209,66 +153,16 @@ def _top(machine: _Machine, kind: type) -> Any:
     return top
 
 
-def _dtype(values: tuple[Any, ...]) -> Dtype:
-    word = values[0].decode() if isinstance(values[0], bytes) else values[0]
-    if word not in BYTES:
-        raise Foreign(f"an array of {str(word)[:80]}, and pictures are arrays of bytes")
-    return Dtype()
-
-
-def _array(content: Any, dtype: Any, shape: Any, by_column: bool) -> NDArray[np.uint8]:
-    if not isinstance(dtype, Dtype) or not isinstance(content, bytes | memoryview):
-        raise Foreign("an array of something else than bytes")
-    if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 4:
-        raise Foreign("an array without a shape")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape, order="F" if by_column else "C")
-
-
-def _from_buffer(values: tuple[Any, ...]) -> Array:
-    content, dtype, shape, order = values
-    array = Array()
-    array.value = _array(content, dtype, shape, order == "F")
-    return array
-
-
-def _encode(values: tuple[Any, ...]) -> bytes:
-    """Python 3 writes bytes so at protocol 2."""
-    text, encoding = values
-    if not isinstance(text, str) or encoding != "latin1":
-        raise Foreign("a text in a strange encoding")
-    return text.encode("latin1")
-
-
-def _value(value: Any) -> Any:
-    """The result with its arrays in place, one level into a dict: deeper ones belong to no file that we read."""
-    if isinstance(value, dict):
-        return {str(key): _value(each) if isinstance(each, Array) else each for key, each in value.items()}
-    return value.value if isinstance(value, Array) else value
-
-
-def _ndarray(values: tuple[Any, ...]) -> Any:
-    raise Foreign("a call of numpy.ndarray")
-
-
 def _push(read: Callable[[_Machine], Any]) -> Callable[[_Machine], None]:
     return lambda machine: machine.stack.append(read(machine))
 
 
 STOP = ord(".")
-KNOWN: dict[Name, Callable[[tuple[Any, ...]], Any]] = {
-    Name("numpy.core.multiarray", "_reconstruct"): lambda values: Array(),
-    Name("numpy._core.multiarray", "_reconstruct"): lambda values: Array(),
-    Name("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    Name("numpy._core.numeric", "_frombuffer"): _from_buffer,
-    Name("numpy", "dtype"): _dtype,
-    Name("numpy", "ndarray"): _ndarray,
-    Name("_codecs", "encode"): _encode,
-}
 STEPS: dict[int, Callable[[_Machine], None]] = {
     ord("K"): _small_numbers,
     ord("q"): lambda machine: machine.memo.__setitem__(machine.take(1)[0], machine.stack[-1]),
     ord("r"): lambda machine: machine.memo.__setitem__(machine.number("<I"), machine.stack[-1]),
-    0x94: _memoize,
+    0x94: lambda machine: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
     ord("h"): _push(lambda machine: machine.memo[machine.take(1)[0]]),
     ord("j"): _push(lambda machine: machine.memo[machine.number("<I")]),
     ord("U"): _push(lambda machine: machine.take(machine.take(1)[0])),
@@ -281,7 +175,7 @@ STEPS: dict[int, Callable[[_Machine], None]] = {
     0x8C: _push(lambda machine: machine.take(machine.take(1)[0]).decode()),
     ord("M"): _push(lambda machine: machine.number("<H")),
     ord("J"): _push(lambda machine: machine.number("<i")),
-    0x8A: _long,
+    0x8A: _push(lambda machine: int.from_bytes(machine.take(machine.take(1)[0]), "little", signed=True)),
     ord("N"): _push(lambda machine: None),
     0x88: _push(lambda machine: True),
     0x89: _push(lambda machine: False),
@@ -297,7 +191,7 @@ STEPS: dict[int, Callable[[_Machine], None]] = {
     ord("e"): _appends,
     ord("s"): _set_item,
     ord("u"): _set_items,
-    ord("c"): _global,
+    ord("c"): _push(lambda machine: admitted.named(machine.line(), machine.line())),
     0x93: _stack_global,
     ord("R"): _reduce,
     ord("b"): _build,

@@ -22,11 +22,11 @@ DROPPED = -1
 TEST = SPLITS.index("test")
 SHEETS = 200  # contact sheets: one of each of the first classes
 SHEET_PICTURES = 24
-FEW_CLASSES, LARGE_TILE, SMALL_TILE = 30, 96, 64  # 200 sheets of small tiles are about 4 MB, 30 of large ones 1 MB
+FEW_CLASSES, LARGE_TILE, SMALL_TILE = 30, 96, 56  # 200 sheets of small tiles are about 4 MB, 30 of large ones 1.5 MB
 PAIRS = 24
 SAMPLED_CLASSES = 200
 SAMPLES_PER_CLASS = 3
-OURS = ("classes*.svg", "sizes.svg", "duplicates.jpg", "contact/*.jpg")
+OURS = ("classes*.svg", "sizes.svg", "duplicates/*.jpg", "contact/*.jpg")
 LONGEST_NAME = 60  # letters of a class in a file name
 
 
@@ -41,8 +41,8 @@ def draw(folder: Path, source: Source, staged: Staged, diagnosis: Diagnosis, ima
     pictures |= _draw_sizes(folder, staged, image_size)
     pictures["contact"] = _draw_contact(folder, source, staged, diagnosis.splits)
     if diagnosis.pairs:
-        shown = [_pair(source, staged, diagnosis.splits, *pair) for pair in diagnosis.pairs[:PAIRS]]
-        pictures["duplicates"] = _write(folder, "duplicates.jpg", sheets.pairs(shown))
+        pairs = enumerate(diagnosis.pairs[:PAIRS])
+        pictures["duplicates"] = [_draw_pair(folder, source, staged, diagnosis.splits, *pair) for pair in pairs]
     return pictures
 
 
@@ -106,18 +106,18 @@ def _draw_contact(folder: Path, source: Source, staged: Staged, splits: NDArray[
     return names
 
 
-def _pair(source: Source, staged: Staged, splits: NDArray[np.int8], left: int, right: int) -> sheets.Pair:
-    squares = staged.pixels(np.array([left, right]))
-    items = source.items[left], source.items[right]
-    first, second = (_line(item.name, int(splits[row])) for item, row in zip(items, (left, right), strict=True))
-    labels = [source.classes[item.label] for item in items]
-    warning = f"labelled {labels[0]} and {labels[1]}" if labels[0] != labels[1] else ""
-    return sheets.Pair(squares[0], squares[1], (first, second), warning)
-
-
-def _line(name: str, split: int) -> str:
-    place = "dropped" if split == DROPPED else SPLITS[split]
-    return f"{plots.shortened(name, sheets.LETTERS - len(place) - 3)} → {place}"
+def _draw_pair(
+    folder: Path, source: Source, staged: Staged, splits: NDArray[np.int8], number: int, rows: tuple[int, int]
+) -> dict[str, Any]:
+    """`places` are the splits in which the two ended, or "dropped"."""
+    squares = staged.pixels(np.array(rows))
+    items = [source.items[row] for row in rows]
+    return {
+        "file": _write(folder, f"duplicates/{number:02d}.jpg", sheets.pair(squares[0], squares[1])),
+        "names": [item.name for item in items],
+        "classes": [source.classes[item.label] for item in items],
+        "places": ["dropped" if splits[row] == DROPPED else SPLITS[splits[row]] for row in rows],
+    }
 
 
 def _by_class(source: Source, kept: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -16,22 +16,22 @@ import numpy as np
 from items import SPLITS
 from numpy.typing import NDArray
 
-WIDTH = 420
+WIDTH = 360  # three charts stand side by side on the report's page, one on a telephone
 LABELS = 148  # pixels for the names of classes
-LETTERS = 22  # of them, that fit there
-NUMBERS = 52  # pixels right of the bars
+LETTERS = 19  # of them, that fit there in a wide font
+NUMBERS = 46  # pixels right of the bars
 CHART_ROWS = 45  # classes in one chart; more are spread over several of equal length
 MOST_CLASSES = 200  # above, the largest and the smallest half of this number are drawn
-MOST_SIZES = 5000
-HEIGHT = 380
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 44
+MANY_SIZES, MOST_SIZES = 800, 5000
+HEIGHT = 350
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 46, 40
 TICKS = 6
 
 STYLE = """
 :root{--card:#fff;--ink:#1d1b20;--soft:#6c6673;--line:#e4e0e6;--s0:#2563c9;--s1:#c8501e;--s2:#26a072}
 @media (prefers-color-scheme:dark){
 :root{--card:#1c1a20;--ink:#ece9f0;--soft:#a09aab;--line:#35313c;--s0:#6ea8fe;--s1:#f2825a;--s2:#8fe3b8}}
-.card{fill:var(--card)}.s0{fill:var(--s0)}.s1{fill:var(--s1)}.s2{fill:var(--s2)}.dot{fill-opacity:.55}
+.card{fill:var(--card)}.s0{fill:var(--s0)}.s1{fill:var(--s1)}.s2{fill:var(--s2)}.dot{fill-opacity:.5}.many{fill-opacity:.25}
 text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;fill:var(--ink)}
 .soft{fill:var(--soft)}.end{text-anchor:end}.middle{text-anchor:middle}.number{font-variant-numeric:tabular-nums}
 .grid{stroke:var(--line);fill:none}.guide{stroke:var(--soft);fill:none;stroke-dasharray:4 4}
@@ -97,10 +97,11 @@ def size_chart(width: NDArray[np.int32], height: NDArray[np.int32], image_size: 
         title = f"{MOST_SIZES:,} of {title}"
         sizes, counts = sizes[picked], counts[picked]
     axis = _axis(int(sizes.min()), int(sizes.max()))
-    parts = [f'<text class="soft" x="{LEFT}" y="18">{title}</text>', *_grid(axis), *_guides(axis, image_size)]
+    parts = [f'<text class="soft" x="8" y="16">{title}</text>', *_grid(axis), *_guides(axis, image_size)]
+    kind = "s0 dot" if len(sizes) <= MANY_SIZES else "s0 many"
     for (across, up), count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        radius = min(2.5 * count**0.25, 9)
-        parts.append(f'<circle class="s0 dot" cx="{_x(axis, across)}" cy="{_y(axis, up)}" r="{radius:.1f}"/>')
+        radius = min(2.2 * count**0.25, 9)
+        parts.append(f'<circle class="{kind}" cx="{_x(axis, across)}" cy="{_y(axis, up)}" r="{radius:.1f}"/>')
     return _svg(HEIGHT, "width and height of the originals", parts)
 
 
@@ -114,10 +115,11 @@ def _bars(title: str, rows: list[tuple[str, list[int]]], most: int) -> str:
     step = 24 if len(rows) <= 12 else 17
     top = 56 if title else 34
     parts = [f'<text class="soft" x="10" y="42">{title}</text>'] if title else []
+    x = LABELS + 8
     for order, split in enumerate(SPLITS):
-        x = LABELS + 8 + 76 * order
         parts.append(f'<rect class="s{order}" x="{x}" y="10" width="10" height="10" rx="2"/>')
         parts.append(f'<text class="soft" x="{x + 15}" y="19">{split}</text>')
+        x += 34 + 6 * len(split)
     for number, (name, counts) in enumerate(rows):
         parts += _row(printable(name), counts, (WIDTH - LABELS - 8 - NUMBERS) / most, top + number * step, step)
     return _svg(top + len(rows) * step + 10, "pictures of each class and split", parts)
@@ -156,8 +158,8 @@ def _grid(axis: _Axis) -> list[str]:
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{right}M{x} {TOP}V{bottom}"/>')
         parts.append(f'<text class="soft end" x="{LEFT - 6}" y="{y + 4:g}">{value:,}</text>')
         parts.append(f'<text class="soft middle" x="{x}" y="{bottom + 16}">{value:,}</text>')
-    parts.append(f'<text class="soft end" x="{right}" y="{HEIGHT - 8}">width in pixels</text>')
-    parts.append(f'<text class="soft end" transform="translate(12 {TOP}) rotate(-90)">height in pixels</text>')
+    parts.append(f'<text class="soft end" x="{right}" y="{HEIGHT - 6}">width in pixels</text>')
+    parts.append(f'<text class="soft" x="8" y="{TOP - 10}">height in pixels</text>')
     return parts
 
 

@@ -83,9 +83,16 @@ def test_what_is_drawn_is_named_and_nothing_else_lies_there(tmp_path: Path) -> N
         "classes": ["classes.svg"],
         "sizes": "sizes.svg",
         "contact": ["contact/000-cat.jpg", "contact/001-dog.jpg"],
-        "duplicates": "duplicates.jpg",
+        "duplicates": [
+            {
+                "file": "duplicates/00.jpg",
+                "names": ["000/0000.png", "000/0001.png"],
+                "classes": ["cat", "cat"],
+                "places": ["train", "train"],
+            }
+        ],
     }
-    assert set(files(tmp_path)) == {"classes.svg", "sizes.svg", "duplicates.jpg", *pictures["contact"]}
+    assert set(files(tmp_path)) == {"classes.svg", "sizes.svg", "duplicates/00.jpg", *pictures["contact"]}
 
 
 def test_the_same_data_set_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_bars_are_as_long_as_their_counts_and_stand_one_after_the_other() -> Non
     (svg,) = plots.class_charts(("cat", "dog"), np.array([[600, 60], [200, 20], [200, 0]]))
     bars = [rect.attrib for rect in ElementTree.fromstring(svg).iter(f"{SVG}rect") if rect.get("height") == "18"]
     assert [bar["class"] for bar in bars] == ["s0", "s1", "s2", "s0", "s1"]
-    assert [round(float(bar["width"]) + 1) for bar in bars] == [127, 42, 42, 13, 4]
+    assert [round(float(bar["width"]) + 1) for bar in bars] == [95, 32, 32, 10, 3]
     assert float(bars[1]["x"]) == pytest.approx(float(bars[0]["x"]) + float(bars[0]["width"]) + 1, abs=0.2)
     assert words(svg) == ["train", "validation", "test", "cat", "1,000", "dog", "80"]
 
@@ -270,27 +277,25 @@ def test_at_most_200_classes_have_sheets_and_samples(tmp_path: Path) -> None:
     assert len(pictures["contact"]) == len(files(tmp_path / "samples")) == 200
 
 
-def test_pairs_are_drawn_side_by_side_with_room_for_their_names(tmp_path: Path) -> None:
-    source, staged, diagnosis = data_set(("cat", "dog"), size=144)
-    diagnosis.pairs = [(0, 10), (1, 2), (3, 4)]
-    diagnosis.splits[2] = -1
-    drawings.draw(tmp_path, source, staged, diagnosis, 126)
-    sheet = opened(tmp_path / "duplicates.jpg")
-    pixels = np.asarray(sheet).astype(int)
-    edge = 4 * sheets.GAP
-    left = pixels[edge : edge + 144, edge : edge + 144].mean((0, 1))
-    right = pixels[edge : edge + 144, edge + 147 : edge + 291].mean((0, 1))
-    assert np.abs(left - staged.squares[0].mean((0, 1))).max() < 3
-    assert np.abs(right - staged.squares[10].mean((0, 1))).max() < 3
-    assert sheet.size[1] > 2 * (144 + 2 * sheets.LINE)
+def test_a_pair_lies_side_by_side_and_says_what_became_of_both(tmp_path: Path) -> None:
+    source, staged, diagnosis = data_set(("cat", "dog"), size=sheets.PAIR_TILE)
+    diagnosis.pairs = [(0, 14), (1, 2)]
+    diagnosis.splits[[0, 14]] = [-1, 2]
+    first, second = drawings.draw(tmp_path, source, staged, diagnosis, 126)["duplicates"]
+    assert first["names"] == ["000/0000.png", "001/0004.png"]
+    assert (first["classes"], first["places"]) == (["cat", "dog"], ["dropped", "test"])
+    pixels = np.asarray(opened(tmp_path / first["file"])).astype(int)
+    left, right = pixels[sheets.GAP :, sheets.GAP :], pixels[sheets.GAP :, 2 * sheets.GAP + sheets.PAIR_TILE :]
+    for half, row in ((left, 0), (right, 14)):
+        tile = half[: sheets.PAIR_TILE, : sheets.PAIR_TILE]
+        assert np.abs(tile.mean((0, 1)) - staged.squares[row].mean((0, 1))).max() < 3
+    assert second["file"] == "duplicates/01.jpg"
 
 
-def test_a_line_of_a_pair_says_where_the_picture_went() -> None:
-    long = f"train/{'deep/' * 20}0001.png"
-    assert drawings._line("a.png", 2) == "a.png → test"
-    assert drawings._line("a.png", -1) == "a.png → dropped"
-    assert re.fullmatch(r"train/deep.*….*/0001\.png → validation", drawings._line(long, 1))
-    assert len(drawings._line(long, 1)) == sheets.LETTERS
+def test_at_most_24_pairs_are_drawn(tmp_path: Path) -> None:
+    source, staged, diagnosis = data_set(("cat", "dog"), per_class=20, size=8)
+    diagnosis.pairs = [(row, row + 1) for row in range(30)]
+    assert len(drawings.draw(tmp_path, source, staged, diagnosis, 8)["duplicates"]) == drawings.PAIRS
 
 
 # samples

@@ -13,6 +13,7 @@ from pipeline.client import Clients
 from pipeline.control import executions, logs, outcome
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
+from pipeline.report.pictures import Pictures, fetch
 from pipeline.report.sections import is_ours
 
 FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
@@ -54,6 +55,7 @@ class Run:
     evaluation: dict[str, Any]
     packages: list[dict[str, Any]]
     logs: dict[str, list[str]] = field(default_factory=dict)
+    pictures: Pictures = field(default_factory=Pictures)
 
     @property
     def arn(self) -> str:
@@ -68,17 +70,28 @@ class Run:
 def collect(clients: Clients, arn: str) -> Run:
     """A run that failed half-way has less to show; that is no error."""
     steps = executions.steps(clients, arn)
+    found = [(step, name, body) for step in steps for name, body in _sections(clients, step)]
     return Run(
         execution=executions.describe(clients, arn),
         definition=Definition.parse(executions.definition(clients, arn)),
         steps=steps,
         parameters=executions.parameter_values(clients, arn),
         tunings=[tuning for step in steps if (tuning := _tuning(clients, step))],
-        sections={name: body for step in steps for name, body in _sections(clients, step)},
+        sections={name: body for _, name, body in found},
         evaluation=outcome.evaluation(clients, arn, steps),
         packages=outcome.packages(clients, steps),
         logs={step["StepName"]: _log(step) for step in steps if step["StepStatus"] == "Failed"},
+        pictures=_pictures(clients, found),
     )
+
+
+def _pictures(clients: Clients, found: list[tuple[dict[str, Any], str, dict[str, Any]]]) -> Pictures:
+    """Of the data set that the page shows: the last one."""
+    for step, name, body in reversed(found):
+        if name == "dataset":
+            address = outcome.output_address(clients, step, FOLDER) if step["StepType"] == "Processing" else ""
+            return fetch(clients, address, body) if address else Pictures()
+    return Pictures()
 
 
 def _log(step: dict[str, Any]) -> list[str]:

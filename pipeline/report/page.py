@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline.control import executions, outcome
 from pipeline.control.times import duration, moment
-from pipeline.report import charts, graph
+from pipeline.report import charts, dataset, graph
 from pipeline.report.charts import Series, chart
 from pipeline.report.collect import Run, Tuning
 from pipeline.report.sections import CONFUSION, fits
@@ -44,8 +44,7 @@ def render(run: Run) -> str:
         tunings=[_tuning_view(tuning) for tuning in run.tunings],
         curves=_curves(run.sections.get("training", {})),
         confusion=_confusion(run),
-        classes=_classes(run.sections.get("dataset", {})),
-        dataset=run.sections.get("dataset", {}),
+        data=dataset.view(run),
         training=run.sections.get("training", {}),
         evaluation=run.sections.get("evaluation", {}),
     )
@@ -202,13 +201,3 @@ def _confusion(run: Run) -> dict[str, Any]:
         "numbers": len(classes) <= LARGEST_MATRIX,
         "worst": sorted(wrong, key=lambda row: -row[0])[:CONFUSIONS],
     }
-
-
-def _classes(dataset: dict[str, Any]) -> dict[str, Any]:
-    """Pictures of each class in each split, as shares of the largest class."""
-    counts = dataset.get("counts") or {}
-    splits = [split for split in ("train", "validation", "test") if split in counts]
-    names = [str(name) for name in dataset.get("classes") or ()]
-    rows = [(name, [int(counts[split].get(name, 0)) for split in splits]) for name in names]
-    most = max((sum(row) for _, row in rows), default=0)
-    return {"splits": splits, "rows": rows, "most": most} if most else {}

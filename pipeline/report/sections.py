@@ -5,18 +5,45 @@ A definition that somebody else compiled may have a training.json too, and means
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 NUMBER = (int, float)
+COUNT = range(10**12)
+SIDE = range(1, 10**6)
 ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, "png": str}
 EPOCH = {"epoch": NUMBER, "train_loss?": NUMBER, "validation_loss?": NUMBER, "validation_accuracy?": NUMBER}
+FINDING = {
+    "finding": str,
+    "action?": str,
+    "count?": COUNT,
+    "files?": [str],
+    "groups?": [[str]],
+    "classes?": [str],
+    "split?": str,
+}
+PAIR = {"file": str, "names": [str, str], "classes": [str, str], "places": [str, str]}
+PICTURES = {"classes?": [str], "sizes?": str, "size?": [SIDE, SIDE], "contact?": [str], "duplicates?": [PAIR]}
+DATASET = {
+    "kind?": str,
+    "source?": {"kind?": str, "digest?": str},
+    "classes?": [str],
+    "counts?": {"*": {"*": COUNT}},
+    "image_size?": SIDE,
+    "stored_size?": SIDE,
+    "square?": str,
+    "encoding?": str,
+    "class_weights?": [NUMBER],
+    "findings?": [FINDING],
+    "pictures?": PICTURES,
+}
 # section → the members that the page reads; `?` marks those that may be missing, `*` stands for any key
 SHAPES: dict[str, Any] = {
     "training": {"epochs?": [EPOCH], "hyperparameters?": {}},
-    "dataset": {"classes?": [str], "counts?": {"*": {"*": int}}},
+    "dataset": DATASET,
     "evaluation": {"accuracy_interval?": [NUMBER, NUMBER], "worst?": [ERROR]},
 }
-CONFUSION = {"*": {"*": int}}
+CONFUSION = {"*": {"*": COUNT}}
 
 
 def is_ours(section: str, content: dict[str, Any]) -> bool:
@@ -25,15 +52,24 @@ def is_ours(section: str, content: dict[str, Any]) -> bool:
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """`[A]` is a list of any number of A, `[A, B]` one of just these two; what is no list or object is a type."""
+    """`[A]` is a list of any number of A, `[A, B]` one of just these two; a range is of whole numbers; else a type.
+
+    Python reads whole numbers of thousands of digits, which no float can hold: they fit nothing.
+    """
     match shape:
         case dict():
             return isinstance(value, dict) and _fits_members(value, shape)
         case list():
             shapes = shape * len(value) if isinstance(value, list) and len(shape) == 1 else shape
             return isinstance(value, list) and len(value) == len(shapes) and all(map(fits, value, shapes))
+        case range():
+            return type(value) is int and value in shape
         case _:
-            return isinstance(value, shape) and not isinstance(value, bool)
+            return isinstance(value, shape) and not isinstance(value, bool) and not _is_huge(value)
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) > sys.float_info.max
 
 
 def _fits_members(value: dict[str, Any], shape: dict[str, Any]) -> bool:

@@ -78,8 +78,8 @@ class Packed(NamedTuple):
                 f"{self.path}: {name!r} unpacks to more than the {span.size:,} bytes that the archive's directory "
                 "states: damaged or a bomb; pack the data set again"
             )
-        if zlib.crc32(content) != span.check:
-            raise Unreadable("damaged in its archive: its checksum is another")
+        if len(content) < span.size or zlib.crc32(content) != span.check:
+            raise Unreadable("damaged in its archive: its length or checksum is another")
         return content
 
 

@@ -55,7 +55,7 @@ def open_tree(folder: Path, scratch: Path, limits: packed.Limits = LIMITS) -> Tr
     """The folder itself, or the one archive in it when no folder lies beside it."""
     if not folder.is_dir():
         raise Refusal(f"{folder}: no such folder: check dataset.source in pipeline.yaml")
-    shown = [Path(entry.path) for entry in os.scandir(folder) if not _skipped(entry.name)]
+    shown = [folder / name for name in os.listdir(folder) if not _skipped(name)]
     alone = not any(path.is_dir() for path in shown)
     archives = sorted(path for path in shown if path.name.lower().endswith(ARCHIVES) and path.is_file())
     if alone and len(archives) > 1:
@@ -99,7 +99,9 @@ def _folder(root: Path) -> Tree:
     waiting = [("", frozenset({os.path.realpath(root)}))]
     while waiting:
         prefix, above = waiting.pop()
-        for entry in os.scandir(root / prefix):
+        with os.scandir(root / prefix) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
             name = f"{prefix}{entry.name}"
             if _skipped(entry.name):
                 continue

@@ -112,12 +112,22 @@ def test_editing_an_entry_point_changes_only_the_programs_that_import_it(tmp_pat
     config = load_config(CONFIGS["shipped"])
     programs = ("prepare.py", "evaluate.py", "train.py")
     before = addresses(build(config, root))
-    for module in sorted(root.glob("*.py")):
-        users = {Path(program).stem for program in programs if module.name in program_files(root, program)}
+    for users, module in alike(root, programs).items():
         module.write_text(module.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
         after = addresses(build(config, root))
         assert {program for program in before if after[program] != before[program]} == users, module.name
         before = after
+
+
+def alike(root: Path, programs: tuple[str, ...]) -> dict[frozenset[str], Path]:
+    """One module for each set of programs that import the same modules: a build takes 0.3 s."""
+    closures = {Path(program).stem: program_files(root, program) for program in programs}
+    found = {
+        frozenset(stem for stem, files in closures.items() if module.name in files): module
+        for module in sorted(root.glob("*.py"))
+    }
+    assert len(found) >= 5
+    return found
 
 
 def addresses(built: Compiled) -> dict[str, str]:

@@ -34,8 +34,7 @@ class RawShard:
     pixels: NDArray[np.uint8]
 
     def square(self, row: int) -> NDArray[np.uint8]:
-        view: NDArray[np.uint8] = self.pixels[row]
-        return view
+        return np.asarray(self.pixels[row])
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import actions
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -311,11 +312,11 @@ def test_a_test_fraction_means_nothing_to_cifar(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, text)).dataset.kind == "cifar10"
 
 
-def test_each_action_of_the_doctor_has_its_default_first() -> None:
+def test_the_doctor_of_the_programs_knows_the_same_settings() -> None:
     fields = config_schema()["$defs"]["DoctorSection"]["properties"]
-    actions = {name: node for name, node in fields.items() if "enum" in node}
-    assert len(actions) == 8
-    assert all(node["enum"][0] == node["default"] for node in actions.values())
+    assert {name: tuple(node["enum"]) for name, node in fields.items() if "enum" in node} == actions.ACTIONS
+    assert all(node["enum"][0] == node["default"] for node in fields.values() if "enum" in node)
+    assert Config().doctor.model_dump() == actions.Settings()._asdict()
 
 
 def test_tuning_that_is_switched_off_is_not_judged(tmp_path: Path) -> None:

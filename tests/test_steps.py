@@ -396,8 +396,8 @@ def test_too_low_an_accuracy_names_both_values() -> None:
     assert condition["RightValue"] in message
 
 
-def test_the_programs_take_every_argument_that_the_definitions_and_the_configuration_allow() -> None:
-    calls: dict[str, list[list[str]]] = {"prepare": [], "evaluate": [], "train": corner_values()}
+def test_the_programs_take_every_argument_that_the_definitions_and_the_configuration_allow(tmp_path: Path) -> None:
+    calls: dict[str, list[list[str]]] = {"prepare": sources(tmp_path), "evaluate": [], "train": corner_values()}
     for name in CONFIGS:
         arguments = {step: body["Arguments"] for step, body in steps(definition(name)).items()}
         calls["prepare"].append(arguments["PrepareData"]["AppSpecification"]["ContainerArguments"])
@@ -408,6 +408,17 @@ def test_the_programs_take_every_argument_that_the_definitions_and_the_configura
     answer = told(calls)
     assert answer["refused"] == []
     assert set(answer["deploy"]) <= set(steps(definition("shipped"))["DeployModel"]["Arguments"])
+
+
+def sources(folder: Path) -> list[list[str]]:
+    """The arguments of PrepareData for each kind, each of them with another setting of the doctor, too."""
+    fields = config_schema()["$defs"]["DatasetSection"]["properties"]
+    found = []
+    for kind in fields["kind"]["enum"]:
+        dataset = {"kind": kind, "square": "pad", "source": None if kind == "digits" else "pics"}
+        dataset |= {"manifest": "lists/labels.csv"} if kind == "manifest" else {}
+        found.append(prepare_arguments(folder, json.dumps({"dataset": dataset, "doctor": {"max_aspect": 2.5}})))
+    return found
 
 
 def corner_values() -> list[list[str]]:

@@ -55,8 +55,8 @@ def samples(folder: Path, source: Source, staged: Staged, splits: NDArray[np.int
     inner = slice(margin, margin + image_size)
     by_class = _by_class(source, splits == TEST)
     for label, name in enumerate(file_names(classes)):
-        for number, square in enumerate(staged.pixels(by_class[label][:SAMPLES_PER_CLASS])):
-            _write(folder, f"{name}_{number}.png", _png(square[inner, inner]))
+        for number, row in enumerate(by_class[label][:SAMPLES_PER_CLASS]):
+            _write(folder, f"{name}_{number}.png", _png(staged.pixels([row])[0, inner, inner]))
 
 
 def file_names(classes: tuple[str, ...]) -> list[str]:

@@ -91,7 +91,7 @@ def class_charts(classes: tuple[str, ...], counts: NDArray[np.int64]) -> list[st
 def size_chart(width: NDArray[np.int32], height: NDArray[np.int32], image_size: int) -> str:
     """A dot for each size that there is; the dashed corner is the size that the pictures are trained at."""
     sizes, counts = np.unique(np.stack([width, height], axis=1), axis=0, return_counts=True)
-    title = f"{len(sizes):,} sizes of {int(counts.sum()):,} pictures; larger dots are more pictures"
+    title = f"{len(sizes):,} sizes of {int(counts.sum()):,} pictures"
     if len(sizes) > MOST_SIZES:
         picked = np.linspace(0, len(sizes) - 1, MOST_SIZES).round().astype(np.int64)
         title = f"{MOST_SIZES:,} of {title}"
@@ -160,6 +160,7 @@ def _grid(axis: _Axis) -> list[str]:
         parts.append(f'<text class="soft middle" x="{x}" y="{bottom + 16}">{value:,}</text>')
     parts.append(f'<text class="soft end" x="{right}" y="{HEIGHT - 6}">width in pixels</text>')
     parts.append(f'<text class="soft" x="8" y="{TOP - 10}">height in pixels</text>')
+    parts.append(f'<text class="soft end" x="{right}" y="{TOP - 10}">larger dots: more pictures</text>')
     return parts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from hypothesis import strategies as st
 from items import Item, Source
 from numpy.typing import NDArray
 from PIL import Image
+
+from pipeline.report.pictures import NAME
+from pipeline.report.sections import PICTURES, fits
 
 SVG = "{http://www.w3.org/2000/svg}"
 TILE = drawings.LARGE_TILE
@@ -93,6 +97,16 @@ def test_what_is_drawn_is_named_and_nothing_else_lies_there(tmp_path: Path) -> N
         ],
     }
     assert set(files(tmp_path)) == {"classes.svg", "sizes.svg", "duplicates/00.jpg", *pictures["contact"]}
+
+
+def test_what_is_drawn_is_what_the_report_reads(tmp_path: Path) -> None:
+    source, staged, diagnosis = data_set(("Gänseblümchen", "犬", "../.."))
+    diagnosis.pairs = [(0, 25)]
+    pictures = drawings.draw(tmp_path, source, staged, diagnosis, 28)
+    assert fits(json.loads(json.dumps(pictures)), PICTURES)
+    assert all(NAME.fullmatch(name) for name in files(tmp_path))
+    staged.width[:] = staged.height[:] = 40
+    assert fits(drawings.draw(tmp_path, source, staged, diagnosis, 28), PICTURES)
 
 
 def test_the_same_data_set_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 from pipeline.report.collect import Run
 
 SPLITS = ("train", "validation", "test")
 OPEN_FILES = 5  # a longer list of files is folded
-MOST_FILES = 1000  # of one finding; dataset.json has them all
+MOST_FILES = 1000  # of one finding
 OPEN_CLASSES = 20
 # Findings by entrypoints/doctor.py; one of another name is shown by its name.
 MEANINGS = {
@@ -23,6 +25,7 @@ MEANINGS = {
     "imbalance": "the largest class is many times the smallest",
     "odd_sizes": "very small, or very long and narrow",
 }
+NOTES = {"moved": "{:,} moved", "dropped": "{:,} dropped", "copies": "{:,} of them copies", "ratio": "{:g} times"}
 STATES = {"warn": "stopped", "fail": "bad"}  # an action that left the pictures as they were stands out
 
 
@@ -35,7 +38,7 @@ def view(run: Run) -> dict[str, Any]:
         "findings": None if "findings" not in dataset else [_finding(row) for row in dataset["findings"]],
         "pictures": _pictures(run, dataset),
     }
-    return parts if any(parts.values()) else {}
+    return parts if "findings" in dataset or any(parts.values()) else {}
 
 
 def _facts(dataset: dict[str, Any]) -> list[tuple[str, str]]:
@@ -85,20 +88,46 @@ def _counts(dataset: dict[str, Any], weights: list[float]) -> dict[str, Any]:
 
 
 def _finding(row: dict[str, Any]) -> dict[str, Any]:
-    """A line for each file, or for each group of files that show the same."""
-    lines = row.get("files") or [" = ".join(group) for group in row.get("groups", ())] or row.get("classes", [])
-    name = row["finding"]
+    lines = [*_class_lines(row), *_file_lines(row), *_group_lines(row)]
+    name, action = row["finding"], row.get("action", "")
     meaning = MEANINGS.get(name, "")
     return {
         "name": name.replace("_", " "),
         "meaning": f"{meaning}: {row['split']}" if meaning and "split" in row else meaning,
-        "action": row.get("action", ""),
-        "state": STATES.get(row.get("action", ""), ""),
+        "action": action,
+        "state": STATES.get(action, ""),
+        "notes": [words.format(row[key]) for key, words in NOTES.items() if key in row],
         "count": row.get("count", len(lines)),
         "lines": lines[:MOST_FILES],
-        "more": len(lines) - len(lines[:MOST_FILES]),
+        "more": row.get("left_out", 0) + max(len(lines) - MOST_FILES, 0),
         "folded": len(lines) > OPEN_FILES,
     }
+
+
+def _class_lines(row: dict[str, Any]) -> list[str]:
+    """Names of classes, with their counts where the finding tells them; those of `groups` stand with their files."""
+    classes = row.get("classes", [])
+    if isinstance(classes, dict):
+        return [f"{name}: {count:,}" for name, count in classes.items()]
+    return [name for name in classes if isinstance(name, str)]
+
+
+def _file_lines(row: dict[str, Any]) -> list[str]:
+    remarks = row.get("reasons") or row.get("sizes") or ()
+    pairs = zip_longest(row.get("files", ()), remarks[: len(row.get("files", ()))])
+    return [f"{name}: {remark}" if remark else name for name, remark in pairs]
+
+
+def _group_lines(row: dict[str, Any]) -> list[str]:
+    """A line for each group of files that show the same, with what they differ in."""
+    groups, classes = row.get("groups", []), row.get("classes", [])
+    beside = row.get("splits") or ([each for each in classes if isinstance(each, list)])
+    return [_group(names, differ or ()) for names, differ in zip_longest(groups, beside[: len(groups)])]
+
+
+def _group(names: list[str], differ: Sequence[str]) -> str:
+    pairs = zip_longest(names, differ[: len(names)])
+    return " = ".join(f"{name} ({word})" if word else name for name, word in pairs)
 
 
 def _pictures(run: Run, dataset: dict[str, Any]) -> dict[str, Any]:

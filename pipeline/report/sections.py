@@ -19,8 +19,16 @@ FINDING = {
     "count?": COUNT,
     "files?": [str],
     "groups?": [[str]],
-    "classes?": [str],
+    "classes?": ([str], {"*": COUNT}, [[str]]),  # names; counts by name; of each file in `groups`
     "split?": str,
+    "splits?": [[str]],  # of each file in `groups`
+    "reasons?": [str],  # of each of `files`, as are `sizes`
+    "sizes?": [str],
+    "left_out?": COUNT,
+    "moved?": COUNT,
+    "dropped?": COUNT,
+    "copies?": COUNT,
+    "ratio?": NUMBER,
 }
 PAIR = {"file": str, "names": [str, str], "classes": [str, str], "places": [str, str]}
 PICTURES = {"classes?": [str], "sizes?": str, "size?": [SIDE, SIDE], "contact?": [str], "duplicates?": [PAIR]}
@@ -52,7 +60,8 @@ def is_ours(section: str, content: dict[str, Any]) -> bool:
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """`[A]` is a list of any number of A, `[A, B]` one of just these two; a range is of whole numbers; else a type.
+    """`[A]` is a list of any number of A, `[A, B]` one of just these two, `(A, B)` is A or B; a range is of
+    whole numbers; what is none of these is a type.
 
     Python reads whole numbers of thousands of digits, which no float can hold: they fit nothing.
     """
@@ -62,6 +71,8 @@ def fits(value: Any, shape: Any) -> bool:
         case list():
             shapes = shape * len(value) if isinstance(value, list) and len(shape) == 1 else shape
             return isinstance(value, list) and len(value) == len(shapes) and all(map(fits, value, shapes))
+        case tuple():
+            return any(fits(value, each) for each in shape)
         case range():
             return type(value) is int and value in shape
         case _:

@@ -24,10 +24,11 @@ MEND = "put the pictures of each class into a folder named after it"
 def open_folders(tree: Tree) -> Source:
     """Classes in order of folder name; those of train are the classes of all splits."""
     tree = trees.descend(tree)
-    tops = _tops(tree.folders)
+    tops = trees.inside(tree)
     if not tops:
         raise Refusal(f"{tree.where}: no class folders in it: {MEND}")
     splits = {FOLDER_NAMES[top.lower()]: top for top in tops if top.lower() in FOLDER_NAMES}
+    splits = {split: splits[split] for split in SPLITS if split in splits}
     if splits:
         _check(tree.where, tops, splits)
     else:
@@ -65,7 +66,7 @@ def _source(tree: Tree, folders: dict[str, str], own: dict[str, dict[str, str]],
 
 def _classes(tree: Tree, folder: str) -> dict[str, str]:
     """Class folder → class, in order of folder name."""
-    found = {top: NUMBERED.sub("", top) for top in _tops(trees.below(tree, folder).folders)}
+    found = {top: NUMBERED.sub("", top) for top in trees.inside(tree, folder)}
     where = f"{tree.where}/{folder}".rstrip("/")
     if not found:
         raise Refusal(f"{where}: no class folders in it: {MEND}")
@@ -77,7 +78,7 @@ def _classes(tree: Tree, folder: str) -> dict[str, str]:
 
 
 def _check(where: str, tops: list[str], splits: dict[str, str]) -> None:
-    known = ", ".join(repr(splits[split]) for split in SPLITS if split in splits)
+    known = ", ".join(map(repr, splits.values()))
     strangers = [top for top in tops if top not in splits.values()]
     if strangers:
         raise Refusal(f"{where}: {strangers[0]!r} stands beside {known}: keep one folder each of train, valid, test")
@@ -96,10 +97,6 @@ def _agreed(where: str, splits: dict[str, str], own: dict[str, dict[str, str]]) 
                 "add it there or remove it"
             )
     return classes
-
-
-def _tops(folders: frozenset[str]) -> list[str]:
-    return sorted(name for name in folders if "/" not in name)
 
 
 def _suffix(name: str) -> str:

@@ -55,27 +55,18 @@ def open_labels(tree: Tree, manifest: str) -> Source:
 
 
 def _list_name(tree: Tree, manifest: str) -> str:
-    """As named, from the root or below the one outer folder; without a name the only list at the top."""
-    inner = trees.descend(tree)
-    outer = inner.where[len(tree.where) :].strip("/")
-    tops = {"": tree, f"{outer}/": inner, **{f"{top}/": trees.below(tree, f"{top}/") for top in _only(tree)}}
-    if manifest:
-        found = [f"{prefix}{manifest}".lstrip("/") for prefix, top in tops.items() if manifest in top.files]
-        if not found:
-            raise Refusal(f"{tree.where}: no {manifest!r} in it: correct dataset.manifest in pipeline.yaml")
-        return found[0]
-    for prefix, top in tops.items():
-        found = [name for name in top.files if "/" not in name and name.lower().endswith(ENDINGS)]
-        if len(found) == 1:
-            return f"{prefix}{found[0]}".lstrip("/")
-        if found:
+    """As named, at the top or in the one outer folder; without a name the only list there."""
+    for prefix in trees.outer(tree):
+        top = trees.below(tree, prefix)
+        lists = [name for name in top.files if "/" not in name and name.lower().endswith(ENDINGS)]
+        found = [manifest] * (manifest in top.files) if manifest else lists
+        if len(found) > 1:
             raise Refusal(f"{top.where}: holds {found[0]!r} and {found[1]!r}: name one as dataset.manifest")
+        if found:
+            return f"{prefix}{found[0]}"
+    if manifest:
+        raise Refusal(f"{tree.where}: no {manifest!r} in it: correct dataset.manifest in pipeline.yaml")
     raise Refusal(f"{tree.where}: no .csv or .jsonl file in it: add the list, or name it as dataset.manifest")
-
-
-def _only(tree: Tree) -> list[str]:
-    tops = [name for name in tree.folders if "/" not in name]
-    return tops if len(tops) == 1 else []
 
 
 def _text(where: str, content: bytes) -> str:

@@ -67,12 +67,24 @@ def open_tree(folder: Path, scratch: Path, limits: packed.Limits = LIMITS) -> Tr
     return _folder(folder)
 
 
+def inside(tree: Tree, prefix: str = "") -> list[str]:
+    """The folders directly under `prefix`, which is "" or ends in "/", in order of name."""
+    found = (name[len(prefix) :] for name in tree.folders if name.startswith(prefix))
+    return sorted(name for name in found if "/" not in name)
+
+
+def outer(tree: Tree) -> list[str]:
+    """ "" and the prefixes of folders that are alone where they lie: an archive or S3 prefix often brings one along."""
+    prefixes = [""]
+    while len(only := inside(tree, prefixes[-1])) == 1:
+        prefixes.append(f"{prefixes[-1]}{only[0]}/")
+    return prefixes
+
+
 def descend(tree: Tree) -> Tree:
-    """An archive or S3 prefix often brings one outer folder with it: take what lies in it, if it holds several."""
-    outer, inner = "", _inside(tree, "")
-    while len(inner) == 1:
-        outer, inner = f"{outer}{inner[0]}/", _inside(tree, f"{outer}{inner[0]}/")
-    return below(tree, outer) if len(inner) > 1 else tree
+    """The first folder that holds several folders, or the tree as it is when none does."""
+    innermost = outer(tree)[-1]
+    return below(tree, innermost) if inside(tree, innermost) else tree
 
 
 def below(tree: Tree, prefix: str) -> Tree:
@@ -136,11 +148,6 @@ def _archive(path: Path, scratch: Path, limits: packed.Limits) -> Tree:
     if not files:
         raise Refusal(f"{path}: no file in it: pack the data set again")
     return Tree(str(path), files, frozenset(folders), listing.packed, _sha256(path))
-
-
-def _inside(tree: Tree, prefix: str) -> list[str]:
-    found = (name[len(prefix) :] for name in tree.folders if name.startswith(prefix))
-    return sorted(name for name in found if "/" not in name)
 
 
 def _skipped(part: str) -> bool:

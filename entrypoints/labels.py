@@ -156,6 +156,8 @@ def _path(place: Place, path: str) -> str:
     parts = path.split("/")
     if path.startswith(("/", "\\")) or ".." in parts or "://" in path:
         raise place.refuse(f"path {path!r} lies outside the data set: give paths relative to the list")
+    if "\\" in path and "/" not in path:
+        raise place.refuse(f"path {path!r}: write / between folders")
     return "/".join(part for part in parts if part not in ("", "."))
 
 

@@ -394,6 +394,7 @@ def test_more_than_five_files_are_folded(clients: Clients, count: int, folded: i
     section = data_section(clients)
     assert section.count("<details>") == folded
     assert section.count("<li>") == count
+    assert ("6 listed" in words(section)) == bool(folded)
 
 
 def test_findings_are_told_with_what_the_doctor_knows_of_each_file(clients: Clients) -> None:
@@ -413,7 +414,7 @@ def test_findings_are_told_with_what_the_doctor_knows_of_each_file(clients: Clie
     for part in (
         *("c.png: cut short", "d.png: 9x900", "e.png", "a.png (train) = b.png (test)", "1 moved"),
         *("f.png (cat) = g.png (dog)", "cat: 1,200", "60 times", "classes without a picture: validation"),
-        *("2,000 of them copies", "and 3,000 more", "something new"),
+        *("2,000 copies", "and 3,000 more", "something new"),
     ):
         assert part in text
 

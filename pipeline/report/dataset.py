@@ -25,7 +25,7 @@ MEANINGS = {
     "imbalance": "the largest class is many times the smallest",
     "odd_sizes": "very small, or very long and narrow",
 }
-NOTES = {"moved": "{:,} moved", "dropped": "{:,} dropped", "copies": "{:,} of them copies", "ratio": "{:g} times"}
+NOTES = {"moved": "{:,} moved", "dropped": "{:,} dropped", "copies": "{:,} copies", "ratio": "{:g} times"}
 STATES = {"warn": "stopped", "fail": "bad"}  # an action that left the pictures as they were stands out
 
 
@@ -99,6 +99,7 @@ def _finding(row: dict[str, Any]) -> dict[str, Any]:
         "notes": [words.format(row[key]) for key, words in NOTES.items() if key in row],
         "count": row.get("count", len(lines)),
         "lines": lines[:MOST_FILES],
+        "listed": f"{len(lines):,} {'groups' if 'groups' in row else 'listed'}",
         "more": row.get("left_out", 0) + max(len(lines) - MOST_FILES, 0),
         "folded": len(lines) > OPEN_FILES,
     }

@@ -169,15 +169,21 @@ KEY = "arn:aws:kms:us-east-1:111122223333:alias/keys/vision"
 SECTIONS = {
     "pipeline": choices("{}", "{name: A, prefix: a/b.c/d}", f"{{name: {'x' * 63}, region: us-gov-west-1}}"),
     "dataset": choices(
-        "{}", "{kind: imagefolder, source: pics, image_size: 224}", "{kind: imagefolder, source: 's3://pictures'}"
+        "{}",
+        "{kind: imagefolder, source: pics, image_size: 224, square: pad}",
+        "{kind: imagefolder, source: 's3://pictures'}",
+        "{kind: cifar10, source: 's3://pictures/cifar-10-python.tar.gz', raw_limit_gb: 0}",
+        f"{{kind: manifest, source: p.zip, manifest: {'x' * 196}.csv, raw_limit_gb: 16384, validation_fraction: 1.0e-9}}",
     ),
+    "doctor": choices("{}", "{leaks: fail, small_classes: warn, minimum_per_class: 1000000, max_aspect: 1.0000001}"),
     "processing": choices("{}", "{instance_type: ml.g4dn.xlarge}", "{instance_type: ml.r5d.large, volume_gb: 16384}"),
     "model": choices("{}", "{name: resnet50, stem: small}", "{name: mobilenet_v3_small}"),
     "training": choices(
         "{}",
         "{instance_type: ml.g5.xlarge, spot: true}",
         "{instance_type: ml.p5.48xlarge, instance_count: 4, max_runtime_minutes: 7200}",
-        "{instance_type: ml.c6i.32xlarge, hyperparameters: {lr: 1.0e-7, seed: 2147483647, weight_decay: 0}}",
+        "{instance_type: ml.c6i.32xlarge, hyperparameters: {lr: 1.0e-7, seed: 2147483647, weight_decay: 0, "
+        "class_weights: balanced}}",
     ),
     "tuning": choices(
         "{}",

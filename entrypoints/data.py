@@ -218,7 +218,8 @@ def _batch(path: Path) -> pa.RecordBatch:
             raise Refusal(f"{path}: {reader.num_record_batches} record batches, and a shard has one: {AGAIN}")
         batch = reader.get_batch(0)
         batch.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+        _ = batch.schema.names  # are decoded here: bytes that are no UTF-8 would end in UnicodeDecodeError later
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Refusal(f"{path}: not an Arrow file, or damaged ({reason}): {AGAIN}") from None
     return batch

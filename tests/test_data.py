@@ -201,6 +201,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "negative label": (columns(label=pa.array([0, 1, -1, 0], pa.int32())), "outside the 2 classes"),
     "label type": (columns(label=pa.array([0.0, 1, 0, 1])), "column label is double"),
     "label gap": (columns(label=pa.array([0, None, 0, 1], pa.int32())), "column label has gaps"),
+    "column names": (lambda folder: pictures.forge(folder, lambda c: c.replace(b"label", b"\x80abel")), "not an Arrow"),
     "no label": (columns(label=None), "column label is missing"),
     "names": (columns(name=pa.array([b"\xff"] * 4).view(pa.string())), "damaged"),
     "picture gap": (columns(image=pa.array([None] * 4, pa.binary(192))), "column image has gaps"),

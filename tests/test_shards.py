@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import images
 import numpy as np
 import pictures
 import pyarrow as pa
 import pytest
 import shards
+import staging
+from data import open_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from items import Item, Source
 from numpy.typing import NDArray
 from refusal import Refusal
 
@@ -105,8 +109,6 @@ def test_mean_and_deviation_are_those_of_numpy(tmp_path: Path) -> None:
 
 
 def test_before_publishing_there_is_no_split_and_clearing_takes_it_back(tmp_path: Path) -> None:
-    from data import open_split
-
     folder = pictures.split(tmp_path / "s", squares(4), [0, 1, 0, 1], ["a", "b"])
     shards.clear(folder)
     assert list(folder.iterdir()) == []
@@ -119,6 +121,43 @@ def test_before_publishing_there_is_no_split_and_clearing_takes_it_back(tmp_path
 def test_an_empty_split_has_no_shards(tmp_path: Path) -> None:
     written, sums = shards.write_split(tmp_path, pictures.Squares(squares(4)), np.arange(0), items(4))
     assert (written, sums) == ([], shards.ChannelSums())
+
+
+@pytest.mark.parametrize(("encoding", "limit"), [("raw", 2**30), ("jpeg", 1)])
+def test_what_was_staged_is_what_is_read(tmp_path: Path, encoding: str, limit: int) -> None:
+    """From the files of a source to the reader of training, and the mean is that of the very pixels it gets."""
+    files = [pictures.encoded(pictures.noisy((90, 120, 60), (30, 40 + n), n), "JPEG") for n in range(9)]
+    source = Source(
+        "imagefolder", ("a", "b", "c"), [Item(*item) for item in items(9)], files.__getitem__, None, (), "0"
+    )
+    (tmp_path / "scratch").mkdir()
+    staged = staging.stage(source, tmp_path / "scratch", 18, "crop", limit, processes=1)
+    rows = np.array([1, 2, 5, 8])
+    shards.clear(tmp_path / "train")
+    written, sums = shards.write_split(tmp_path / "train", staged, rows, source.items)
+    body = {
+        "classes": list(source.classes),
+        "count": len(rows),
+        "image_size": 16,
+        "stored_size": staged.size,
+        "square": "crop",
+        "encoding": staged.encoding,
+        "mean": sums.mean(),
+        "deviation": sums.deviation(),
+        "class_weights": [1.0] * 3,
+        "source": {"kind": source.kind, "digest": source.digest},
+    }
+    shards.publish(tmp_path / "train", written, body)
+    split = open_split(tmp_path / "train")
+    assert split.manifest["encoding"] == encoding
+    assert split.names == tuple(source.items[row].name for row in rows)
+    assert np.array_equal(split.images, staged.pixels(rows))
+    assert sums == shards.ChannelSums().plus(split.images)
+    if encoding == "raw":
+        assert all(
+            np.array_equal(split.centred(n, n + 1)[0], images.model_input(files[row], 16, 18))
+            for n, row in enumerate(rows)
+        )
 
 
 def test_the_manifest_lists_every_shard_with_its_digest(tmp_path: Path) -> None:

@@ -58,10 +58,7 @@ def _distribute(source: Source, splits: NDArray[np.int8], taken: dict[int, float
     kept = np.bincount(labels[splits == TRAIN], minlength=len(source.classes)).tolist()
     for name, count, own in zip(source.classes, counts, kept, strict=True):
         _check(name, count, own, len(taken))
-    wanted = {
-        split: Counter({label: max(1, min(round(share * n), n - len(taken))) for label, n in enumerate(counts)})
-        for split, share in taken.items()
-    }
+    wanted = _wanted(counts, taken)
     grouped, single = _units(source, splits, seed)
     for unit in grouped:
         for split, missing in wanted.items():
@@ -79,6 +76,18 @@ def _distribute(source: Source, splits: NDArray[np.int8], taken: dict[int, float
     if grouped:
         alone = [Unit(b"", Counter([label]), [index]) for label, members in single.items() for index in members]
         _mend(source, splits, grouped + alone, [*taken, TRAIN], labels)
+
+
+def _wanted(counts: list[int], taken: dict[int, float]) -> dict[int, Counter[int]]:
+    """Per split and class how many pictures, at least one; what is left after all is at least one, too."""
+    wanted: dict[int, Counter[int]] = {}
+    left = list(counts)
+    for split, share in taken.items():
+        wanted[split] = Counter()
+        for label, count in enumerate(counts):
+            wanted[split][label] = max(1, min(round(share * count), left[label] - len(taken)))
+            left[label] -= wanted[split][label]
+    return wanted
 
 
 def _check(name: str, free: int, kept: int, taken: int) -> None:

@@ -51,6 +51,11 @@ def test_every_class_gives_its_share() -> None:
         assert np.bincount(found).tolist() == expected
 
 
+def test_large_shares_of_a_small_class_leave_one_to_train_on() -> None:
+    splits = assign(source(*pictures(4)), {"validation": 0.45, "test": 0.45}, 0)
+    assert np.bincount(splits).tolist() == [2, 4, 2]
+
+
 def test_another_seed_splits_otherwise_and_the_same_seed_alike() -> None:
     given = source(*pictures(40))
     assert np.array_equal(assign(given, EACH, 1), assign(given, EACH, 1))

@@ -117,6 +117,21 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
     return found.tobuf() + bytes(1024)
 
 
+def negative(kind: bytes) -> bytes:
+    """A header that says -512 bytes, in the base-256 form of GNU tar, after one that is well."""
+    block = bytearray(entry("b.png", kind)[:512])
+    block[124:136] = (2**96 - 512).to_bytes(12, "big")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return entry("a.png")[:512] + bytes(block) + bytes(1024)
+
+
+def pax(size: int) -> bytes:
+    found = tarfile.TarInfo("a.png")
+    found.pax_headers = {"size": str(size)}
+    return found.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+
 def zip_mode(mode: int) -> bytes:
     found = zipfile.ZipInfo("a.png")
     found.external_attr = mode << 16
@@ -156,6 +171,8 @@ HOSTILE = {
     "beyond.zip": (field(PLAIN, 20, "<I", 1499), "beyond its end"),
     "empty.zip": (archives.zipped({}), "no file in it"),
     "nothing.zip": (b"", "no zip archive"),
+    "offset.zip": (PLAIN[:-10] + struct.pack("<I", 2**31) + PLAIN[-6:], "no zip archive"),
+    "before.zip": (PLAIN[:-6] + struct.pack("<I", 2**31) + PLAIN[-2:], "beyond its end"),
     "cut.zip": (PLAIN[:-30], "no zip archive"),
     "parent.tar": (entry("../x.png"), "outside the archive's own folder"),
     "absolute.tar": (entry("/etc/x.png"), "outside the archive's own folder"),
@@ -175,6 +192,12 @@ HOSTILE = {
     "empty.tar": (bytes(10240), "no file in it"),
     "nothing.tar": (b"", "no tar archive"),
     "text.tar.gz": (b"this is no archive", "no tar archive"),
+    **{
+        f"negative-{kind.decode()}.tar": (negative(kind), "damaged")
+        for kind in (b"0", b"5", b"x", b"g", b"L", b"K", b"S")
+    },
+    "negative-pax.tar": (pax(-1024), "beyond its end"),
+    "long-pax.tar": (pax(10**15), "more than 1,500"),
     "latin.tar": (entry("\udcff.png"), "not UTF-8"),
     "other.7z": (b"7z", "pack the data set as .zip or .tar.gz"),
 }

@@ -1,0 +1,43 @@
+"""A zip archive's directory: what lies where, checked before anything is read."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+import packed
+from refusal import Refusal
+
+ENCRYPTED = 0x1
+WINDOWS = 0  # made by MS-DOS or Windows, where old packers wrote "\\" between folders
+DAMAGED = (zipfile.BadZipFile, *packed.DAMAGED)
+
+
+def open_zip(path: Path, limits: packed.Limits) -> packed.Listing:
+    total = path.stat().st_size
+    listing = packed.Listing({}, set(), packed.Packed(path, {}))
+    left = limits.ratio * total + limits.slack
+    for number, entry in enumerate(_zip_entries(path)):
+        name = entry.filename.replace("\\", "/") if entry.create_system == WINDOWS else entry.filename
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        packed.check(path, name, number, kind in (0, stat.S_IFREG, stat.S_IFDIR), limits)
+        if entry.flag_bits & ENCRYPTED:
+            raise Refusal(f"{path}: {name!r} is encrypted: pack the data set again without a password")
+        if entry.compress_type not in (packed.STORED, packed.DEFLATED):
+            raise Refusal(f"{path}: {name!r} is compressed in a rare way: pack the data set again with plain deflate")
+        if entry.header_offset < 0 or entry.header_offset + entry.compress_size > total:
+            raise Refusal(f"{path}: {name!r} lies beyond its end: the archive is cut short or damaged; copy it again")
+        left -= packed.within(path, name, entry.file_size, left, limits)
+        method = entry.compress_type
+        span = packed.Span(entry.header_offset, entry.compress_size, entry.file_size, method, entry.CRC)
+        packed.enter(listing, name, name.endswith("/"), span)
+    return listing
+
+
+def _zip_entries(path: Path) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except DAMAGED as error:
+        raise Refusal(f"{path}: damaged, cut short, or no zip archive ({error}): copy it again") from None

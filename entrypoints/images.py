@@ -35,8 +35,10 @@ UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 }
 LYING = (5, 6, 7, 8)  # orientations that swap width and height
 # What Pillow's readers raise on damaged or hostile files; UnidentifiedImageError is an OSError.
-DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
-DAMAGED = (*DAMAGED, ZeroDivisionError, NotImplementedError, AttributeError, RuntimeError, AssertionError, zlib.error)
+DAMAGED: tuple[type[Exception], ...] = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error),
+    *(ZeroDivisionError, NotImplementedError, AttributeError, RuntimeError, AssertionError, zlib.error),
+)
 
 
 class Unreadable(ValueError):

@@ -112,13 +112,14 @@ class Chunks:
             try:
                 content = self._content(start + row)
                 digests[row] = np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
-                pixels[row], *sides[:, row] = images.picture(content, size, self.square)
+                found = images.picture(content, size, self.square)
             except images.Unreadable as reason:
                 problems[row] = str(reason)
             except MemoryError:
-                raise Refusal(
-                    f"{self.source.items[start + row].name}: too little memory to read it: {LARGER}"
-                ) from None
+                name = self.source.items[start + row].name
+                raise Refusal(f"{name}: too little memory to read it: {LARGER}") from None
+            else:
+                pixels[row], sides[:, row] = found.pixels, (found.width, found.height)
         return self._kept(start, pixels, sides, digests, problems)
 
     def _take(self, start: int, stop: int) -> Rows:
@@ -171,7 +172,7 @@ def _torch_needed(source: Source, size: int) -> bool:
     assert source.read is not None
     sides = [size]
     for index in {0, len(source.items) // 2, len(source.items) - 1} if source.items else ():
-        with contextlib.suppress(images.Unreadable, OSError):  # both are told when its turn comes
+        with contextlib.suppress(images.Unreadable, OSError, MemoryError):  # told when its turn comes
             sides += images.dimensions(source.read(index))
     return max(sides) > images.SMALL
 

@@ -19,6 +19,8 @@ from refusal import Refusal
 Result = TypeVar("Result")
 Note = Callable[[int], None]
 Work = Callable[[int, Note], Result]  # a start, and a function that takes the index that is worked on
+# A forked child has all that is imported; a spawned one, away from Linux, imports again and needs `work` pickled.
+METHOD = "fork" if sys.platform == "linux" else "spawn"
 NOWHERE = -1
 JOIN_SECONDS = 10
 
@@ -39,12 +41,9 @@ class Worker(NamedTuple):
     at: Any
 
 
-def spread(work: Work[Result], starts: range, processes: int = 0) -> Iterator[Result]:
-    """work(start) for every start, in any order. Raises Lost, and what `work` raised if it is a Refusal or OSError.
-
-    Linux forks: a child has all that is imported. Elsewhere it is spawned, and `work` has to be picklable.
-    """
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+def spread(work: Work[Result], starts: range, processes: int = 0, method: str = METHOD) -> Iterator[Result]:
+    """work(start) for every start, in any order. Raises Lost, and what `work` raised if it is a Refusal or OSError."""
+    context = multiprocessing.get_context(method)
     number = max(1, min(processes or cores(), len(starts)))
     workers: dict[Connection, Worker] = {}
     try:

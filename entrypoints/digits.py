@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import images
 import numpy as np
@@ -11,7 +11,8 @@ from items import Item, Source
 from numpy.typing import NDArray
 
 
-class Files(NamedTuple):
+@dataclass(frozen=True)
+class Files:
     """Source.read: each picture becomes a file's content when it is asked for."""
 
     grey: NDArray[np.uint8]  # (N, 8, 8)

@@ -6,6 +6,7 @@ import re
 import struct
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,8 @@ class Span(NamedTuple):
     check: int | None = None
 
 
-class Packed(NamedTuple):
+@dataclass(frozen=True)
+class Packed:
     """Opens the archive anew for each read: no position is shared with a forked process, and it can be pickled."""
 
     path: Path

@@ -49,7 +49,7 @@ def _tar_entries(path: Path, plain: Path) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(plain, "r:", tarinfo=Header) as archive:
             while (entry := archive.next()) is not None:
-                archive.members.clear()  # it keeps every entry, 1 KB each
+                archive.members.clear()  # type: ignore[attr-defined]  # it keeps every entry, 1 KB each
                 yield entry
             end = archive.offset
     except DAMAGED as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -30,10 +31,15 @@ class Tree(NamedTuple):
     digest: str  # of the archive; "" for a folder
 
     def read(self, name: str) -> bytes:
-        return self.fetch(self.files[name])
+        """Of a file that the data set cannot do without; pictures are read by Reader, and may be Unreadable."""
+        try:
+            return self.fetch(self.files[name])
+        except Unreadable as reason:
+            raise Refusal(f"{self.where}/{name}: {reason}: copy the data set again") from None
 
 
-class Reader(NamedTuple):
+@dataclass(frozen=True)
+class Reader:
     """Source.read over a tree: plain data, so that it can go to a forked or spawned process."""
 
     fetch: Callable[[str], bytes]
@@ -43,7 +49,8 @@ class Reader(NamedTuple):
         return self.fetch(self.keys[index])
 
 
-class Folder(NamedTuple):
+@dataclass(frozen=True)
+class Folder:
     root: Path
 
     def __call__(self, key: str) -> bytes:

@@ -194,6 +194,13 @@ DAMAGED: dict[str, tuple[dict[str, bytes | None], str]] = {
 }
 
 
+def test_a_batch_damaged_in_its_archive_is_refused_by_file(tmp_path: Path) -> None:
+    content = bytearray(archives.zipped(CIFAR10))
+    content[content.index(b"data_batch_1") + 100] ^= 1
+    with pytest.raises(Refusal, match="c.zip/data_batch_1: damaged in its archive"):
+        opened(tmp_path, {"c.zip": bytes(content)})
+
+
 @pytest.mark.parametrize("case", DAMAGED)
 def test_a_damaged_data_set_is_refused_by_file(tmp_path: Path, case: str) -> None:
     changes, words = DAMAGED[case]

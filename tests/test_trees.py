@@ -223,7 +223,7 @@ def test_a_member_that_holds_more_than_its_directory_says_is_refused(tmp_path: P
     assert body in content
     tree = opened(tmp_path, "x.zip", field(content, 24, "<I", 100))
     with pytest.raises(Refusal, match="more than the 100 bytes"):
-        tree.read("a.png")
+        tree.fetch("a.png")
 
 
 DAMAGED_MEMBERS = {
@@ -238,6 +238,8 @@ DAMAGED_MEMBERS = {
 def test_a_damaged_member_is_an_unreadable_picture(tmp_path: Path, case: str) -> None:
     tree = opened(tmp_path, "x.zip", DAMAGED_MEMBERS[case])
     with pytest.raises(Unreadable, match="damaged in its archive"):
+        trees.Reader(tree.fetch, ("a.png",))(0)
+    with pytest.raises(Refusal, match="x.zip/a.png: damaged in its archive.*: copy the data set again"):
         tree.read("a.png")
 
 
@@ -280,7 +282,7 @@ def test_a_file_too_large_for_a_picture_is_unreadable(tmp_path: Path) -> None:
     tree = trees.open_tree(archives.write(tmp_path / "in", {"a/1.png": b""}), tmp_path)
     os.truncate(tmp_path / "in/a/1.png", trees.LIMITS.file + 1)
     with pytest.raises(Unreadable, match="more than"):
-        tree.read("a/1.png")
+        tree.fetch("a/1.png")
 
 
 ARCHIVES = {"x.zip": archives.zipped(FILES), "x.tar": TAR, "x.tar.gz": archives.tarred(FILES)}

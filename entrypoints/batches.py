@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from data import Split
 from numpy.typing import NDArray
+from refusal import Refusal
 from torch import Tensor
 
 SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
@@ -61,6 +62,23 @@ class Batches:
         pixels = pictures.permute(0, 2, 3, 1)
         rows = pixels.reshape(-1, len(self.mean)).float().sub_(self.mean).mul_(self.scale)
         return rows.view(pixels.shape).permute(0, 3, 1, 2)
+
+
+def class_weights(wanted: str, training: Split, device: torch.device) -> Tensor | None:
+    """balanced: those that PrepareData counted, n / (classes * n of the class); the loss is a weighted mean of a batch.
+
+    A class without pictures has no say there, whatever its weight is.
+    """
+    if wanted == "none":
+        return None
+    weights = torch.tensor(training.manifest["class_weights"], device=device)
+    missing = np.setdiff1d(training.labels, np.flatnonzero(training.manifest["class_weights"]))
+    if len(missing):
+        raise Refusal(
+            f"{training.folder}: class {training.classes[missing[0]]!r} has pictures and the weight 0 in the manifest: "
+            "run PrepareData again, or set class_weights to none"
+        )
+    return weights
 
 
 def corners(count: int, margin: int, augment: str, random: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ import PIL
 import precision
 import torch
 import torchvision
-from batches import Batches
+from batches import Batches, class_weights
 from data import Split, open_split
 from refusal import Refusal, exit_code
 from torch import Tensor, nn
@@ -117,23 +117,6 @@ def schedule(done: float) -> float:
     if done < WARM_UP:
         return 0.1 + 0.9 * done / WARM_UP
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
-
-
-def class_weights(wanted: str, training: Split, device: torch.device) -> Tensor | None:
-    """balanced: those that PrepareData counted, n / (classes * n of the class); the loss is a weighted mean of a batch.
-
-    A class without pictures has no say there, whatever its weight is.
-    """
-    if wanted == "none":
-        return None
-    weights = torch.tensor(training.manifest["class_weights"], device=device)
-    missing = np.setdiff1d(training.labels, np.flatnonzero(training.manifest["class_weights"]))
-    if len(missing):
-        raise Refusal(
-            f"{training.folder}: class {training.classes[missing[0]]!r} has pictures and the weight 0 in the manifest: "
-            "run PrepareData again, or set class_weights to none"
-        )
-    return weights
 
 
 def evaluate(network: nn.Module, batches: Batches, autocast: torch.autocast) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
 OWN = {path.stem for path in ENTRYPOINTS.glob("*.py")}
 IMAGE = {"torch", "torchvision", "numpy", "PIL", "sklearn", "pandas", "pyarrow", "cv2", "scipy"}
+IMAGE |= {"threadpoolctl"}  # scikit-learn requires it
 SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
 PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
 

@@ -19,6 +19,7 @@ import model
 import numpy as np
 import pictures
 import precision
+import prepare
 import pytest
 import torch
 import train
@@ -57,8 +58,6 @@ def failure(root: Path) -> str:
 
 def test_digits_are_learnt_and_the_archive_knows_them(tmp_path: Path) -> None:
     """The whole way of the shipped example, with fewer epochs: 0.97 of the test split, judged by EvaluateModel."""
-    import prepare
-
     prepare.main(["--kind", "digits", "--output-dir", str(tmp_path)])
     more = ["--epochs", "5", "--batch_size", "64", "--lr", "0.03", "--augment", "shift", "--seed", "1"]
     assert run(tmp_path, tmp_path, *more) == 0

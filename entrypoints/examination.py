@@ -73,8 +73,10 @@ class Examination:
 def grouped(keys: Indices, rows: Indices) -> list[Indices]:
     """Rows of one key, two and more at a time, in the order in which they came; groups in order of key."""
     order = rows[np.argsort(keys[rows], kind="stable")]
+    twice = np.diff(keys[order]) == 0
+    order = order[np.append(twice, False) | np.append(False, twice)] if len(order) else order
     parts = np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
-    return [part for part in parts if len(part) > 1]
+    return [part for part in parts if len(part)]
 
 
 def cut(names: list[str]) -> dict[str, Any]:

@@ -69,15 +69,15 @@ def odd_sizes(case: Examination, image_size: int) -> None:
 def leaks(case: Examination) -> None:
     """The same picture in two splits.
 
-    `move` takes all of them to the most held-out split among theirs, and with them what shares a group with one of
-    them, for groups stay whole. `drop` keeps those in the most held-out split.
+    `move` takes all of them to the most held-out split among theirs, and along with them what shares a group with one
+    of them, for groups stay whole. `drop` keeps those in the most held-out split.
     """
     found = [group for group in case.groups() if len(np.unique(case.splits[group])) > 1]
     if not found:
         return
     rows = np.concatenate(found)
     splits = [[SPLITS[split] for split in case.splits[group]] for group in found]
-    entry = {**cut_groups(case, found, splits=splits)}
+    entry = cut_groups(case, found, splits=splits)
     if case.settings.leaks == "drop":
         less = [group[case.splits[group] < case.splits[group].max()] for group in found]
         case.drop("leaks", np.concatenate(less))
@@ -85,6 +85,8 @@ def leaks(case: Examination) -> None:
     if case.settings.leaks == "move":
         case.lost["leaks"] = _move(case, found)
         entry["moved"] = len(case.lost["leaks"])
+        along = np.setdiff1d(case.lost["leaks"], rows)
+        entry |= {"along": case.names(along[:LISTED])} if len(along) else {}
     case.report("leaks", len(rows), **entry)
     what = f"{pictures(len(rows))} stand in more than one split"
     case.refuse_if_fail("leaks", what, _told(case, found, splits), "keep each in one split")
@@ -113,12 +115,12 @@ def duplicates(case: Examination) -> None:
 def _move(case: Examination, found: list[Indices]) -> Indices:
     """Moves leaking pictures and everything tied to them by sameness or group; returns what changed its split."""
     present = case.present()
-    ties = [np.stack([case.same[present], present], axis=1)]
+    ties = list(zip(case.same[present].tolist(), present.tolist(), strict=True))
     first: dict[str, int] = {}
     for row in present.tolist():
         if group := case.source.items[row].group:
-            ties.append(np.array([[first.setdefault(group, row), row]]))
-    tied = clusters(len(case.splits), np.concatenate(ties))
+            ties.append((first.setdefault(group, row), row))
+    tied = clusters(len(case.splits), np.array(ties))
     target = np.full(len(tied), DROPPED, dtype=np.int8)
     np.maximum.at(target, tied[present], case.splits[present])
     leaking = present[np.isin(tied[present], tied[np.concatenate(found)])]

@@ -30,16 +30,19 @@ def of(pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 def _coefficients(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(n, 63) mean products with the cosines, in steps of 1/16 grey level, the one of the mean left out."""
+    size = pixels.shape[1]
+    unit = STEP * sum(LUMA) * (_cosines(size)[1] * size) ** 2
+    return np.rint(_products(pixels).reshape(len(pixels), -1)[:, 1:] / unit)
+
+
+def _products(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 8, 8) whole numbers, exact: float32 carries the large product, float64 the small one."""
     count, size = pixels.shape[:2]
-    across, scale = _cosines(size)
+    across = _cosines(size)[0]
+    weights = across.T[:, None, :] * np.array(LUMA, dtype=np.float32)[None, :, None]
     rows = pixels.reshape(count * size, size * 3).astype(np.float32)
-    colours = np.array(LUMA, dtype=np.float32)
-    weights = (across.T[:, None, :] * colours[None, :, None]).reshape(size * 3, FREQUENCIES)
-    # float32 carries the large product exactly, float64 the small one: at most 2^24 * scale * size
-    halves = (rows @ weights).astype(np.float64).reshape(count, size, FREQUENCIES)
-    products = across.astype(np.float64) @ halves
-    unit = STEP * sum(LUMA) * (scale * size) ** 2
-    return np.rint(products.reshape(count, -1)[:, 1:] / unit)
+    halves = (rows @ weights.reshape(size * 3, FREQUENCIES)).astype(np.float64)
+    return across.astype(np.float64) @ halves.reshape(count, size, FREQUENCIES)
 
 
 def _bits(coefficients: NDArray[np.float64]) -> NDArray[np.uint64]:

@@ -87,5 +87,6 @@ CHANGES: dict[str, Callable[[Picture], Picture]] = {
     "jpeg_90": lambda pixels: _encoded(pixels, 90),
     "resized_60": lambda pixels: _resized(_resized(pixels, round(0.6 * len(pixels))), len(pixels)),
     "brighter_5": _brighter,
+    "paler_12": lambda pixels: (pixels * 0.88 + 15).astype(np.uint8),
     "cropped_2": lambda pixels: _cropped(pixels, 0.02),
 }

@@ -65,17 +65,14 @@ def test_no_pictures_have_no_fingerprints() -> None:
     assert fingerprints.of(np.empty((0, 32, 32, 3), dtype=np.uint8)).shape == (0,)
 
 
-def test_sums_are_exact_where_pictures_are_largest_and_brightest() -> None:
-    """What float32 computes equals the same in whole numbers of 64 bits, term by term."""
-    size = 1170
-    pixels = np.where(np.arange(size)[:, None] < size // 3, 255, np.arange(size) % 256).astype(np.uint8)
-    pixels = np.repeat(pixels[None, :, :, None], 3, axis=3)
-    rows, scale = fingerprints._cosines(size)
-    whole = rows.astype(np.int64)
-    grey = pixels[0].astype(np.int64) @ np.array(fingerprints.LUMA)
-    unit = fingerprints.STEP * sum(fingerprints.LUMA) * (scale * size) ** 2
-    expected = np.rint((whole @ grey @ whole.T).reshape(-1)[1:] / unit)
-    assert np.array_equal(fingerprints._coefficients(pixels)[0], expected)
+@pytest.mark.parametrize("size", [8, 32, 256, 1170])
+def test_sums_are_exact_in_bright_and_in_noisy_pictures(size: int) -> None:
+    """What float32 computes equals the same in whole numbers of 64 bits."""
+    pixels = np.random.default_rng(2).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    pixels[0] |= 0xF0
+    rows = fingerprints._cosines(size)[0].astype(np.int64)
+    grey = pixels.astype(np.int64) @ np.array(fingerprints.LUMA)
+    assert np.array_equal(fingerprints._products(pixels), rows @ grey @ rows.T)
 
 
 def test_other_threads_and_another_process_give_the_same_bits() -> None:

@@ -81,14 +81,14 @@ HEAPS = {
     "equal": lambda random: np.full(100_000, 12345, dtype=np.uint64),
     "flat": lambda random: np.zeros(100_000, dtype=np.uint64),
     "two_clusters": lambda random: np.repeat(random_hashes(2, random), 50_000),
-    "two_dense_heaps": lambda random: flipped(np.repeat(random_hashes(2, random), 5_000), 3, random),
+    "two_dense_heaps": lambda random: flipped(np.repeat(random_hashes(2, random), 5_000), 2, random),
 }
 
 
 @pytest.mark.parametrize("heap", HEAPS)
 def test_candidates_of_a_heap_are_no_more_than_linear(heap: str) -> None:
     hashes = HEAPS[heap](np.random.default_rng(2))
-    assert len(near.candidates(hashes)) <= near.PARTNERS * len(hashes)
+    assert len(near.candidates(hashes)) <= 16 * len(hashes)
 
 
 @pytest.mark.parametrize("heap", ["equal", "two_clusters"])
@@ -103,7 +103,7 @@ def test_comparisons_of_a_heap_of_unlike_pictures_are_linear(heap: str) -> None:
         return random.integers(0, 256, (len(rows), 16, 16, 3), dtype=np.uint8)
 
     assert len(near.search(hashes, pixels)) == 0
-    assert read <= 2 * (near.ROUNDS + 1) * len(hashes)
+    assert read <= 10 * len(hashes)
 
 
 def test_flat_pictures_are_not_even_compared() -> None:
@@ -151,6 +151,7 @@ RECALL = {
     ("jpeg_50", 256): 0.95,
     ("resized_60", 256): 0.95,
     ("brighter_5", 256): 0.95,
+    ("paler_12", 256): 0.95,
     ("cropped_2", 256): 0.75,
     ("jpeg_50", 64): 0.85,
     ("resized_60", 64): 0.95,
@@ -168,7 +169,7 @@ def test_changed_photos_are_found(change: str, side: int) -> None:
     assert (tied[:60] == tied[60:]).mean() >= RECALL[change, side]
 
 
-@pytest.mark.parametrize("change", ["jpeg_50", "resized_60", "brighter_5", "cropped_2"])
+@pytest.mark.parametrize("change", ["jpeg_50", "resized_60", "brighter_5", "paler_12", "cropped_2"])
 def test_changed_scenes_are_confirmed(change: str) -> None:
     pictures = scenes.scenes(20, 256, seed=7)
     assert same(pictures, scenes.changed(pictures, change)).all()
@@ -187,6 +188,11 @@ def test_different_scenes_are_not_confirmed_even_if_their_hashes_agreed() -> Non
 def test_one_shape_in_two_colours_is_two_pictures() -> None:
     red = scenes.shapes(20, 32, seed=10)
     assert not same(red, np.ascontiguousarray(red[..., ::-1])).any()
+
+
+def test_a_much_darker_picture_is_another_one() -> None:
+    pictures = np.clip(scenes.scenes(20, 32, seed=12), 60, 255)
+    assert not same(pictures, pictures - 40).any()
 
 
 def test_nearly_empty_pictures_are_never_the_same() -> None:

@@ -12,7 +12,9 @@ import trees
 from items import SPLITS, Item, Source
 from refusal import Refusal
 
-__all__ = ["SPLITS", "Item", "Source", "open_source"]
+__all__ = ["KINDS", "SPLITS", "Item", "Source", "open_source"]
+
+KINDS = ("digits", "imagefolder", "cifar10", "cifar100", "manifest")
 
 
 def open_source(kind: str, folder: Path, scratch: Path, manifest: str = "") -> Source:

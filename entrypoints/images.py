@@ -99,11 +99,6 @@ def squared(pixels: NDArray[np.uint8], size: int, square: str = "crop") -> NDArr
     return whole
 
 
-def square(picture: Image.Image, size: int, square: str = "crop") -> NDArray[np.uint8]:
-    """`squared` for an RGB picture of Pillow's."""
-    return squared(np.asarray(picture, dtype=np.uint8), size, square)
-
-
 def centre(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """(…, H, W, 3) → (…, size, size, 3), a view."""
     top, left = (pixels.shape[-3] - size) // 2, (pixels.shape[-2] - size) // 2

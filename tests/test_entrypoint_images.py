@@ -7,6 +7,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import colour
 import images
@@ -450,3 +451,11 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(content: bytes, size
         assert "\n" not in str(reason) and str(reason)
     else:
         assert found.pixels.shape == (size, size, 3) and found.width > 0 and found.height > 0
+
+
+def test_threads_of_a_server_see_what_one_thread_sees() -> None:
+    contents = [specimen for specimen in specimens() for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda content: images.read(content, 40), contents))
+    for content, pixels in zip(contents, found, strict=True):
+        assert np.array_equal(pixels, images.read(content, 40))

@@ -124,7 +124,7 @@ def _move(case: Examination, found: list[Indices]) -> Indices:
     target = np.full(len(tied), DROPPED, dtype=np.int8)
     np.maximum.at(target, tied[present], case.splits[present])
     leaking = present[np.isin(tied[present], tied[np.concatenate(found)])]
-    moved = leaking[case.splits[leaking] != target[tied[leaking]]]
+    moved: Indices = leaking[case.splits[leaking] != target[tied[leaking]]]
     case.splits[moved] = target[tied[moved]]
     return moved
 

@@ -17,6 +17,8 @@ ROUNDS = 4  # different pictures that may share one hash and still be told apart
 SIDE = 16  # pixels are compared at 16 x 16: noise and the rings of JPEG have averaged out there
 LIMIT = 0.18  # of the detail: re-encoded photos stay below 0.1, 2 % crops below 0.16, unlike digits begin at 0.21
 GAIN, SHIFT = 0.15, 24.0  # a brighter or paler copy is the same picture, up to this share and so many grey levels
+PEAK = 8.0  # times the mean: a copy differs all over, up to 7 times; a defect or a number on a form in few places
+FAINT = 0.25  # of the detail: below it no single place counts, such as a highlight that a brighter copy has cut
 DETAIL = 1.0  # grey levels from one of the 16 x 16 to the next; two pictures with less are never "the same"
 CHUNK = 512  # pairs that are compared at a time
 
@@ -62,7 +64,8 @@ def confirmed(pairs: NDArray[np.int64], pixels: Pixels) -> NDArray[np.bool_]:
     """For each pair whether its pixels are the same but for noise, a brighter tone and a shift of a fraction of 1/16.
 
     What is left of the difference after gain and offset is held against the detail, the mean step between neighbours:
-    a shifted or re-encoded picture differs in proportion to it, and two nearly empty ones have none.
+    a shifted or re-encoded picture differs in proportion to it, and two nearly empty ones have none. It must not come
+    from a few places alone, or a part with a defect would be "the same" as one without, seen by one camera.
     """
     same = np.zeros(len(pairs), dtype=np.bool_)
     for start in range(0, len(pairs), CHUNK):
@@ -103,7 +106,7 @@ def _close(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
     if not 0 <= distance <= DISTANCE:
         raise ValueError(f"distance {distance}: the tables find 0 to {DISTANCE} bits")
     count = np.uint64(max(1, len(hashes)))
-    codes = np.empty(0, dtype=np.uint64)
+    codes: NDArray[np.uint64] = np.empty(0, dtype=np.uint64)
     for blocks in combinations(range(BLOCKS), BLOCKS - DISTANCE):
         found = [codes]
         for left, right in _neighbours(hashes, blocks):
@@ -162,7 +165,8 @@ def _shares(size: int) -> NDArray[np.float64]:
     """(16, size): how many sixteenths of each pixel lie in each cell."""
     cells, units = np.arange(SIDE)[:, None] * size, np.arange(size) * SIDE
     overlap = np.minimum(cells + size, units + SIDE) - np.maximum(cells, units)
-    return np.maximum(overlap, 0).astype(np.float64)
+    shares: NDArray[np.float64] = np.maximum(overlap, 0).astype(np.float64)
+    return shares
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -170,10 +174,14 @@ def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.b
     difference = other.astype(np.float64) - one
     axes = (1, 2, 3)
     offset = difference.mean(axes)
-    variance, wanted = mean.var(axes), (difference * mean).mean(axes) - offset * mean.mean(axes)
+    centred = mean - mean.mean(axes, keepdims=True)
+    wanted, variance = (difference * centred).mean(axes), (centred**2).mean(axes)
     gain = np.clip(wanted / np.maximum(variance, 1e-9), -GAIN, GAIN)
-    left = difference.var(axes) - 2 * gain * wanted + gain**2 * variance
+    left = difference - offset[:, None, None, None] - gain[:, None, None, None] * centred
+    places = (left**2).mean(3).reshape(len(left), -1)
     steps = np.diff(mean, axis=1)[:, :, :-1] ** 2 + np.diff(mean, axis=2)[:, :-1] ** 2
-    detail = steps.mean(axes)
-    alike: NDArray[np.bool_] = (left <= LIMIT**2 * detail) & (detail >= DETAIL**2) & (np.abs(offset) <= SHIFT)
-    return alike
+    detail, whole, peak = steps.mean(axes), places.mean(1), places.max(1)
+    everywhere = (peak <= PEAK**2 * whole) | (peak <= FAINT**2 * detail)
+    small = (whole <= LIMIT**2 * detail) & (detail >= DETAIL**2) & (np.abs(offset) <= SHIFT)
+    both: NDArray[np.bool_] = small & everywhere
+    return both

@@ -78,6 +78,16 @@ def _cropped(pixels: Picture, share: float) -> Picture:
     return _resized(pixels[edge:-edge, edge:-edge], len(pixels))
 
 
+def _blotted(pixels: Picture, share: float) -> Picture:
+    """The same view taken again, with a dark square on it: what tells a sound part from a broken one."""
+    random, size = np.random.default_rng(int(pixels.sum())), len(pixels)
+    side = max(1, int(size * share))
+    top, left = random.integers(0, size - side, 2)
+    found = pixels + random.normal(0, 3, pixels.shape)
+    found[top : top + side, left : left + side] /= 3
+    return np.clip(found, 0, 255).astype(np.uint8)
+
+
 def _brighter(pixels: Picture) -> Picture:
     return np.clip(pixels * 1.05, 0, 255).astype(np.uint8)
 
@@ -88,5 +98,7 @@ CHANGES: dict[str, Callable[[Picture], Picture]] = {
     "resized_60": lambda pixels: _resized(_resized(pixels, round(0.6 * len(pixels))), len(pixels)),
     "brighter_5": _brighter,
     "paler_12": lambda pixels: (pixels * 0.88 + 15).astype(np.uint8),
+    "blotted_4": lambda pixels: _blotted(pixels, 0.04),
+    "blotted_8": lambda pixels: _blotted(pixels, 0.08),
     "cropped_2": lambda pixels: _cropped(pixels, 0.02),
 }

@@ -195,6 +195,14 @@ def test_a_much_darker_picture_is_another_one() -> None:
     assert not same(pictures, pictures - 40).any()
 
 
+# a photo may be dark already where its defect is
+@pytest.mark.parametrize(("change", "in_scenes", "in_photos"), [("blotted_4", 0.1, 0.25), ("blotted_8", 0, 0.05)])
+def test_one_view_with_and_without_a_defect_is_two_pictures(change: str, in_scenes: float, in_photos: float) -> None:
+    views, photos = scenes.scenes(40, 256, seed=13), scenes.photos(60, 256, seed=13)
+    assert same(views, scenes.changed(views, change)).mean() <= in_scenes
+    assert same(photos, scenes.changed(photos, change)).mean() <= in_photos
+
+
 def test_nearly_empty_pictures_are_never_the_same() -> None:
     random = np.random.default_rng(11)
     pages = np.full((40, 64, 64, 3), 250, dtype=np.uint8)

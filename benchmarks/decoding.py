@@ -119,9 +119,9 @@ def against_pillow(name: str, files: list[bytes], rounds: int) -> str:
 
 def one_against_two(folder: Path, rounds: int) -> str:
     """The whole of staging, with digests, fingerprints, JPEGs in scratch files and the start of the processes."""
-    import staging
     import torchvision.io  # noqa: F401  # the parent's import, which every child would wait for
-    from items import Item, Source
+    from preparation import staging
+    from preparation.items import Item, Source
 
     files = sorted(folder.iterdir())
     count = REPEATED * len(files)

@@ -20,12 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "entrypoints"), str(ROOT / "tests")]
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import doctor  # noqa: E402
-import fingerprints  # noqa: E402
-import near  # noqa: E402
 import numpy as np  # noqa: E402
 import scenes  # noqa: E402
-from items import Item, Source  # noqa: E402
+from preparation import doctor, fingerprints, near  # noqa: E402
+from preparation.items import Item, Source  # noqa: E402
 
 LIMITS = {32: 150, 400: 1000}  # µs a picture
 COUNTS = {32: 2000, 400: 200}

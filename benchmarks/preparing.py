@@ -73,7 +73,8 @@ print(time.perf_counter() - began)
 OURS = """
 import sys, time
 sys.path.insert(0, {entrypoints!r})
-import doctor, prepare, drawings
+import prepare
+from preparation import doctor, drawings
 from pathlib import Path
 apart = [0.0]
 def timed(module, name):

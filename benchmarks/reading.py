@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
 import images  # noqa: E402
 import numpy as np  # noqa: E402
-import shards  # noqa: E402
 import torch  # noqa: E402
 from batches import Batches, corners  # noqa: E402
 from data import Split, open_split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
+from preparation import shards  # noqa: E402
 
 BATCH = 64
 PIXELS = NDArray[np.uint8]

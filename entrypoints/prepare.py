@@ -8,16 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import doctor
-import drawings
 import jsonfile
 import numpy as np
-import shards
-import split
-import staging
 from numpy.typing import NDArray
+from preparation import doctor, drawings, shards, split, staging
+from preparation.sources import KINDS, SPLITS, Source, open_source
 from refusal import Parser, Refusal, exit_code, note_file
-from sources import KINDS, SPLITS, Source, open_source
 
 HELD_OUT = ("cifar10", "cifar100")  # kinds that bring a test split of their own
 

@@ -173,7 +173,7 @@ SECTIONS = {
         "{kind: imagefolder, source: pics, image_size: 224, square: pad}",
         "{kind: imagefolder, source: 's3://pictures'}",
         "{kind: cifar10, source: 's3://pictures/cifar-10-python.tar.gz', raw_limit_gb: 0}",
-        f"{{kind: manifest, source: p.zip, manifest: {'x' * 196}.csv, raw_limit_gb: 16384, validation_fraction: 1.0e-9}}",
+        f"{{kind: manifest, source: p.zip, manifest: {'x' * 196}.csv, raw_limit_gb: 16384, test_fraction: 1.0e-9}}",
     ),
     "doctor": choices("{}", "{leaks: fail, small_classes: warn, minimum_per_class: 1000000, max_aspect: 1.0000001}"),
     "processing": choices("{}", "{instance_type: ml.g4dn.xlarge}", "{instance_type: ml.r5d.large, volume_gb: 16384}"),

@@ -8,16 +8,15 @@ import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-import admitted
 import archives
 import numpy as np
 import pytest
-import unpickle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from items import Source
+from preparation import admitted, unpickle
+from preparation.items import Source
+from preparation.sources import open_source
 from refusal import Refusal
-from sources import open_source
 
 CIFAR10 = archives.cifar10()
 CIFAR100 = archives.cifar100()

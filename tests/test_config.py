@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import actions
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from preparation import actions
 from pydantic import ValidationError
 
 from pipeline.config import Config, config_schema, load_config

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-import trees
+from preparation import trees
 
 from pipeline.dataset_source import ARCHIVES, in_s3, is_archive, is_foreign_archive, located
 from pipeline.errors import ConfigError

@@ -7,20 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import doctor
-import fingerprints
-import near
 import numpy as np
 import pytest
 import scenes
-import staging
-from actions import ACTIONS
-from digits import open_digits
-from doctor import Diagnosis, Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from items import SPLITS, Item, Source
 from numpy.typing import NDArray
+from preparation import doctor, fingerprints, near, staging
+from preparation.actions import ACTIONS
+from preparation.digits import open_digits
+from preparation.doctor import Diagnosis, Settings
+from preparation.items import SPLITS, Item, Source
 from refusal import Refusal
 
 PICTURES = scenes.scenes(80, 32, seed=20)
@@ -222,7 +219,7 @@ def test_what_shares_a_group_with_a_leak_moves_along() -> None:
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_picture_under_two_labels_is_dropped_everywhere(copied: bool) -> None:
     rows = [*sound(), Row(1, 2, shows=1, copied=copied)]
-    diagnosis = examine(rows)
+    diagnosis = examine(rows, "conflicting_labels=drop")
     assert only(diagnosis) == {
         "finding": "conflicting_labels",
         "action": "drop",
@@ -236,7 +233,7 @@ def test_a_picture_under_two_labels_is_dropped_everywhere(copied: bool) -> None:
 
 def test_a_picture_under_two_labels_can_stay_or_be_refused() -> None:
     rows = [*sound(), Row(1, 0, shows=1)]
-    assert examine(rows, "conflicting_labels=warn").splits.tolist() == [row.split for row in rows]
+    assert examine(rows).splits.tolist() == [row.split for row in rows]
     message = refusal(rows, "conflicting_labels=fail")
     assert "2 pictures stand under two labels (cat/001.png in cat = dog/018.png in dog)" in message
 
@@ -298,7 +295,7 @@ def test_class_weights_make_classes_count_the_same() -> None:
 def test_a_class_with_nothing_to_train_on_is_refused_whatever_the_settings() -> None:
     rows = [row for row in sound() if row.label != 2 or row.split]
     rows += [Row(2, 0, problem="empty"), Row(2, 0, shows=1), Row(2, 0, shows=17)]
-    words = ["small_classes=warn", "minimum_per_class=1"]
+    words = ["small_classes=warn", "minimum_per_class=1", "conflicting_labels=drop"]
     message = refusal(rows, *words)
     reasons = "doctor.unreadable took 1, doctor.conflicting_labels took 1, doctor.leaks took 1 of 5 pictures"
     assert message == f"nothing to train on in class 'eel' ({reasons}): add pictures or remove the class"
@@ -332,7 +329,7 @@ def test_a_dropped_picture_is_not_counted_again() -> None:
 
 
 def test_an_odd_copy_under_another_label_still_tells_of_the_conflict() -> None:
-    diagnosis = examine([*sound(), Row(1, 0, shows=1, sides=(10, 90))], "odd_sizes=drop")
+    diagnosis = examine([*sound(), Row(1, 0, shows=1, sides=(10, 90))], "odd_sizes=drop", "conflicting_labels=drop")
     assert only(diagnosis)["finding"] == "conflicting_labels"
 
 

@@ -10,16 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import drawings
 import numpy as np
-import plots
 import pytest
-import sheets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from items import Item, Source
 from numpy.typing import NDArray
 from PIL import Image
+from preparation import drawings, plots, sheets
+from preparation.items import Item, Source
 
 from pipeline.report.pictures import NAME
 from pipeline.report.sections import PICTURES, fits

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
-OWN = {path.stem for path in ENTRYPOINTS.glob("*.py")}
+FILES = {".".join(path.relative_to(ENTRYPOINTS).with_suffix("").parts): path for path in ENTRYPOINTS.rglob("*.py")}
+OWN = {name.partition(".")[0] for name in FILES}
 IMAGE = {"torch", "torchvision", "numpy", "PIL", "sklearn", "pandas", "pyarrow", "cv2", "scipy"}
 IMAGE |= {"threadpoolctl"}  # scikit-learn requires it
 SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
@@ -19,10 +20,15 @@ PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name} has a relative import: the folder is the import root, not a package"
-            yield str(node.module).split(".")[0]
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def tops(name: str) -> set[str]:
+    return {module.partition(".")[0] for module in imported(FILES[name])}
 
 
 def allowed(name: str) -> set[str]:
@@ -32,30 +38,30 @@ def allowed(name: str) -> set[str]:
 
 
 def closure(name: str, seen: set[str]) -> set[str]:
-    for module in imported(ENTRYPOINTS / f"{name}.py"):
+    for module in imported(FILES[name]):
         if module not in seen:
             seen.add(module)
-            if module in OWN:
+            if module in FILES:
                 closure(module, seen)
     return seen
 
 
 def test_each_entry_point_imports_only_what_its_container_holds() -> None:
     assert {"prepare", "train", "evaluate", "inference", "serve", "lambda_deploy"} <= OWN
-    for name in sorted(OWN):
-        foreign = set(imported(ENTRYPOINTS / f"{name}.py")) - set(sys.stdlib_module_names) - allowed(name)
-        assert not foreign, f"{name}.py imports {sorted(foreign)}"
+    for name in sorted(FILES):
+        foreign = tops(name) - set(sys.stdlib_module_names) - allowed(name)
+        assert not foreign, f"{name} imports {sorted(foreign)}"
 
 
 def test_lambda_handlers_import_nothing_of_ours() -> None:
     handlers = [name for name in OWN if name.startswith("lambda_")]
     assert handlers
     for name in handlers:
-        assert not set(imported(ENTRYPOINTS / f"{name}.py")) & OWN
+        assert not tops(name) & OWN
 
 
 def test_only_lambda_handlers_import_boto3() -> None:
-    assert all("boto3" not in closure(name, set()) for name in OWN if not name.startswith("lambda_"))
+    assert all("boto3" not in closure(name, set()) for name in FILES if not name.startswith("lambda_"))
 
 
 def test_preparation_imports_torch_only_where_a_picture_needs_it() -> None:

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fingerprints
 import numpy as np
 import pytest
 import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from preparation import fingerprints
 
 PHOTOS = scenes.photos(60, 256, seed=0)
 

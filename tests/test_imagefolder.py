@@ -7,9 +7,9 @@ from pathlib import Path
 
 import archives
 import pytest
-from items import Source
+from preparation.items import Source
+from preparation.sources import open_source
 from refusal import Refusal
-from sources import open_source
 
 DOGS = {
     "dogImages/train/002.Afghan_hound/1.jpg": b"1",

@@ -21,8 +21,8 @@ Rule = namedtuple("Rule", "name files except_for never")
 STEPS_NEVER = ("entrypoints", "torch", "boto3", "pipeline.cli", *CLI_LIBRARIES)
 LOCAL_NEVER = ("steps", "sagemaker", "torch", "pydantic", *(f"pipeline.{n}" for n in ("builder", "config", "control")))
 RULES = [
-    Rule("1 entrypoints stand alone", "entrypoints/*.py", "", ("pipeline", "steps", "sagemaker", "pydantic")),
-    Rule("1 only Lambda handlers know boto3", "entrypoints/*.py", "lambda_*.py", ("boto3", "botocore")),
+    Rule("1 entrypoints stand alone", "entrypoints/**/*.py", "", ("pipeline", "steps", "sagemaker", "pydantic")),
+    Rule("1 only Lambda handlers know boto3", "entrypoints/**/*.py", "lambda_*.py", ("boto3", "botocore")),
     Rule("2 steps know config and SDK", "steps/*.py", "", STEPS_NEVER),
     Rule("3 local runs foreign definitions", "pipeline/local/**/*.py", "", LOCAL_NEVER),
     Rule("4 only builder imports steps", "pipeline/**/*.py", "builder.py", ("steps",)),

@@ -10,9 +10,9 @@ import archives
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from items import Source
+from preparation.items import Source
+from preparation.sources import open_source
 from refusal import Refusal
-from sources import open_source
 
 PICTURES = {"img/a.jpg": b"1", "img/b,c.jpg": b"2", "img/d é.jpg": b"3", "e": b"4"}
 CSV = 'path,label,split,group\nimg/a.jpg,dog,test,g1\n"img/b,c.jpg",cat,,g2\nimg/d é.jpg,dog,train,\n./e,ant,val,g3\n'

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fingerprints
 import images
-import near
 import numpy as np
 import pytest
 import scenes
-from digits import open_digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from preparation import fingerprints, near
+from preparation.digits import open_digits
 
 Pairs = set[tuple[int, int]]
 

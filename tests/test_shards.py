@@ -10,14 +10,13 @@ import numpy as np
 import pictures
 import pyarrow as pa
 import pytest
-import shards
-import staging
 from data import open_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from items import Item, Source
 from numpy.typing import NDArray
+from preparation import shards, staging
+from preparation.items import Item, Source
 from refusal import Refusal
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import archives
 import numpy as np
 import pytest
-from items import Source
 from PIL import Image
+from preparation.items import Source
+from preparation.sources import SPLITS, open_source
 from refusal import Refusal
-from sources import SPLITS, open_source
 
 FOLDERS = {f"{split}/{name}/1.png": b"1" for split in ("train", "valid", "test") for name in ("a", "b")}
 KINDS = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from items import SPLITS, Item, Source
+from preparation.items import SPLITS, Item, Source
+from preparation.sources import open_source
+from preparation.split import assign
 from refusal import Refusal
-from sources import open_source
-from split import assign
 
 # What the code before groups gave at seed 0.
 FIRST_TEST = ["0/0020.png", "0/0048.png", "0/0049.png", "0/0311.png"]

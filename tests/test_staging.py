@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import fingerprints
 import images
 import numpy as np
 import pictures
 import pytest
-import staging
-import workers
-from items import Item, Source
+from preparation import fingerprints, staging, workers
+from preparation.items import Item, Source
 from refusal import Refusal
 
 SHAPES = ((30, 40), (40, 30), (25, 25), (200, 120))
@@ -213,9 +211,10 @@ def test_an_empty_source_has_no_rows(tmp_path: Path) -> None:
 MEASURED = """
 import io, resource, sys, tempfile
 from pathlib import Path
-import numpy as np, staging
+import numpy as np
+from preparation import staging
 from PIL import Image
-from items import Item, Source
+from preparation.items import Item, Source
 buffer = io.BytesIO()
 Image.fromarray(np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(buffer, "BMP")
 count = int(sys.argv[1])

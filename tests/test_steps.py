@@ -344,7 +344,7 @@ def test_prepare_data_is_told_every_setting_of_data_and_doctor(tmp_path: Path) -
 # One other value for each key of these sections that the programs are told.
 OTHER = {
     "image_size": 64, "square": "pad", "raw_limit_gb": 1, "validation_fraction": 0.1, "test_fraction": 0.1, "seed": 1,
-    "unreadable": "fail", "not_pictures": "fail", "duplicates": "drop", "leaks": "warn", "conflicting_labels": "warn",
+    "unreadable": "fail", "not_pictures": "fail", "duplicates": "drop", "leaks": "warn", "conflicting_labels": "drop",
     "small_classes": "warn", "minimum_per_class": 3, "imbalance": "fail", "max_imbalance": 5, "odd_sizes": "drop",
     "max_aspect": 2, "kind": "cifar10", "manifest": "other.csv",
 }  # fmt: skip

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import archives
 import pytest
-import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import Unreadable
-from packed import Limits
+from preparation import trees
+from preparation.packed import Limits
 from refusal import Refusal
 
 FILES = {"outer/a/1.png": b"one" * 50, "outer/a/2.png": b"", "outer/b/é ü+'\".png": b"three", "outer/note": b"four"}

@@ -7,7 +7,7 @@ import os
 import time
 
 import pytest
-import workers
+from preparation import workers
 from refusal import Refusal
 
 

@@ -86,8 +86,8 @@ class DoctorSection(Section):
         description="The same picture, or nearly the same, in two splits. move: all of them into the one held out most "
         "(test, then validation). drop: those in the other splits go.",
     )
-    conflicting_labels: Literal["drop", "warn", "fail"] = Field(
-        default="drop", description="The same picture, or nearly the same, under two labels. drop: all of them go."
+    conflicting_labels: Literal["warn", "drop", "fail"] = Field(
+        default="warn", description="The same picture, or nearly the same, under two labels. drop: all of them go."
     )
     small_classes: Literal["fail", "warn"] = Field(
         default="fail", description="Classes with fewer than minimum_per_class pictures to train on."

@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 OPEN_FILES = 5  # a longer list of files is folded
 MOST_FILES = 1000  # of one finding
 OPEN_CLASSES = 20
-# Findings by entrypoints/doctor.py; one of another name is shown by its name.
+# Findings by entrypoints/preparation/doctor.py; one of another name is shown by its name.
 MEANINGS = {
     "unreadable": "damaged or cut short, or more pixels than are read",
     "not_pictures": "files that are no pictures",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from examination import DROPPED, LISTED, Examination, Indices, cut, cut_groups, grouped, pictures
-from items import SPLITS
-from near import clusters
+
+from preparation.examination import DROPPED, LISTED, Examination, Indices, cut, cut_groups, grouped, pictures
+from preparation.items import SPLITS
+from preparation.near import clusters
 
 
 def unreadable(case: Examination) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import images
 import numpy as np
-from items import Item, Source
 from numpy.typing import NDArray
+
+from preparation.items import Item, Source
 
 
 @dataclass(frozen=True)

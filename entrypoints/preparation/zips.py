@@ -6,8 +6,9 @@ import stat
 import zipfile
 from pathlib import Path
 
-import packed
 from refusal import Refusal
+
+from preparation import packed
 
 ENCRYPTED = 0x1
 WINDOWS = 0  # made by MS-DOS or Windows, where old packers wrote "\\" between folders

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from actions import ACTIONS, Settings, one_of
-from items import Source
-from near import clusters
 from numpy.typing import NDArray
 
+from preparation.actions import ACTIONS, Settings, one_of
+from preparation.items import Source
+from preparation.near import clusters
+
 if TYPE_CHECKING:
-    from staging import Staged
+    from preparation.staging import Staged
 
 DROPPED = -1
 LISTED = 1000  # names in one finding of dataset.json; the rest is a number

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import trees
-import unpickle
-from items import Item, Source
 from numpy.typing import NDArray
 from refusal import Refusal
-from trees import Tree
+
+from preparation import trees, unpickle
+from preparation.items import Item, Source
+from preparation.trees import Tree
 
 SIDE = 32
 PLANE = SIDE * SIDE  # a row is a red, a green and a blue plane

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fingerprints
 import images
 import numpy as np
-import workers
-from items import Source
 from numpy.typing import NDArray
 from refusal import Refusal
-from squares import Jpegs, Memory, Raw, Squares
 from threadpoolctl import threadpool_limits
+
+from preparation import fingerprints, workers
+from preparation.items import Source
+from preparation.squares import Jpegs, Memory, Raw, Squares
 
 RAW_LIMIT = 8 * 2**30  # bytes of raw pixels, above which squares are kept as JPEGs
 MARGIN = (8, 7)  # stored to trained side, room for random crops: 256 to 224, as is usual for ImageNet

@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import numpy as np
-from items import SPLITS, Source
 from numpy.typing import NDArray
 from refusal import Refusal
+
+from preparation.items import SPLITS, Source
 
 TRAIN = 0
 

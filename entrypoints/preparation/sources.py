@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cifar
-import digits
-import imagefolder
-import labels
-import trees
-from items import SPLITS, Item, Source
 from refusal import Refusal
+
+from preparation import cifar, digits, imagefolder, labels, trees
+from preparation.items import SPLITS, Item, Source
 
 __all__ = ["KINDS", "SPLITS", "Item", "Source", "open_source"]
 

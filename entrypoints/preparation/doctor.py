@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import findings
-import near
 import numpy as np
-from actions import Settings
-from examination import LISTED, TOLD, Examination, Indices, cut, pictures
-from items import SPLITS, Source
 from numpy.typing import NDArray
 from refusal import Refusal
 
+from preparation import findings, near
+from preparation.actions import Settings
+from preparation.examination import LISTED, TOLD, Examination, Indices, cut, pictures
+from preparation.items import SPLITS, Source
+
 if TYPE_CHECKING:
-    from staging import Staged
+    from preparation.staging import Staged
 
 __all__ = ["Diagnosis", "Settings", "examine"]
 

@@ -12,8 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import admitted
-from admitted import Foreign
+from preparation import admitted
+from preparation.admitted import Foreign
 
 MAX_STEPS = 5_000_000  # CIFAR-100's train file takes 150,000; each step makes at most one object of some 60 bytes
 SMALL_NUMBERS = re.compile(rb"(?:K.)+", re.DOTALL)  # a list of labels in one go

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import trees
-from items import SPLITS, Item, Source
 from refusal import Refusal
-from trees import Tree
+
+from preparation import trees
+from preparation.items import SPLITS, Item, Source
+from preparation.trees import Tree
 
 COLUMNS = ("path", "label", "split", "group")
 NEEDED = COLUMNS[:2]

@@ -13,8 +13,9 @@ import unicodedata
 from typing import NamedTuple
 
 import numpy as np
-from items import SPLITS
 from numpy.typing import NDArray
+
+from preparation.items import SPLITS
 
 WIDTH = 360  # three charts stand side by side on the report's page, one on a telephone
 LABELS = 148  # pixels for the names of classes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import images
-import trees
-from items import SPLITS, Item, Source
 from refusal import Refusal
-from trees import Tree
+
+from preparation import trees
+from preparation.items import SPLITS, Item, Source
+from preparation.trees import Tree
 
 FOLDER_NAMES = {
     "train": "train",

@@ -14,7 +14,7 @@ ACTIONS = {  # the default first
     "not_pictures": ("warn", "fail"),
     "duplicates": ("warn", "drop", "fail"),
     "leaks": ("move", "drop", "warn", "fail"),
-    "conflicting_labels": ("drop", "warn", "fail"),
+    "conflicting_labels": ("warn", "drop", "fail"),
     "small_classes": ("fail", "warn"),
     "imbalance": ("warn", "fail"),
     "odd_sizes": ("warn", "drop", "fail"),
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
     not_pictures: str = "warn"
     duplicates: str = "warn"
     leaks: str = "move"
-    conflicting_labels: str = "drop"
+    conflicting_labels: str = "warn"
     small_classes: str = "fail"
     minimum_per_class: int = 2
     imbalance: str = "warn"

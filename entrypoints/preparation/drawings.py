@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plots
-import sheets
-from items import SPLITS, Source
 from numpy.typing import NDArray
 from PIL import Image
 
+from preparation import plots, sheets
+from preparation.items import SPLITS, Source
+
 if TYPE_CHECKING:
-    from doctor import Diagnosis
-    from staging import Staged
+    from preparation.doctor import Diagnosis
+    from preparation.staging import Staged
 
 DROPPED = -1
 TEST = SPLITS.index("test")

@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import packed
 from refusal import Refusal
+
+from preparation import packed
 
 BLOCK = 512
 CHUNK = 2**20

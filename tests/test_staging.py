@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures() -> None:
         float(
             subprocess.run(
                 [sys.executable, "-c", MEASURED, str(count)],
-                cwd=Path(staging.__file__).parent,
+                cwd=Path(staging.__file__).parent.parent,
                 capture_output=True,
                 text=True,
                 check=True,

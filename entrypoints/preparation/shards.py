@@ -105,6 +105,7 @@ def write_split(
         shards.append(_write_shard(folder, len(shards), image, [items[row] for row in rows]))
         for pixels in _pixels(staged, rows, image):
             sums = sums.plus(pixels)
+        del image, pixels  # one shard in memory, not two
     return shards, sums
 
 
@@ -125,8 +126,12 @@ def _images(staged: Stored, indices: NDArray[np.int64], limit: int) -> Iterator[
     count = max(1, limit // width)
     for start in range(0, len(indices), count):
         rows = indices[start : start + count]
-        pixels = np.ascontiguousarray(staged.pixels(rows))
-        yield rows, pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(pixels)])
+        yield rows, _raw_images(staged, rows, width)
+
+
+def _raw_images(staged: Stored, rows: NDArray[np.int64], width: int) -> pa.Array:
+    pixels = pa.py_buffer(np.ascontiguousarray(staged.pixels(rows)))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pixels])
 
 
 def _jpeg_images(

@@ -16,12 +16,16 @@ def section(title: str) -> str:
     return TEXT.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
-@pytest.mark.parametrize(("folder", "prefix"), [("pipeline", "pipeline/"), ("pipeline/local", "")])
-def test_the_tables_name_every_module_and_folder_and_no_other(folder: str, prefix: str) -> None:
+TABLES = {"pipeline": (0, "pipeline/"), "entrypoints": (1, ""), "pipeline/local": (2, "")}
+
+
+@pytest.mark.parametrize("folder", TABLES)
+def test_the_tables_name_every_module_and_folder_and_no_other(folder: str) -> None:
+    number, prefix = TABLES[folder]
     there = {path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"}
     there |= {f"{path.parent.name}/" for path in (ROOT / folder).glob("*/__init__.py")} - {"local/"}
-    rows = section("Where each thing lives").partition("below `pipeline/local/`")
-    cells = [line.split("|")[1] for line in rows[0 if prefix else 2].splitlines() if line.startswith("| `")]
+    rows = re.split(r"below `(?:entrypoints|pipeline/local)/`", section("Where each thing lives"))[number]
+    cells = [line.split("|")[1] for line in rows.splitlines() if line.startswith("| `")]
     named = {name.removeprefix(prefix) for cell in cells for name in re.findall(rf"`({prefix}[^`]+)`", cell)}
     assert named == there
 
@@ -32,3 +36,10 @@ def test_each_dependency_has_its_reason() -> None:
     rows = [line.split("|")[1:3] for line in section("Dependencies").splitlines()[2:] if line.startswith("| ")]
     assert {name.strip() for names, _ in rows for name in names.split(",")} == needed
     assert all(reason.strip() for _, reason in rows)
+
+
+def test_every_module_of_preparation_stands_in_the_way_of_the_data() -> None:
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = text.partition("## The way of the data")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+\.py)`", rows)) - {"images.py", "colour.py"}
+    assert named == {path.name for path in (ROOT / "entrypoints/preparation").glob("*.py")} - {"__init__.py"}

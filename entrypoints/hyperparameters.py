@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from refusal import Parser, Refusal
 
-NAMES = ("model", "stem", "epochs", "lr", "batch_size", "optimizer", "momentum", "weight_decay")
-NAMES = (*NAMES, "label_smoothing", "seed", "augment", "class_weights", "precision")
-
+NAMES = (
+    "model",
+    "stem",
+    "dropout",
+    "trainable_layers",
+    "epochs",
+    "lr",
+    "schedule",
+    "warmup",
+    "batch_size",
+    "accumulate",
+)
+NAMES = (*NAMES, "optimizer", "momentum", "weight_decay", "clip_norm", "ema", "early_stopping", "label_smoothing")
+NAMES = (*NAMES, "augment", "mixup", "cutmix", "sampling", "class_weights", "precision", "seed")
 
 FOLDERS = {
     "--train-dir": "SM_CHANNEL_TRAIN",
@@ -37,17 +49,33 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add = parser.add_argument
     add("--model", type=_word, default="resnet18", help="a torchvision classifier")
     add("--stem", choices=("torchvision", "small"), default="torchvision")
+    add("--dropout", type=_number(0, 0.9, "0.2"), default=0.0, help="before the last layer")
+    add("--trainable_layers", type=_layers, default="all", help="blocks from the top; 0: the head only")
     add("--epochs", type=_whole(1, 10_000), default=8)
     add("--lr", type=_number(0, 100, "0.05", above=True), default=0.05)
+    add("--schedule", choices=("onecycle", "cosine", "constant"), default="onecycle")
+    add("--warmup", type=_number(0, 0.9, "0.25"), default=0.25, help="share of all steps")
     add("--batch_size", type=_whole(1, 65_536), default=64)
-    add("--optimizer", choices=("sgd", "adamw"), default="sgd")
+    add("--accumulate", type=_whole(1, 1024), default=1, help="batches whose gradients make one step")
+    add("--optimizer", choices=("sgd", "adam", "adamw"), default="sgd")
     add("--momentum", type=_number(0, 0.9999, "0.9"), default=0.9)
     add("--weight_decay", type=_number(0, 1, "0.0005"), default=0.0005)
+    add("--clip_norm", type=_number(0, 1e6, "1"), default=0.0, help="longest gradient of all weights; 0: any")
+    add(
+        "--ema",
+        type=_number(0, 0.99999, "0.999"),
+        default=0.0,
+        help="decay of a moving average of the weights; 0: none",
+    )
+    add("--early_stopping", type=_whole(0, 10_000), default=0, help="epochs without a lower validation loss; 0: never")
     add("--label_smoothing", type=_number(0, 0.9, "0.1"), default=0.1)
-    add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--augment", choices=("none", "flip", "shift"), default="none")
+    add("--mixup", type=_number(0, 10, "0.2"), default=0.0, help="alpha; 0: off")
+    add("--cutmix", type=_number(0, 10, "1"), default=0.0, help="alpha; 0: off")
+    add("--sampling", choices=("shuffled", "balanced"), default="shuffled", help="balanced: rare classes are seen more")
     add("--class_weights", choices=("none", "balanced"), default="none", help="balanced: rare classes count for more")
-    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
     for option, variable in FOLDERS.items():
         add(option, type=Path, default=Path(env[variable]) if env.get(variable) else None)
@@ -65,14 +93,22 @@ def failure_file(argv: list[str] | None, env: Mapping[str, str] = os.environ) ->
 
 
 def _word(text: str) -> str:
-    if not text.isidentifier():
+    if not re.fullmatch("[A-Za-z0-9_]+", text):
         raise argparse.ArgumentTypeError(f"{text!r}: take letters, digits and underscores only, such as resnet18")
     return text
 
 
+def _layers(text: str) -> str | int:
+    if text == "all":
+        return text
+    if not re.fullmatch("[0-9]{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: take all, or a whole number of blocks, 0 for the head only")
+    return int(text)
+
+
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
+        if not re.fullmatch("[0-9]{1,10}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"{text!r}: take a whole number from {low} to {high}")
         return int(text)
 
@@ -80,9 +116,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _number(low: float, high: float, example: str, above: bool = False) -> Callable[[str], float]:
+    """No blanks, underscores or words, which float() would take."""
+
     def parse(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text) if re.fullmatch("[0-9.eE+-]+", text) else math.nan
         except ValueError:
             value = math.nan
         if not low <= value <= high or (above and value == low):  # NaN compares False

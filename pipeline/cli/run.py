@@ -73,7 +73,7 @@ def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
 
 def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
     """A folder or an archive on this machine becomes an address that its content names."""
-    from pipeline.control import datasets
+    from pipeline.control import uploads
     from pipeline.dataset_source import in_s3, located
 
     source = compiled.manifest["dataset"]["source"]
@@ -86,7 +86,7 @@ def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, s
     if path is None:
         return given
     _say(f"reading {path}")
-    return {**given, DATASET: datasets.put(clients, path, compiled.manifest["dataset"]["folder"])}
+    return {**given, DATASET: uploads.put(clients, path, compiled.manifest["dataset"]["folder"])}
 
 
 def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Local pictures, a folder or an archive, under an address that their content names."""
+"""What lies on this machine, a folder or a file, under an address that its content names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.client import Clients, local_client
-from pipeline.control import datasets
+from pipeline.control import uploads
 from pipeline.errors import DarkroomError
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def put(clients: Clients, folder: Path) -> str:
-    return datasets.put(clients, str(folder), "s3://bucket/datasets/")
+    return uploads.put(clients, str(folder), "s3://bucket/datasets/")
 
 
 def test_a_folder_is_named_by_its_content_wherever_it_lies(clients: Clients, folder: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_folder_that_has_gone_is_named(clients: Clients, tmp_path: Path) -> No
 
 def test_a_memory_that_is_damaged_is_only_a_memory(clients: Clients, folder: Path) -> None:
     address = put(clients, folder)
-    for memory in Path(clients.home, "datasets").iterdir():
+    for memory in Path(clients.home, "uploads").iterdir():
         memory.write_text("{half")
     assert put(clients, folder) == address
 
@@ -151,3 +151,11 @@ def test_a_file_that_cannot_be_read_is_named(clients: Clients, folder: Path) -> 
     with pytest.raises(DarkroomError, match=r"cat/9\.png cannot be read: ") as caught:
         put(clients, folder)
     assert caught.value.hint
+
+
+def test_a_file_may_be_called_otherwise_there(clients: Clients, archive: Path) -> None:
+    address = uploads.put(clients, str(archive), "s3://bucket/warm_start/", "model.tar.gz")
+    assert [entry.uri for entry in clients.storage.list(address)] == [f"{address}model.tar.gz"]
+    archive.rename(archive.with_name("of-monday.tar.gz"))
+    moved = str(archive.with_name("of-monday.tar.gz"))
+    assert uploads.put(clients, moved, "s3://bucket/warm_start/", "model.tar.gz") == address

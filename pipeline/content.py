@@ -1,0 +1,69 @@
+"""Files on this machine → digests of what they hold: the names of their folders in S3."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import namedtuple
+
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import NoReturn
+
+# `stamp` is [size, mtime in ns]: while it stays, the content is taken to be the same
+File = namedtuple("File", "relative path stamp")
+RACY_NS = (
+    2_000_000_000  # a file that changed this shortly before it was read may change again within its mtime's resolution
+)
+
+
+def file_at(path: str, relative: str) -> File:
+    """Raises DarkroomError for a file that is not there or cannot be looked at."""
+    try:
+        return File(relative, path, stamp(path))
+    except OSError as exc:
+        refuse(exc)
+
+
+def files_below(folder: str) -> Iterator[File]:
+    """Links to folders are followed, once; hidden files (.DS_Store, .git) belong to nobody's data."""
+    seen = set()
+    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(where)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = os.path.join(where, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                yield file_at(path, os.path.relpath(path, folder).replace(os.sep, "/"))
+
+
+def stamp(path: str) -> list[int]:
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def sha256(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        exc.filename = path  # reading, unlike opening, does not say what
+        refuse(exc)
+
+
+def folder_name(digests: Mapping[str, str]) -> str:
+    """32 hex digits of relative paths and the SHA-256 of each: the same wherever the files lie."""
+    lines = "".join(f"{digest} {relative}\n" for relative, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:32]
+
+
+def refuse(exc: OSError) -> NoReturn:
+    """What cannot be read must not go missing silently."""
+    raise DarkroomError(f"{exc.filename} cannot be read: {exc.strerror}", "make it readable, or move it away") from exc

@@ -1,0 +1,84 @@
+"""Files of this machine become S3 folders named by their content: never a stale cache hit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+
+from pipeline.content import RACY_NS, file_at, files_below, folder_name, sha256, stamp
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pipeline.client import Clients
+    from pipeline.content import File
+
+
+def put(clients: Clients, source: str, destination: str, name: str = "") -> str:
+    """Uploads what is not there yet of a folder, or a file, below `<destination><digest>/`; returns that address.
+
+    `name`: what a single file is called there, if not as here. Raises DarkroomError for a folder without files, for
+    what cannot be read, and for what changes meanwhile.
+    """
+    if os.path.isfile(source):
+        files = [file_at(source, name or os.path.basename(source))]
+    else:
+        files = sorted(files_below(source))
+    if not files:
+        raise DarkroomError(f"{source} holds no files", "name a folder that holds the pictures, or an archive of them")
+    digests = _digests(files, _memory(clients.home, source))
+    address = f"{destination}{folder_name(digests)}/"
+    present = {entry.uri for entry in clients.storage.list(address)}
+    for file in files:
+        uri = address + file.relative
+        if uri not in present:
+            clients.storage.put_file(uri, file.path)
+            if stamp(file.path) != file.stamp:
+                clients.storage.delete(uri)
+                raise DarkroomError(
+                    f"{file.path} changed while it was being copied", "run again when nothing writes there"
+                )
+    return address
+
+
+def _digests(files: list[File], memory: str) -> dict[str, str]:
+    """Relative path → SHA-256. Files whose stamp did not change since the last time are not read again."""
+    known = _load(memory)
+    digests: dict[str, str] = {}
+    remembered: dict[str, list[Any]] = {}
+    for file in files:
+        digest, *seen = known.get(file.relative, ("",))
+        if seen != file.stamp:
+            digest = sha256(file.path)
+        digests[file.relative] = digest
+        if time.time_ns() - file.stamp[1] > RACY_NS:
+            remembered[file.relative] = [digest, *file.stamp]
+    if remembered != known:
+        _save(memory, remembered)
+    return digests
+
+
+def _memory(home: str, source: str) -> str:
+    name = hashlib.sha256(os.path.realpath(source).encode()).hexdigest()[:16]
+    return os.path.join(home, "uploads", f"{name}.json")
+
+
+def _load(memory: str) -> dict[str, list[Any]]:
+    """Only a memory: if it cannot be read, everything is read anew."""
+    try:
+        with open(memory, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError):
+        return {}
+
+
+def _save(memory: str, remembered: dict[str, list[Any]]) -> None:
+    os.makedirs(os.path.dirname(memory), exist_ok=True)
+    aside = f"{memory}.{os.getpid()}"
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(remembered, file)
+    os.replace(aside, memory)

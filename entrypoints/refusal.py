@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
+import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 # FailureReason and ExitMessage hold at most 1,024 characters (API: DescribeTrainingJob, DescribeProcessingJob).
 REASON_LENGTH = 1024
+MEND_LENGTH = 400  # of it for the end, where the mend stands: names of files may be long
+# Names in a hostile archive may hold escape sequences of terminals, marks that turn text around, or no UTF-8 at all.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 HINTS = {
     errno.ENOSPC: ": raise training.volume_gb or processing.volume_gb in pipeline.yaml, or free space on this machine",
     errno.EACCES: ": the job may not write or read there; check the folder's owner and mode",
+    errno.ENOENT: ": not there, or not any more; put it there and start again",
     errno.EROFS: ": the folder is read-only; give another one",
 }
 
@@ -44,6 +51,17 @@ class Parser(argparse.ArgumentParser):
         return f": did you mean {near[0]}?" if near else f": known are {', '.join(sorted(known))}"
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An error of the disk names the file: what goes wrong in the midst of writing says of itself only why."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename or not error.errno:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 def note_file(argv: list[str] | None, default: Path) -> Path | None:
     """`--message-file`, known before the arguments are judged, so that a refused argument is reported as well."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -65,8 +83,15 @@ def exit_code(work: Callable[[], None], note: Path | None) -> int:
 
 
 def _ended(reason: str, note: Path | None) -> int:
-    line = " ".join(reason.split())
+    line = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", " ".join(reason.split()))
     print(f"error: {line}", file=sys.stderr, flush=True)
     if note is not None and note.parent.is_dir():
-        note.write_text(line[:REASON_LENGTH], encoding="utf-8")
+        with contextlib.suppress(OSError):  # on a full disk stderr has to do: a traceback would hide the reason
+            note.write_text(_cut(line), encoding="utf-8")
     return 1
+
+
+def _cut(line: str) -> str:
+    if len(line) <= REASON_LENGTH:
+        return line
+    return f"{line[: REASON_LENGTH - MEND_LENGTH - 3]} … {line[-MEND_LENGTH:]}"

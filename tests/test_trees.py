@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
 import os
 import pickle
@@ -79,6 +80,14 @@ def test_an_archive_beside_folders_is_one_file_among_others(tmp_path: Path) -> N
 def test_names_of_windows_packers_are_split_at_backslashes(tmp_path: Path) -> None:
     content = archives.zipped({"a\\1.png": b"x"}).replace(b"\x14\x03", b"\x14\x00")  # made by: 3 is Unix, 0 Windows
     assert set(opened(tmp_path, "x.zip", content).files) == {"a/1.png"}
+
+
+def test_utf8_names_in_a_zip_that_does_not_say_so_are_read_as_utf8(tmp_path: Path) -> None:
+    """macOS packs so. Code page 437 where it is none: old Windows."""
+    content = archives.zipped({"Kätzchen/1.png": b"x"}).replace(b"\x00\x08", b"\x00\x00")
+    assert set(opened(tmp_path, "x.zip", content).files) == {"Kätzchen/1.png"}
+    content = archives.zipped({"Kaetzchen/1.png": b"x"}).replace(b"Kaetz", b"K\x84etz")
+    assert set(opened(tmp_path, "x.zip", content).files) == {"Käetzchen/1.png"}
 
 
 def test_one_outer_folder_is_descended_and_no_class_is(tmp_path: Path) -> None:
@@ -264,7 +273,9 @@ def test_links_in_a_folder_are_followed_and_loops_refused(tmp_path: Path) -> Non
         trees.open_tree(tmp_path / "in", tmp_path)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("nowhere", path)])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: os.symlink("nowhere", path), lambda path: os.symlink("x.png", path)]
+)
 def test_what_is_no_file_and_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     archives.write(tmp_path / "in", FILES)
     make(tmp_path / "in/outer/a/x.png")
@@ -276,6 +287,18 @@ def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
     archives.write(tmp_path / "in", {"a/\udcff.png": b""})
     with pytest.raises(Refusal, match="not UTF-8"):
         trees.open_tree(tmp_path / "in", tmp_path)
+
+
+def test_a_folder_in_an_archive_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    content = entry("a/\udcff/", tarfile.DIRTYPE)
+    with pytest.raises(Refusal, match="not UTF-8"):
+        opened(tmp_path, "x.tar", archives.tarred({"a/1.png": b""}, "w:")[:512] + content)
+
+
+def test_an_error_in_a_gzipped_tar_names_what_was_given(tmp_path: Path) -> None:
+    content = gzip.compress(entry("a.png")[:512] + entry("./a.png"))
+    with pytest.raises(Refusal, match="in/x.tar.gz: two files are called 'a.png'"):
+        opened(tmp_path, "x.tar.gz", content)
 
 
 def test_a_file_too_large_for_a_picture_is_unreadable(tmp_path: Path) -> None:

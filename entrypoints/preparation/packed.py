@@ -99,12 +99,13 @@ def within(path: Path, name: str, size: int, left: int, limits: Limits) -> int:
     return size
 
 
-def enter(listing: Listing, raw: str, folder: bool, span: Span) -> None:
+def enter(path: Path, listing: Listing, raw: str, folder: bool, span: Span) -> None:
+    """`path` is the archive as it was given: a gzipped one is read from a copy."""
     name = "/".join(part for part in raw.split("/") if part not in ("", "."))
     if folder:
         listing.folders.add(name)
         return
     if name in listing.files or not name:
-        raise Refusal(f"{listing.packed.path}: two files are called {name!r}: pack the data set again")
+        raise Refusal(f"{path}: two files are called {name!r}: pack the data set again")
     listing.files[name] = name
     listing.packed.spans[name] = span

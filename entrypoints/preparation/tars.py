@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from refusal import Refusal
+from refusal import Refusal, naming
 
 from preparation import packed
 
@@ -41,8 +41,11 @@ def open_tar(path: Path, scratch: Path, limits: packed.Limits) -> packed.Listing
         packed.check(path, entry.name, number, (entry.isreg() and entry.sparse is None) or entry.isdir(), limits)
         packed.within(path, entry.name, entry.size, total, limits)
         if entry.size < 0 or entry.offset_data + entry.size > total:
-            raise Refusal(f"{path}: {entry.name!r} lies beyond its end: the archive is cut short or damaged")
-        packed.enter(listing, entry.name, entry.isdir(), packed.Span(entry.offset_data, entry.size, entry.size))
+            raise Refusal(
+                f"{path}: {entry.name!r} lies beyond its end: the archive is cut short or damaged; copy it again"
+            )
+        span = packed.Span(entry.offset_data, entry.size, entry.size)
+        packed.enter(path, listing, entry.name, entry.isdir(), span)
     return listing
 
 
@@ -65,7 +68,7 @@ def _tar_entries(path: Path, plain: Path) -> Iterator[tarfile.TarInfo]:
 def _gunzip(path: Path, plain: Path, limits: packed.Limits) -> None:
     left = limits.ratio * path.stat().st_size + limits.slack
     try:
-        with gzip.open(path) as source, plain.open("wb") as target:
+        with naming(plain), gzip.open(path) as source, plain.open("wb") as target:
             while content := source.read(CHUNK):
                 left -= len(content)
                 if left < 0:

@@ -127,9 +127,10 @@ def _folder(root: Path) -> Tree:
             if _skipped(entry.name):
                 continue
             _encodable(str(root), name)
-            if entry.is_file():
+            leads = not entry.is_symlink() or os.path.exists(entry.path)  # is_file() would raise for a link to itself
+            if leads and entry.is_file():
                 files[name] = name
-            elif entry.is_dir():
+            elif leads and entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real in above:
                     raise Refusal(f"{entry.path}: a link to a folder above it: remove it")
@@ -148,11 +149,10 @@ def _archive(path: Path, scratch: Path, limits: packed.Limits) -> Tree:
     files: dict[str, str] = {}
     folders = {name for name in listing.folders if name and not any(map(_skipped, name.split("/")))}
     for name, key in sorted(listing.files.items()):
-        if any(map(_skipped, name.split("/"))):
-            continue
-        _encodable(str(path), name)
-        files[name] = key
+        if not any(map(_skipped, name.split("/"))):
+            files[name] = key
     for name in [*files, *folders]:
+        _encodable(str(path), name)
         folders.update(map(str, list(PurePosixPath(name).parents)[:-1]))
     if not files:
         raise Refusal(f"{path}: no file in it: pack the data set again")

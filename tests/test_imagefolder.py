@@ -81,6 +81,18 @@ def test_val_and_capitals_name_splits_too(tmp_path: Path) -> None:
     assert sorted({item.split for item in source.items}) == ["test", "train", "validation"]
 
 
+def test_training_and_testing_are_splits_and_no_classes(tmp_path: Path) -> None:
+    source = opened(tmp_path, {f"{split}/{name}/1.png": b"" for split in ("Training", "Testing") for name in "ab"})
+    assert source.classes == ("a", "b")
+    assert {item.split for item in source.items} == {"train", "test"}
+
+
+def test_a_class_is_one_whichever_way_its_umlaut_is_written(tmp_path: Path) -> None:
+    source = opened(tmp_path, paths("train/B\u00e4r/1.png", "train/b/1.png", "test/Ba\u0308r/1.png", "test/b/1.png"))
+    assert source.classes == ("B\u00e4r", "b")
+    assert [item.label for item in source.items] == [0, 1, 0, 1]
+
+
 def test_the_digest_follows_contents_and_names(tmp_path: Path) -> None:
     digests = set()
     for number, files in enumerate([{"a/1.png": b"1"}, {"a/1.png": b"2"}, {"a/2.png": b"1"}]):
@@ -110,3 +122,9 @@ def test_a_tree_that_is_no_data_set_is_refused(tmp_path: Path, case: str) -> Non
     files, words = REFUSED[case]
     with pytest.raises(Refusal, match=words):
         opened(tmp_path, files)
+
+
+@pytest.mark.parametrize("way", ["zip", "tar.gz"])
+def test_archives_in_an_archive_are_named(tmp_path: Path, way: str) -> None:
+    with pytest.raises(Refusal, match="no class folders in it, and the archive 'test.zip' in it is not opened: put"):
+        opened(tmp_path, paths("train.zip", "test.zip", "notes.txt"), way)

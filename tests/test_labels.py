@@ -48,6 +48,16 @@ def test_each_line_gives_a_picture_its_label_split_and_group(tmp_path: Path, nam
     assert [source.read(index) for index in range(4)] == [PICTURES[item.name] for item in source.items]
 
 
+def test_a_path_is_found_whichever_way_its_accent_is_written(tmp_path: Path) -> None:
+    source = opened(tmp_path, "path,label\nimg/d e\u0301.jpg,Ba\u0308r\nimg/a.jpg,B\u00e4r\ne,c\n")
+    assert [item.name for item in source.items] == ["e", "img/a.jpg", "img/d \u00e9.jpg"]
+    assert source.classes == ("B\u00e4r", "c")
+
+
+def test_lines_of_blanks_are_passed_over(tmp_path: Path) -> None:
+    assert len(opened(tmp_path, "path,label\nimg/a.jpg,x\n  \n , \n\te,y\n").items) == 2
+
+
 def test_a_list_in_an_archive_with_one_outer_folder_is_found(tmp_path: Path) -> None:
     files = {f"outer/{name}": content for name, content in {**PICTURES, "list.csv": CSV.encode()}.items()}
     archives.write(tmp_path, {"x.tar.gz": archives.tarred(files)})

@@ -144,6 +144,12 @@ def test_a_class_too_small_to_split_is_refused(case: str) -> None:
         assign(source(*rows), EACH, 0)
 
 
+def test_a_class_of_other_files_is_told_from_an_empty_one() -> None:
+    given = source(*pictures(5, 1), ("1/0", 1))._replace(ignored=("a/note", "01.b/1.HEIC", "01.b/2.HEIC"))
+    with pytest.raises(Refusal, match=r"remove the class \(2 files are no JPEG, .* or TIFF: 01.b/1.HEIC\)"):
+        assign(given, EACH, 0)
+
+
 ROWS = st.lists(
     st.tuples(
         st.integers(0, 2), st.sampled_from(["", "", "train", "test"]), st.sampled_from(["", "", "g", "h", "i", "j"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import images
 from refusal import Refusal
@@ -13,10 +14,12 @@ from preparation.trees import Tree
 
 FOLDER_NAMES = {
     "train": "train",
+    "training": "train",
     "valid": "validation",
     "val": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
 NUMBERED = re.compile(r"^\d+\.(?=.)")  # 001.Affenpinscher → Affenpinscher
 MEND = "put the pictures of each class into a folder named after it"
@@ -27,7 +30,7 @@ def open_folders(tree: Tree) -> Source:
     tree = trees.descend(tree)
     tops = trees.inside(tree)
     if not tops:
-        raise Refusal(f"{tree.where}: no class folders in it: {MEND}")
+        raise Refusal(f"{tree.where}: no class folders in it{_packed_again(tree)}: {MEND}")
     splits = {FOLDER_NAMES[top.lower()]: top for top in tops if top.lower() in FOLDER_NAMES}
     splits = {split: splits[split] for split in SPLITS if split in splits}
     if splits:
@@ -67,7 +70,8 @@ def _source(tree: Tree, folders: dict[str, str], own: dict[str, dict[str, str]],
 
 def _classes(tree: Tree, folder: str) -> dict[str, str]:
     """Class folder → class, in order of folder name."""
-    found = {top: NUMBERED.sub("", top) for top in trees.inside(tree, folder)}
+    # macOS writes an umlaut as two characters, others as one: both stand for one class
+    found = {top: unicodedata.normalize("NFC", NUMBERED.sub("", top)) for top in trees.inside(tree, folder)}
     where = f"{tree.where}/{folder}".rstrip("/")
     if not found:
         raise Refusal(f"{where}: no class folders in it: {MEND}")
@@ -98,6 +102,11 @@ def _agreed(where: str, splits: dict[str, str], own: dict[str, dict[str, str]]) 
                 "add it there or remove it"
             )
     return classes
+
+
+def _packed_again(tree: Tree) -> str:
+    inner = next((name for name in tree.files if name.lower().endswith(trees.ARCHIVES)), "")
+    return f", and the archive {inner!r} in it is not opened" if inner else ""
 
 
 def _suffix(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ def _rows(where: str, text: str, name: str) -> Iterator[tuple[Place, Row]]:
         missing = [column for column in NEEDED if not values.get(column)]
         if missing:
             raise place.refuse(f"no {missing[0]!r}: give each line a path and a label")
-        row = Row(*(values.get(column, "") for column in COLUMNS))
+        row = Row(*(values.get(column, "") for column in COLUMNS))._replace(label=_composed(values["label"]))
         if row.split.lower() not in SPLIT_NAMES:
             raise place.refuse(f"split {row.split!r}: take train, validation or test, or leave it empty")
         yield place, row._replace(path=_path(place, row.path), split=SPLIT_NAMES[row.split.lower()])
@@ -98,7 +99,7 @@ def _csv(where: str, text: str) -> Iterator[tuple[Place, dict[str, str]]]:
     try:
         for cells in reader:
             place = Place(where, reader.line_num)
-            if not any(cells):
+            if not any(map(str.strip, cells)):
                 continue
             if not header:
                 header = _header(place, cells)
@@ -162,10 +163,18 @@ def _path(place: Place, path: str) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
+def _composed(word: str) -> str:
+    """macOS writes an umlaut in a file's name as two characters, and editors write it in the list as one."""
+    return unicodedata.normalize("NFC", word)
+
+
 def _unique(tree: Tree, rows: Iterator[tuple[Place, Row]]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     groups: dict[str, str] = {}
+    composed = {_composed(name): name for name in tree.files if not name.isascii()}
     for place, row in rows:
+        if row.path not in tree.files and _composed(row.path) in composed:
+            row = row._replace(path=composed[_composed(row.path)])
         if row.path not in tree.files:
             raise place.refuse(f"{row.path!r} is not in the data set: correct the path, or take the line out")
         before = found.setdefault(row.path, row)

@@ -58,7 +58,7 @@ def _distribute(source: Source, splits: NDArray[np.int8], taken: dict[int, float
     counts = np.bincount(labels[splits < 0], minlength=len(source.classes)).tolist()
     kept = np.bincount(labels[splits == TRAIN], minlength=len(source.classes)).tolist()
     for name, count, own in zip(source.classes, counts, kept, strict=True):
-        _check(name, count, own, len(taken))
+        _check(name, count, own, len(taken), source.ignored)
     wanted = _wanted(counts, taken)
     grouped, single = _units(source, splits, seed)
     for unit in grouped:
@@ -91,7 +91,7 @@ def _wanted(counts: list[int], taken: dict[int, float]) -> dict[int, Counter[int
     return wanted
 
 
-def _check(name: str, free: int, kept: int, taken: int) -> None:
+def _check(name: str, free: int, kept: int, taken: int, ignored: tuple[str, ...]) -> None:
     """A class gives each split that is taken one picture, and keeps one to train on."""
     if free >= taken + (not kept):
         return
@@ -102,8 +102,17 @@ def _check(name: str, free: int, kept: int, taken: int) -> None:
         )
     raise Refusal(
         f"class {name!r} has {_pictures(free)} to train on, and {1 + taken} are needed to give each split one: "
-        "add pictures or remove the class"
+        f"add pictures or remove the class{_other_files(name, ignored)}"
     )
+
+
+def _other_files(name: str, ignored: tuple[str, ...]) -> str:
+    """A folder full of a camera's .HEIC files is not empty to whoever looks into it."""
+    own = [file for file in ignored if any(part == name or part.endswith(f".{name}") for part in file.split("/")[:-1])]
+    if not own:
+        return ""
+    count = "1 file is" if len(own) == 1 else f"{len(own)} files are"
+    return f" ({count} no JPEG, PNG, WebP, BMP, GIF or TIFF: {own[0]})"
 
 
 def _units(source: Source, splits: NDArray[np.int8], seed: int) -> tuple[list[Unit], dict[int, list[int]]]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from preparation import workers
@@ -53,6 +57,22 @@ def test_refusals_and_errors_of_the_disk_cross_over() -> None:
     with pytest.raises(OSError) as caught:
         list(workers.spread(fail, range(1), 1))
     assert (caught.value.errno, caught.value.filename) == (28, "/scratch/squares")
+
+
+def test_the_processes_end_with_a_parent_that_is_killed() -> None:
+    """Told by its standard output, which they hold as well: it ends when the last of them has."""
+    program = (
+        "import os, sys, time; from preparation import workers\n"
+        "work = lambda start, note: start if start < 2 else time.sleep(600)\n"
+        "for done in workers.spread(work, range(4), 2): print(done, flush=True)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(workers.__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        assert sorted([parent.stdout.readline(), parent.stdout.readline()]) == [b"0\n", b"1\n"]
+        parent.kill()
+        assert select.select([parent.stdout], [], [], 60)[0]
+        assert parent.stdout.read() == b""
 
 
 def test_the_other_processes_end_with_the_first_that_fails() -> None:

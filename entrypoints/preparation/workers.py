@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from ctypes import c_longlong
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +23,7 @@ Work = Callable[[int, Note], Result]  # a start, and a function that takes the i
 # A forked child has all that is imported; a spawned one, away from Linux, imports again and needs `work` pickled.
 METHOD = "fork" if sys.platform == "linux" else "spawn"
 NOWHERE = -1
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 JOIN_SECONDS = 10
 
 
@@ -62,9 +63,9 @@ def cores() -> int:
 
 
 def _started(context: Any, work: Work[Any], starts: range) -> Worker:
-    at = context.RawValue(c_longlong, NOWHERE)
+    at = context.RawValue(ctypes.c_longlong, NOWHERE)
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(work, starts, at, theirs), daemon=True)
+    process = context.Process(target=_run, args=(work, starts, at, theirs, os.getpid()), daemon=True)
     with warnings.catch_warnings():
         # Python 3.12 warns of forks beside threads: those are BLAS's, idle, and it knows of forks
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
@@ -90,7 +91,8 @@ def _results(workers: dict[Connection, Worker]) -> Iterator[Any]:
                 yield report
 
 
-def _run(work: Work[Any], starts: range, at: Any, reports: Connection) -> None:
+def _run(work: Work[Any], starts: range, at: Any, reports: Connection, parent: int) -> None:
+    _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
     # One thread each: BLAS's threads wait by spinning. The fingerprints alone made 600 pictures of 300 to 500 px take
     # 1.6 s of CPU time instead of 0.7 s (OpenBLAS 0.3.29, 2 cores, 2 processes).
@@ -110,6 +112,14 @@ def _run(work: Work[Any], starts: range, at: Any, reports: Connection) -> None:
             reports.send(error)
         else:
             reports.send(None)
+
+
+def _die_with(parent: int) -> None:
+    """Its pipe does not tell: the children hold each other's ends. Without this they go on after a parent's SIGKILL."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
 
 
 def _lost(worker: Worker) -> Lost:

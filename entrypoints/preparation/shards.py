@@ -13,6 +13,7 @@ import manifest
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from refusal import naming
 
 SHARD_BYTES = 128 * 2**20  # of pictures a shard: what preparation holds in memory at a time
 DECODED_BYTES = 16 * 2**20  # of pixels, to measure JPEG squares
@@ -167,7 +168,7 @@ def _write_shard(folder: Path, number: int, image: pa.Array, items: list[Named])
     batch = pa.record_batch(columns)
     name = f"{number:05d}.arrow"
     path = folder / f"{name}.partial"
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+    with naming(path), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,6 +9,7 @@ from typing import Protocol
 import images
 import numpy as np
 from numpy.typing import NDArray
+from refusal import naming
 
 Indices = NDArray[np.int64]
 
@@ -43,7 +44,7 @@ class Raw:
         os.truncate(path, count * self._row)
 
     def write(self, start: int, chunk: NDArray[np.uint8], readable: NDArray[np.bool_]) -> NDArray[np.int64]:
-        with self.path.open("r+b") as file:
+        with naming(self.path), self.path.open("r+b") as file:
             file.seek(start * self._row)
             file.write(chunk.data)
         return np.where(readable, self._row, 0)
@@ -76,7 +77,8 @@ class Jpegs:
 
     def write(self, start: int, chunk: NDArray[np.uint8], readable: NDArray[np.bool_]) -> NDArray[np.int64]:
         encoded = [images.jpeg(square) if good else b"" for square, good in zip(chunk, readable, strict=True)]
-        self._path(start).write_bytes(b"".join(encoded))
+        with naming(self._path(start)):
+            self._path(start).write_bytes(b"".join(encoded))
         return np.array([len(content) for content in encoded], dtype=np.int64)
 
     def note(self, start: int, lengths: NDArray[np.int64]) -> None:

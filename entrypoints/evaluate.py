@@ -135,8 +135,7 @@ def _worst(test: Split, chances: NDArray[np.float32], predicted: NDArray[np.int6
 
 
 def _shown(pixels: NDArray[np.uint8]) -> bytes:
-    size = min(SHOWN_SIZE, len(pixels))
-    return images.png(images.model_input(pixels, size, size, "crop"))
+    return images.png(images.squared(pixels, min(SHOWN_SIZE, len(pixels))))
 
 
 if __name__ == "__main__":

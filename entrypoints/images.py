@@ -60,22 +60,29 @@ def read(content: bytes, size: int, square: str = "crop") -> NDArray[np.uint8]:
 
 def picture(content: bytes, size: int, square: str = "crop") -> Picture:
     """As `read`, with the original's sides."""
-    return _picture(content, _opened(content), size, square)
+    opened = _opened(content)
+    width, height = opened.size
+    try:
+        pixels = _decoded(content, opened, _least(width, height, size, square))
+        turn = opened.getexif().get(EXIF_ORIENTATION, 1)  # after decoding: Pillow turns TIFFs by itself
+    except Image.DecompressionBombError:
+        raise Unreadable(f"more than {MAX_PIXELS:,} pixels") from None
+    except DAMAGED as error:
+        raise Unreadable(f"damaged or cut short ({' '.join(str(error).split()) or type(error).__name__})") from None
+    pixels = squared(pixels, size, square)
+    if opened.mode not in ("L", "CMYK"):  # those were converted before; here are fewer pixels
+        pixels = colour.managed_pixels(pixels, opened.info.get("icc_profile"))
+    if turn in UPRIGHT:
+        pixels = UPRIGHT[turn](pixels)
+    return Picture(np.ascontiguousarray(pixels), *((height, width) if turn in LYING else (width, height)))
 
 
 def model_input(
     source: bytes | NDArray[np.uint8], image_size: int, stored_size: int, square: str = "crop"
 ) -> NDArray[np.uint8]:
-    """A picture's bytes or (H, W, 3) pixels as evaluation sees them: squared to the stored size, then its centre.
-
-    A picture of exactly image_size x image_size comes back pixel for pixel.
-    """
-    if not isinstance(source, bytes):
-        side = image_size if source.shape[:2] == (image_size, image_size) else stored_size
-        return centre(squared(source, side, square), image_size)
-    opened = _opened(source)
-    side = image_size if opened.size == (image_size, image_size) else stored_size
-    return centre(_picture(source, opened, side, square).pixels, image_size)
+    """A picture's bytes or (H, W, 3) pixels as evaluation sees them: squared to the stored size, then its centre."""
+    pixels = read(source, stored_size, square) if isinstance(source, bytes) else squared(source, stored_size, square)
+    return centre(pixels, image_size)
 
 
 def dimensions(content: bytes) -> tuple[int, int]:
@@ -143,23 +150,6 @@ def _hush() -> None:
     """Pillow warns about odd metadata; a picture is either readable or not. catch_warnings would race in a server."""
     if not any(getattr(entry[3], "pattern", None) == PILLOW for entry in warnings.filters):
         warnings.filterwarnings("ignore", module=PILLOW)
-
-
-def _picture(content: bytes, opened: Image.Image, size: int, how: str) -> Picture:
-    width, height = opened.size
-    try:
-        pixels = _decoded(content, opened, _least(width, height, size, how))
-        turn = opened.getexif().get(EXIF_ORIENTATION, 1)  # after decoding: Pillow turns TIFFs by itself
-    except Image.DecompressionBombError:
-        raise Unreadable(f"more than {MAX_PIXELS:,} pixels") from None
-    except DAMAGED as error:
-        raise Unreadable(f"damaged or cut short ({' '.join(str(error).split()) or type(error).__name__})") from None
-    pixels = squared(pixels, size, how)
-    if opened.mode not in ("L", "CMYK"):  # those were converted before; here are fewer pixels
-        pixels = colour.managed_pixels(pixels, opened.info.get("icc_profile"))
-    if turn in UPRIGHT:
-        pixels = UPRIGHT[turn](pixels)
-    return Picture(np.ascontiguousarray(pixels), *((height, width) if turn in LYING else (width, height)))
 
 
 def _decoded(content: bytes, opened: Image.Image, least: tuple[int, int]) -> NDArray[np.uint8]:

@@ -100,7 +100,7 @@ def write(args: argparse.Namespace, source: Source, staged: staging.Staged, diag
     }
     report = args.output_dir / "report"
     pictures = drawings.draw(report, source, staged, diagnosis, args.image_size)
-    drawings.samples(report / "samples", source, staged, diagnosis.splits, args.image_size)
+    drawings.samples(report / "samples", source, staged, diagnosis.splits)
     body = {**shared, "counts": counts, "findings": diagnosis.findings, "pictures": pictures}
     jsonfile.write(report / "dataset.json", body)
     for name, (files, _) in written.items():

@@ -112,7 +112,7 @@ def test_the_same_data_set_gives_the_same_bytes(tmp_path: Path) -> None:
         source, staged, diagnosis = data_set(("cat", "dog"))
         diagnosis.pairs = [(0, 1), (2, 13)]
         drawings.draw(tmp_path / name, source, staged, diagnosis, 28)
-        drawings.samples(tmp_path / name / "samples", source, staged, diagnosis.splits, 28)
+        drawings.samples(tmp_path / name / "samples", source, staged, diagnosis.splits)
     assert files(tmp_path / "first") == files(tmp_path / "second")
 
 
@@ -120,11 +120,11 @@ def test_pictures_of_an_earlier_run_are_gone(tmp_path: Path) -> None:
     source, staged, diagnosis = data_set(tuple(f"class {n}" for n in range(60)), per_class=5, size=8)
     diagnosis.pairs = [(0, 1)]
     drawings.draw(tmp_path, source, staged, diagnosis, 8)
-    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits, 8)
+    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits)
     assert "classes-2.svg" in files(tmp_path)
     source, staged, diagnosis = data_set(("cat", "dog"))
     pictures = drawings.draw(tmp_path, source, staged, diagnosis, 28)
-    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits, 28)
+    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits)
     left = {name for name in files(tmp_path) if not name.startswith("samples/")}
     assert left == {"classes.svg", "sizes.svg", *pictures["contact"]}
     assert {name.rpartition("_")[0] for name in files(tmp_path / "samples")} == {"cat", "dog"}
@@ -284,7 +284,7 @@ def test_a_class_without_pictures_has_no_sheet(tmp_path: Path) -> None:
 def test_at_most_200_classes_have_sheets_and_samples(tmp_path: Path) -> None:
     source, staged, diagnosis = data_set(tuple(f"c{n}" for n in range(210)), per_class=5, size=8)
     pictures = drawings.draw(tmp_path, source, staged, diagnosis, 8)
-    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits, 8)
+    drawings.samples(tmp_path / "samples", source, staged, diagnosis.splits)
     assert pictures["contact"][-1] == "contact/199-c199.jpg"
     assert len(pictures["contact"]) == len(files(tmp_path / "samples")) == 200
 
@@ -313,17 +313,17 @@ def test_at_most_24_pairs_are_drawn(tmp_path: Path) -> None:
 # samples
 
 
-def test_samples_are_the_centre_of_test_pictures(tmp_path: Path) -> None:
+def test_samples_are_test_pictures_as_stored(tmp_path: Path) -> None:
     source, staged, diagnosis = data_set(("cat", "dog"), per_class=20)
-    drawings.samples(tmp_path, source, staged, diagnosis.splits, 28)
+    drawings.samples(tmp_path, source, staged, diagnosis.splits)
     assert set(files(tmp_path)) == {f"{name}_{n}.png" for name in ("cat", "dog") for n in range(3)}
-    assert (np.asarray(opened(tmp_path / "dog_1.png")) == staged.squares[29, 2:30, 2:30]).all()
+    assert (np.asarray(opened(tmp_path / "dog_1.png")) == staged.squares[29]).all()
 
 
 def test_a_class_without_test_pictures_has_no_samples(tmp_path: Path) -> None:
     source, staged, diagnosis = data_set(("cat", "dog"))
     diagnosis.splits[:10] = 0
-    drawings.samples(tmp_path, source, staged, diagnosis.splits, 32)
+    drawings.samples(tmp_path, source, staged, diagnosis.splits)
     assert {name.rpartition("_")[0] for name in files(tmp_path)} == {"dog"}
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from refusal import Refusal
 
-PIXELS = pictures.noisy((200, 40, 30), (16, 16), 1)
+PIXELS = pictures.noisy((200, 40, 30), (18, 18), 1)
 FRAME = payload.Frame(16, 18, "crop")
 PREPROCESSING = {**FRAME._asdict(), "mean": [0.4, 0.4, 0.4], "deviation": [0.2, 0.2, 0.2]}
 
@@ -72,7 +72,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_of_a_picture_is_the_same_picture(form: str) -> None:
-    assert np.array_equal(payload.decode(FORMS[form], FRAME), PIXELS[None])
+    assert np.array_equal(payload.decode(FORMS[form], FRAME), PIXELS[None, 1:17, 1:17])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "GIF"])
@@ -129,7 +129,7 @@ BAD: dict[str, tuple[bytes, int, str]] = {
     "cut picture": (FORMS["png"][:100], 400, "cut short"),
     "magic only": (b"\xff\xd8\xff", 400, "cannot be read"),
     "too many bytes": (b"\xff" * (payload.MAX_BODY + 1), 413, "SageMaker takes"),
-    "two sides": (npy(PIXELS[:, :, 0]), 400, "shape (16, 16)"),
+    "two sides": (npy(PIXELS[:, :, 0]), 400, "shape (18, 18)"),
     "four channels": (npy(np.zeros((16, 16, 4), np.uint8)), 400, "neither"),
     "no picture": (npy(np.zeros((0, 16, 16, 3), np.uint8)), 400, "shape (0, 16, 16, 3)"),
     "too many pictures": (npy(np.zeros((300, 2, 2, 3), np.uint8)), 413, "at most 256"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import struct
 import subprocess
@@ -15,9 +16,11 @@ import archives
 import data
 import images
 import numpy as np
+import payload
 import pictures
 import prepare
 import pytest
+from PIL import Image
 from refusal import Refusal
 
 PROGRAM = Path(prepare.__file__)
@@ -119,12 +122,37 @@ def test_a_new_picture_moves_at_most_one_other(tmp_path: Path) -> None:
     assert len(before - after) <= 1
 
 
-def test_samples_are_test_pictures_as_the_model_sees_them(digits: Path) -> None:
-    test = data.open_split(digits / "test")
-    first = int(np.flatnonzero(test.labels == 3)[0])
-    sample = (digits / "report/samples/3_0.png").read_bytes()
-    assert np.array_equal(images.read(sample, 32), test.images[first])
-    assert len(list((digits / "report/samples").iterdir())) == 30
+def test_the_endpoint_sees_samples_as_evaluation_sees_the_test_pictures(digits: Path, tmp_path: Path) -> None:
+    pictures.folder(tmp_path / "in")
+    run(tmp_path)
+    for folder, count, size, stored in ((digits, 30, 32, 32), (tmp_path / "out", 6, 16, 18)):
+        test = data.open_split(folder / "test")
+        first = int(np.flatnonzero(test.labels == 2)[0])
+        sample = (folder / f"report/samples/{test.classes[2]}_0.png").read_bytes()
+        assert np.array_equal(images.model_input(sample, size, stored), test.centred(first, first + 1)[0])
+        assert len(list((folder / "report/samples").iterdir())) == count
+
+
+@pytest.mark.parametrize("square", images.SQUARES)
+def test_the_endpoint_sees_files_of_any_size_and_format_as_evaluation_does(tmp_path: Path, square: str) -> None:
+    sides = [(32, 32), (37, 37), (32, 50), (20, 14), (150, 100), (96, 96)]  # first the model's own and the stored size
+    turned = Image.Exif()
+    turned[images.EXIF_ORIENTATION] = 6
+    for number, (size, label) in enumerate(itertools.product(sides, ("a", "b"))):
+        (tmp_path / "in" / label).mkdir(parents=True, exist_ok=True)
+        pixels = pictures.noisy((90, 120, 150), size, number)
+        for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"):
+            options = {"exif": turned} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
+            content = pictures.encoded(pixels, kind, **options)
+            (tmp_path / "in" / label / f"{number:02d}.{kind.lower()}").write_bytes(content)
+    assert run(tmp_path, "--image-size", "32", "--square", square, "--doctor", "leaks=warn") == 0
+    for name in ("train", "validation", "test"):
+        split = data.open_split(tmp_path / "out" / name)
+        frame = payload.Frame(split.image_size, split.stored_size, split.manifest["square"])
+        for row, file in enumerate(split.names):
+            served = payload.decode((tmp_path / "in" / file).read_bytes(), frame)
+            assert np.array_equal(served, split.centred(row, row + 1)), file
+            assert split.classes[split.labels[row]] == file[0]
 
 
 def test_the_shipped_digits_lose_and_move_no_picture(digits: Path) -> None:

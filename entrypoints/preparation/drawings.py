@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import images
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from preparation import plots, sheets
 from preparation.items import SPLITS, Source
@@ -46,17 +45,18 @@ def draw(folder: Path, source: Source, staged: Staged, diagnosis: Diagnosis, ima
     return pictures
 
 
-def samples(folder: Path, source: Source, staged: Staged, splits: NDArray[np.int8], image_size: int) -> None:
-    """A few test pictures a class as the model sees them, `<class>_<n>.png`, for `darkroom predict` and the report."""
+def samples(folder: Path, source: Source, staged: Staged, splits: NDArray[np.int8]) -> None:
+    """A few test pictures a class as stored, `<class>_<n>.png`, for `darkroom predict`.
+
+    The endpoint cuts the centre out of any square, so of these it sees just what evaluation saw.
+    """
     for old in folder.glob("*.png"):
         old.unlink()
     classes = source.classes[:SAMPLED_CLASSES]
-    margin = (staged.size - image_size) // 2
-    inner = slice(margin, margin + image_size)
     by_class = _by_class(source, splits == TEST)
     for label, name in enumerate(file_names(classes)):
         for number, row in enumerate(by_class[label][:SAMPLES_PER_CLASS]):
-            _write(folder, f"{name}_{number}.png", _png(staged.pixels([row])[0, inner, inner]))
+            _write(folder, f"{name}_{number}.png", images.png(staged.pixels([row])[0]))
 
 
 def file_names(classes: tuple[str, ...]) -> list[str]:
@@ -126,12 +126,6 @@ def _by_class(source: Source, kept: NDArray[np.bool_]) -> list[NDArray[np.int64]
     labels = np.array([source.items[row].label for row in rows], dtype=np.int64)
     order = rows[np.argsort(labels, kind="stable")]
     return np.split(order, np.cumsum(np.bincount(labels, minlength=len(source.classes)))[:-1])
-
-
-def _png(square: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(square).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _write(folder: Path, name: str, content: bytes) -> str:

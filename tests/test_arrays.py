@@ -1,0 +1,189 @@
+"""Kept arrays: one program computes and the others wait, what is torn or foreign is made anew, the least used go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import arrays
+import pytest
+import torch
+from torch import Tensor
+
+SHAPE = (5, 3)
+VALUES = torch.arange(15, dtype=torch.float32).reshape(SHAPE)
+BYTES = 15 * 4 + arrays.SEAL
+WIDE = 1 << 30
+
+
+class Source:
+    """Counts how often its rows were asked for."""
+
+    def __init__(self, values: Tensor = VALUES) -> None:
+        self.values, self.asked = values, 0
+
+    def __call__(self) -> Iterator[Tensor]:
+        self.asked += 1
+        yield from self.values.split(2)
+
+
+def name(number: int = 0) -> str:
+    return f"{number:064x}.array"
+
+
+def kept(folder: Path, source: Source, number: int = 0, limit: int = WIDE) -> Tensor:
+    return arrays.kept(folder / name(number), SHAPE, lambda _: True, source, limit)
+
+
+def test_what_was_kept_is_read_and_not_computed(tmp_path: Path) -> None:
+    first, second = Source(), Source()
+    assert kept(tmp_path / "new/folder", first).equal(VALUES) and first.asked == 1
+    assert kept(tmp_path / "new/folder", second).equal(VALUES) and second.asked == 0
+    assert os.listdir(tmp_path / "new/folder") == [name()]
+    assert (
+        (tmp_path / "new/folder").stat().st_mode & 0o077
+        == 0
+        == (tmp_path / "new/folder" / name()).stat().st_mode & 0o077
+    )
+
+
+def test_writing_into_what_was_read_leaves_the_file_alone(tmp_path: Path) -> None:
+    kept(tmp_path, Source())
+    kept(tmp_path, Source()).zero_()
+    assert kept(tmp_path, Source()).equal(VALUES)
+
+
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[7] ^= 1
+    path.write_bytes(content)
+
+
+def of_another(path: Path) -> None:
+    kept(path.parent, Source(-VALUES), 1)
+    path.write_bytes(path.with_name(name(1)).read_bytes())
+
+
+def linked(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", (torn, flipped, of_another, linked, piped, empty))
+def test_what_is_not_whole_or_not_ours_is_made_anew(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    kept(tmp_path, Source())
+    damage(tmp_path / name())
+    source = Source()
+    assert kept(tmp_path, source).equal(VALUES) and source.asked == 1
+    assert (tmp_path / name()).is_file() and not (tmp_path / name()).is_symlink()
+
+
+def test_what_is_not_believed_is_made_anew(tmp_path: Path) -> None:
+    kept(tmp_path, Source(-VALUES))
+    found = arrays.kept(tmp_path / name(), SHAPE, lambda found: found.equal(VALUES), Source(), WIDE)
+    assert found.equal(VALUES) and kept(tmp_path, Source(-VALUES)).equal(VALUES)
+
+
+def test_what_a_killed_program_left_is_no_part_of_the_next_file(tmp_path: Path) -> None:
+    (tmp_path / name()).with_suffix(".partial").write_bytes(b"x" * 1000)
+    assert kept(tmp_path, Source()).equal(VALUES)
+    assert os.listdir(tmp_path) == [name()] and (tmp_path / name()).stat().st_size == BYTES
+
+
+def test_what_cannot_be_computed_leaves_nothing(tmp_path: Path) -> None:
+    def rows() -> Iterator[Tensor]:
+        yield VALUES[:2]
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        arrays.kept(tmp_path / name(), SHAPE, lambda _: True, rows, WIDE)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_least_used_are_removed_and_nothing_foreign(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_bytes(b"x" * 10 * BYTES)
+    for number in range(3):
+        kept(tmp_path, Source(), number, 3 * BYTES)
+        os.utime(tmp_path / name(number), (number, number))
+    kept(tmp_path, Source(), 0, 3 * BYTES)  # used again: now 1 is the oldest
+    kept(tmp_path, Source(), 3, 3 * BYTES)
+    assert sorted(os.listdir(tmp_path)) == [name(0), name(2), name(3), "notes"]
+
+
+def test_an_array_that_was_removed_can_still_be_used(tmp_path: Path) -> None:
+    first = kept(tmp_path, Source(), 0, BYTES)
+    kept(tmp_path, Source(-VALUES), 1, BYTES)
+    assert os.listdir(tmp_path) == [name(1)] and first.equal(VALUES)
+
+
+def test_an_array_above_the_limit_removes_nothing(tmp_path: Path) -> None:
+    kept(tmp_path, Source(), 0)
+    with pytest.raises(OSError, match="there is room for"):
+        kept(tmp_path, Source(), 1, BYTES - 1)
+    assert os.listdir(tmp_path) == [name(0)]
+
+
+def test_a_temporary_array_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert arrays.temporary(SHAPE, Source()).equal(VALUES)
+    assert os.listdir(tmp_path) == []
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import arrays, torch
+def rows():
+    print("computing", flush=True)
+    for number in range(20):
+        time.sleep(float(sys.argv[2]))
+        yield torch.full((1, 3), float(number))
+found = arrays.kept(Path(sys.argv[1]), (20, 3), lambda _: True, rows, 1 << 30)
+assert found[:, 0].tolist() == list(range(20)), found
+print("right")
+"""
+
+
+def program(path: Path, pause: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(path), str(pause)]
+    return subprocess.Popen(command, cwd=Path(arrays.__file__).parent, stdout=subprocess.PIPE, text=True)
+
+
+def test_of_three_programs_one_computes_and_the_others_wait(tmp_path: Path) -> None:
+    running = [program(tmp_path / name(), 0.05) for _ in range(3)]
+    words = [process.communicate()[0].split() for process in running]
+    assert sorted(words) == [["computing", "right"], ["right"], ["right"]]
+
+
+def test_who_waits_for_a_program_that_is_killed_computes(tmp_path: Path) -> None:
+    first = program(tmp_path / name(), 60)
+    assert first.stdout is not None and first.stdout.readline() == "computing\n"
+    second = program(tmp_path / name(), 0)
+    while second.poll() is None and not _waits(second.pid):
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    assert second.communicate()[0].split() == ["computing", "right"]
+
+
+def _waits(pid: int) -> bool:
+    """For a lock, as Linux tells it: `-> FLOCK … pid`; anywhere else nobody can tell."""
+    locks = Path("/proc/locks")
+    return not locks.exists() or any("->" in line and f" {pid} " in line for line in locks.read_text().splitlines())

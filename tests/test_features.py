@@ -1,0 +1,204 @@
+"""Features: what the head would have been given, found again only for the same pictures, weights and precision."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import features
+import model
+import pictures
+import pytest
+import torch
+from batches import Batches
+from data import Split, open_split
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CPU = torch.device("cpu")
+Layers = tuple[nn.Module, nn.Module]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return open_split(pictures.colours(tmp_path_factory.mktemp("colours"), {"train": 14}) / "train")
+
+
+class Small(nn.Module):
+    """A network of one's own: a convolution, a mean, a head; `slope` is seen neither in weights nor in options."""
+
+    def __init__(self, classes: int = 3, slope: float = 1.0) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3, stride=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, classes)
+        self.slope = slope
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head((self.slope * self.norm(self.body(pictures))).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def small(seed: int = 0, classes: int = 3, slope: float = 1.0) -> Layers:
+    torch.manual_seed(seed)
+    network = Small(classes, slope)
+    return network, network.head
+
+
+def given(split: Split, layers: Layers, folder: Path, precision: torch.dtype = torch.float32) -> Tensor:
+    return features.of(split, layers, CPU, precision, {features.FOLDER: str(folder)})
+
+
+def test_the_head_gives_for_features_what_the_network_gives_for_pictures(colours: Split, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = model.build("resnet18", 3).eval()
+    rows = given(colours, (network, network.fc), tmp_path)
+    assert rows.shape == (42, 512) and rows.dtype == torch.float32
+    with torch.inference_mode():
+        scores = torch.cat([network(shown) for shown, _ in Batches(colours, CPU).in_order()])
+        assert torch.allclose(network.fc(rows), scores, atol=1e-5)
+
+
+def test_a_later_trial_finds_them_whatever_its_head_is(
+    colours: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = given(colours, small(classes=3), tmp_path)
+    network, _ = small(classes=5)
+    network.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 5))
+    assert given(colours, (network, network.head), tmp_path).equal(first)
+    lines = capsys.readouterr().err.splitlines()
+    assert ["computed in" in line for line in lines] == [True, False]
+    assert ["found in" in line for line in lines] == [False, True]
+
+
+def test_without_a_folder_nothing_is_kept(colours: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept = given(colours, small(), tmp_path / "kept")
+    for env in ({}, {features.FOLDER: ""}):
+        assert features.of(colours, small(), CPU, env=env).equal(kept)
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_a_folder_that_cannot_be_used_is_said_and_done_without(
+    colours: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert given(colours, small(), tmp_path / "file").equal(given(colours, small(), tmp_path / "folder"))
+    assert f"features are not kept in {tmp_path / 'file'}: " in capsys.readouterr().err
+
+
+def changed(split: Split, **keys: object) -> Split:
+    return dataclasses.replace(split, manifest={**split.manifest, **keys})
+
+
+def test_what_they_depend_on_is_in_their_name(colours: Split) -> None:
+    def name(split: Split = colours, layers: Layers = small(), precision: torch.dtype = torch.float32) -> str:  # noqa: B008
+        return features.digest(split, layers, CPU, precision)
+
+    shard = {**colours.manifest["shards"][0], "sha256": "0" * 64}
+    normed, strided = small(), small()
+    normed[0].norm.running_mean[3] += 1
+    strided[0].body.stride = (1, 1)
+    others = [
+        name(changed(colours, shards=[shard])),
+        name(changed(colours, image_size=15)),
+        name(changed(colours, stored_size=19)),
+        name(changed(colours, mean=[0.4, 0.4, 0.41])),
+        name(changed(colours, deviation=[0.3, 0.3, 0.31])),
+        name(layers=small(seed=1)),
+        name(layers=normed),
+        name(layers=strided),
+        name(precision=torch.bfloat16),
+    ]
+    assert len({name(), *others}) == 1 + len(others)
+    assert name(changed(colours, class_weights=[1.0, 2.0, 3.0])) == name() == name(layers=small())
+
+
+def test_features_of_other_code_are_computed_again(colours: Split, tmp_path: Path) -> None:
+    """Same weights, same options, same name; only running it tells."""
+    before = given(colours, small(slope=1.0), tmp_path)
+    after = given(colours, small(slope=1.5), tmp_path)
+    assert len(os.listdir(tmp_path)) == 1 and torch.allclose(after, 1.5 * before)
+    assert given(colours, small(slope=1.5), tmp_path).equal(after)
+
+
+def test_epochs_have_the_order_of_batches(colours: Split, tmp_path: Path) -> None:
+    layers = small()
+    shown = features.Features(colours, given(colours, layers, tmp_path), CPU)
+    both = shown, Batches(colours, CPU)
+    randoms = [torch.Generator().manual_seed(7) for _ in both]
+    for _ in range(2):
+        ours, theirs = (list(each.shuffled(10, "none", random)) for each, random in zip(both, randoms, strict=True))
+        assert len(ours) == len(theirs) == shown.steps(10) == 4
+        for (rows, labels), (images, expected) in zip(ours, theirs, strict=True):
+            assert labels.equal(expected)
+            assert torch.allclose(rows, features.given(layers, images, torch.float32), atol=1e-6)
+
+
+def test_validation_sees_every_picture_once(colours: Split, tmp_path: Path) -> None:
+    rows = given(colours, small(), tmp_path)
+    shown = list(features.Features(colours, rows, CPU).in_order())
+    assert torch.cat([part for part, _ in shown]).equal(rows)
+    assert torch.cat([labels for _, labels in shown]).tolist() == colours.labels.tolist()
+
+
+def test_changing_pictures_have_no_features(colours: Split, tmp_path: Path) -> None:
+    shown = features.Features(colours, given(colours, small(), tmp_path), CPU)
+    with pytest.raises(ValueError, match="'flip'"):
+        next(shown.shuffled(10, "flip", torch.Generator()))
+
+
+def test_a_head_learns_the_same_from_features_as_from_pictures(colours: Split, tmp_path: Path) -> None:
+    learnt = []
+    for cached in (False, True):
+        network, head = small()
+        network.eval().requires_grad_(False)
+        head.requires_grad_(True)
+        rows = given(colours, (network, head), tmp_path) if cached else None
+        shown = Batches(colours, CPU) if rows is None else features.Features(colours, rows, CPU)
+        learner = network if rows is None else head
+        optimizer, random = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9), torch.Generator().manual_seed(0)
+        for _ in range(3):
+            for each, labels in shown.shuffled(8, "none", random):
+                F.cross_entropy(learner(each), labels).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        learnt.append(network.state_dict())
+    assert not learnt[0]["head.weight"].equal(small()[1].weight)
+    for name, tensor in learnt[0].items():
+        assert torch.allclose(tensor, learnt[1][name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny"))
+def test_the_last_layer_of_a_network_is_what_it_ends_in(name: str) -> None:
+    network = model.build(name, 3)
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert features.ends_in(network, linear[-1], 32, CPU)
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    assert not features.ends_in(network, first, 32, CPU)
+
+
+def test_a_layer_whose_result_is_changed_is_no_last_one() -> None:
+    class Softened(Small):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return super().forward(pictures).softmax(1)
+
+    network = Softened()
+    assert not features.ends_in(network, network.head, 16, CPU)
+
+
+def test_a_head_with_a_weight_of_another_layer_is_no_last_one() -> None:
+    network = Small()
+    assert features.ends_in(network, network.head, 16, CPU)
+    network.also = nn.Linear(8, 3)
+    network.also.weight = network.head.weight
+    assert not features.ends_in(network, network.head, 16, CPU)

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 # `stamp` is [size, mtime in ns]: while it stays, the content is taken to be the same
 File = namedtuple("File", "relative path stamp")
-RACY_NS = (
-    2_000_000_000  # a file that changed this shortly before it was read may change again within its mtime's resolution
-)
+# A file that changed this shortly before it was read may change again within its mtime's resolution.
+RACY_NS = 2_000_000_000
 
 
 def file_at(path: str, relative: str) -> File:
@@ -29,18 +28,21 @@ def file_at(path: str, relative: str) -> File:
 
 
 def files_below(folder: str) -> Iterator[File]:
-    """Links to folders are followed, once; hidden files (.DS_Store, .git) belong to nobody's data."""
-    seen = set()
+    """Links are followed, as PrepareData does; hidden files (.DS_Store, .git) belong to nobody's data.
+
+    A link to a folder above it would go on for ever, and is left out. Any other counts, also the second to one folder:
+    which of two is met first is the file system's affair. Raises DarkroomError for broken links, pipes and devices.
+    """
+    above = {folder: frozenset({os.path.realpath(folder)})}
     for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(where)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        chain = above.pop(where)
+        real = {name: os.path.realpath(os.path.join(where, name)) for name in folders if not name.startswith(".")}
+        folders[:] = [name for name in real if real[name] not in chain]
+        above.update((os.path.join(where, name), chain | {real[name]}) for name in folders)
         for name in names:
             path = os.path.join(where, name)
-            if not name.startswith(".") and os.path.isfile(path):
+            if not name.startswith("."):
+                _refuse_special(path)
                 yield file_at(path, os.path.relpath(path, folder).replace(os.sep, "/"))
 
 
@@ -67,3 +69,8 @@ def folder_name(digests: Mapping[str, str]) -> str:
 def refuse(exc: OSError) -> NoReturn:
     """What cannot be read must not go missing silently."""
     raise DarkroomError(f"{exc.filename} cannot be read: {exc.strerror}", "make it readable, or move it away") from exc
+
+
+def _refuse_special(path: str) -> None:
+    if not os.path.isfile(path):
+        raise DarkroomError(f"{path} is a broken link, a pipe or a device", "remove it, or put the file there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ def test_a_link_that_leads_back_up_is_followed_once(clients: Clients, folder: Pa
     (folder / "cat/again").symlink_to(folder)
     address = put(clients, folder)
     assert len(list(clients.storage.list(address))) == 3
+
+
+def test_every_link_to_a_folder_counts_in_whatever_order_they_are_found(clients: Clients, folder: Path) -> None:
+    for name in ("zebra", "ant", "puma", "lion"):
+        (folder / name).symlink_to(folder / "cat")
+    address = put(clients, folder)
+    found = {entry.uri.removeprefix(address) for entry in clients.storage.list(address)}
+    assert {f"{name}/1.png" for name in ("ant", "cat", "lion", "puma", "zebra")} <= found
+
+
+def test_links_that_lead_into_each_other_come_to_an_end(clients: Clients, folder: Path) -> None:
+    (folder / "cat/other").symlink_to(folder / "dog")
+    (folder / "dog/other").symlink_to(folder / "cat")
+    address = put(clients, folder)
+    found = {entry.uri.removeprefix(address).rpartition("/")[0] for entry in clients.storage.list(address)}
+    assert found == {"cat", "cat/other", "dog", "dog/other"}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("gone")], ids=["pipe", "broken link"])
+def test_what_is_no_file_is_named_and_not_left_out(
+    clients: Clients, folder: Path, make: Callable[[Path], None]
+) -> None:
+    make(folder / "cat/3.png")
+    with pytest.raises(DarkroomError, match=r"cat/3\.png is a broken link"):
+        put(clients, folder)
 
 
 def test_a_folder_without_files_is_refused(clients: Clients, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ MAGIC = {
     b"RIFF": "image",
     b"II*\0": "image",
     b"MM\0*": "image",
+    b"II+\0": "image",  # BigTIFF
+    b"MM\0+": "image",
     b"\x93NUMPY": "npy",
 }
 KINDS = "a JPEG, PNG, WebP, BMP, GIF or TIFF picture, an .npy array or a JSON array"

@@ -56,6 +56,7 @@ FORMS = {
     "webp": pictures.encoded(PIXELS, "WEBP", lossless=True),
     "bmp": pictures.encoded(PIXELS, "BMP"),
     "tiff": pictures.encoded(PIXELS, "TIFF"),
+    "bigtiff": pictures.encoded(PIXELS, "TIFF", big_tiff=True),
     "npy, height width channel": npy(PIXELS),
     "npy, channel first": npy(PIXELS.transpose(2, 0, 1)),
     "npy, Fortran order": npy(np.asfortranarray(PIXELS)),

@@ -69,11 +69,12 @@ class JpegShard:
         file = self.content[self.offsets[row] : self.offsets[row + 1]]
         self._refuse_other_size(file, row)
         try:
-            pixels = decode_jpeg(torch.from_numpy(file.copy()), ImageReadMode.RGB)
+            decoded = decode_jpeg(torch.from_numpy(file.copy()), ImageReadMode.RGB)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise Refusal(f"{self.path}: row {row} is no readable JPEG picture ({reason}): {AGAIN}") from None
-        return pixels.permute(1, 2, 0).numpy()
+        pixels: NDArray[np.uint8] = decoded.permute(1, 2, 0).numpy()
+        return pixels
 
     def _refuse_other_size(self, file: NDArray[np.uint8], row: int) -> None:
         """Before decoding: a header may promise 65,535 x 65,535 pixels."""

@@ -134,4 +134,5 @@ def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
         raise BadRequest("pixel values have to lie in 0 to 255, or, as floats, in 0 to 1")
     if array.dtype.kind == "f" and high <= 1:
         array = array.astype(np.float64) * 255
-    return np.rint(array).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(array).astype(np.uint8)
+    return pixels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from refusal import Refusal
 
 from preparation import trees, unpickle
+from preparation.admitted import Foreign
 from preparation.items import Item, Source
 from preparation.trees import Tree
 
@@ -124,7 +125,7 @@ def _loaded(tree: Tree, name: str, layout: Layout) -> dict[str, Any]:
         raise Refusal(f"{where}: missing: copy it there, or unpack {layout.archive} again")
     try:
         held = unpickle.loads(tree.read(name))
-    except unpickle.Foreign as reason:
+    except Foreign as reason:
         raise Refusal(f"{where}: not a file of this data set: {reason}: unpack {layout.archive} again") from None
     if not isinstance(held, dict):
         raise Refusal(f"{where}: holds no dict: unpack {layout.archive} again")

@@ -193,7 +193,7 @@ def _svg(height: int, label: str, parts: list[str]) -> str:
 
 def _nice(step: float) -> int:
     """The next of 1, 2, 5 times a power of ten."""
-    power = 10 ** max(0, math.floor(math.log10(max(step, 1))))
+    power = int(10 ** max(0, math.floor(math.log10(max(step, 1)))))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step)
 
 

@@ -2,6 +2,7 @@
 
 In the loop, where `folder` is None for a training without checkpoints:
 
+    folder = checkpoints.place(env)               # or what --checkpoint-dir says
     mark = checkpoints.fingerprint(settings, {"train": manifest, "validation": other_manifest})
     found = checkpoints.resume(folder, mark)      # None: from the beginning
     due = checkpoints.every(args.checkpoint_minutes)
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import struct
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,17 @@ MAGIC = b"darkroom checkpoint 1 "  # then the SHA-256 of all that follows its li
 # What torch.load raises for files that somebody made up: found by turning every bit of one.
 UNREADABLE = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 UNREADABLE = (*UNREADABLE, ArithmeticError, MemoryError, pickle.UnpicklingError, struct.error)
+
+
+def place(env: Mapping[str, str]) -> Path | None:
+    """The folder that SageMaker keeps in step with S3; None when the job has no CheckpointConfig, as trials have none.
+
+    AWS's own images find it in this file, too (sagemaker-xgboost-container, smdebug).
+    """
+    config = Path(env.get("SM_INPUT_CONFIG_DIR", "")) / "checkpointconfig.json"
+    if not env.get("SM_INPUT_CONFIG_DIR") or not config.is_file():
+        return None
+    return Path(json.loads(config.read_text(encoding="utf-8"))["LocalPath"])
 
 
 def fingerprint(settings: Mapping[str, object], data: Mapping[str, Path], world: int = 1) -> dict[str, str]:
@@ -51,10 +65,9 @@ def resume(folder: Path | None, fingerprint: Mapping[str, str]) -> dict[str, Any
         written, state = _read(path)
     except Refusal as refusal:
         return _afresh(path, str(refusal))
-    names = sorted(written.keys() | fingerprint.keys())
-    different = [name for name in names if written.get(name) != fingerprint.get(name)]
-    if different:
-        return _afresh(path, f"of another training ({', '.join(different)[:200]} differ{'s' * (len(different) == 1)})")
+    if written != fingerprint:
+        different = [name for name in fingerprint if written.get(name) != fingerprint[name]] or ["other settings"]
+        return _afresh(path, f"of another training; not equal: {', '.join(different)[:200]}")
     return state
 
 
@@ -123,7 +136,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     if head != MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n":
         raise Refusal("damaged, or no checkpoint of this program")
     try:
-        whole = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickle protocols: what they cannot do is refused below
+            whole = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UNREADABLE as error:  # its text is left out: torch proposes to load without weights_only
         raise Refusal(f"holds more than tensors, numbers and texts, or less ({type(error).__name__})") from None
     if not isinstance(whole, dict) or not all(isinstance(whole.get(name), dict) for name in ("fingerprint", "state")):

@@ -221,6 +221,18 @@ def note_simulated(context: JobContext, image: Image, instance_type: str) -> Non
         context.parity(f"InstanceType {instance_type}", f"this machine: {counted}")
 
 
+def feature_cache(context: JobContext) -> dict[str, str]:
+    """The variable by which entrypoints/features.py finds what an earlier training job of this machine computed.
+
+    It is no part of a request: what a step's cache compares does not depend on it.
+    """
+    name, folder = "DARKROOM_FEATURE_CACHE", os.path.join(os.path.abspath(context.store.home), "features")
+    context.parity(
+        name, f"{folder}: features of frozen networks are kept there for later jobs; on AWS each computes them"
+    )
+    return {name: folder}
+
+
 def gpu_count() -> int:
     """NVIDIA GPUs that a job may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

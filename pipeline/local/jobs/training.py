@@ -11,7 +11,7 @@ from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.channels import fetch_channels
 from pipeline.local.jobs.failure import failure_file, failure_text, last_error
-from pipeline.local.jobs.hosts import Hosts, exit_code, gpu_count, note_simulated, wait
+from pipeline.local.jobs.hosts import Hosts, exit_code, feature_cache, gpu_count, note_simulated, wait
 from pipeline.local.jobs.metrics import HISTORY, Metrics
 from pipeline.local.jobs.staging import Sync, aside, entries, fetch
 from pipeline.local.jobs.toolkit import CODE, MASTER_PORT, Toolkit
@@ -170,6 +170,7 @@ class TrainingRun:
             master = hosts.names[0] if self.context.isolation.kind == "namespace" else "127.0.0.1"
             self.command = toolkit.command(image, host, hosts.names, gpus, master)
             variables |= {"PYTHONPATH": CODE, "MASTER_ADDR": master, "MASTER_PORT": MASTER_PORT}
+            variables |= feature_cache(self.context)
             cwd = CODE
         env = {**hosts.environment(host), **variables, **(self.request.get("Environment") or {})}
         return hosts.launch(host, image, self.command, env, cwd)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +66,37 @@ def checked(args: argparse.Namespace) -> argparse.Namespace:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    for name in SPLITS:
-        shards.clear(args.output_dir / name)
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    with alone(args.output_dir):
+        for name in SPLITS:
+            shards.clear(args.output_dir / name)
+        try:
+            make(args)
+        except (Refusal, OSError):
+            with contextlib.suppress(OSError):  # makes room for the reason where the disk is full
+                for name in SPLITS:
+                    shards.clear(args.output_dir / name)
+            raise
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Two at once would put their shards into one split. The lock is the kernel's, and ends with this process."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise Refusal(f"{folder}: another prepare.py writes there: wait for it, or give another --output-dir") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def make(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source = open_source(args.kind, args.input_dir, Path(scratch), args.manifest)
         if len(source.classes) < 2:

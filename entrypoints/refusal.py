@@ -82,8 +82,13 @@ def exit_code(work: Callable[[], None], note: Path | None) -> int:
     return 0
 
 
+def harmless(text: str) -> str:
+    """For a terminal, a log, a message."""
+    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def _ended(reason: str, note: Path | None) -> int:
-    line = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", " ".join(reason.split()))
+    line = harmless(" ".join(reason.split()))
     print(f"error: {line}", file=sys.stderr, flush=True)
     if note is not None and note.parent.is_dir():
         with contextlib.suppress(OSError):  # on a full disk stderr has to do: a traceback would hide the reason

@@ -504,3 +504,12 @@ def test_a_wrong_word_is_refused_with_the_right_ones(word: str) -> None:
 def test_a_setting_given_twice_is_refused() -> None:
     with pytest.raises(Refusal, match="leaks was given before: say it once"):
         Settings.parse(["leaks=drop", "leaks=drop"])
+
+
+def test_a_refusal_names_five_and_the_log_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = [Row(problem="cut\x1b[2Jshort", shows=number) for number in range(20, 27)]
+    with pytest.raises(Refusal, match="; and 2 more, in the log"):
+        examine([*sound(), *broken], "unreadable=fail")
+    head, *names = capsys.readouterr().out.splitlines()
+    assert head == "7 pictures cannot be read:"
+    assert names == [f"  cat/{number:03d}.png: cut\ufffd[2Jshort" for number in range(18, 25)]

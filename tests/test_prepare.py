@@ -430,3 +430,25 @@ def test_a_full_disk_or_closed_folder_is_one_line(tmp_path: Path, capsys: pytest
     (tmp_path / "out").write_text("a file where the folder should be")
     assert run(tmp_path) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_two_at_once_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    pictures.folder(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    with prepare.alone(tmp_path / "out"):
+        assert run(tmp_path) == 1
+    assert "another prepare.py writes there: wait for it" in message(tmp_path)
+    assert run(tmp_path) == 0
+
+
+def test_where_the_disk_filled_up_is_told_and_nothing_is_left_there(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk; CIFAR needs no scratch file."""
+    archives.write(tmp_path / "in", archives.cifar10(20))
+    program = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); import prepare; "
+    words = ["--kind", "cifar10", "--input-dir", "in", "--output-dir", "out", "--message-file", "message"]
+    command = [sys.executable, "-c", f"{program}sys.exit(prepare.main())", *words]
+    environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parent)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "error: out/train/00000.arrow.partial: File too large\n")
+    assert message(tmp_path) == "out/train/00000.arrow.partial: File too large"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from refusal import harmless
 
 from preparation.actions import ACTIONS, Settings, one_of
 from preparation.items import Source
@@ -64,7 +65,9 @@ class Examination:
     def refuse_if_fail(self, finding: str, what: str, examples: Sequence[str], mend: str) -> None:
         if getattr(self.settings, finding) != "fail":
             return
-        more = f"; and {len(examples) - TOLD} more" if len(examples) > TOLD else ""
+        more = f"; and {len(examples) - TOLD} more, in the log" if len(examples) > TOLD else ""
+        if more:  # dataset.json is not written, and who mends the data needs all names at once
+            print(f"{what}:", *map(harmless, examples[:LISTED]), sep="\n  ", flush=True)
         others = one_of(tuple(action for action in ACTIONS[finding] if action != "fail"))
         self.refusals.append(
             f"{what} ({'; '.join(examples[:TOLD])}{more}): {mend}, or set doctor.{finding} in pipeline.yaml to {others}"

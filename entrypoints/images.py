@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SQUARES = ("crop", "pad")
 MAX_PIXELS = 64_000_000  # checked before a pixel is decoded; 64 million RGB pixels are 192 MB
 QUALITY = 92  # of stored JPEGs
@@ -64,14 +64,16 @@ def picture(content: bytes, size: int, square: str = "crop") -> Picture:
     width, height = opened.size
     try:
         pixels = _decoded(content, opened, _least(width, height, size, square))
-        turn = opened.getexif().get(EXIF_ORIENTATION, 1)  # after decoding: Pillow turns TIFFs by itself
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MAX_PIXELS:,} pixels") from None
+    except Unreadable:  # says more than "damaged"
+        raise
     except DAMAGED as error:
         raise Unreadable(f"damaged or cut short ({' '.join(str(error).split()) or type(error).__name__})") from None
     pixels = squared(pixels, size, square)
     if opened.mode not in ("L", "CMYK"):  # those were converted before; here are fewer pixels
         pixels = colour.managed_pixels(pixels, opened.info.get("icc_profile"))
+    turn = _turn(opened)
     if turn in UPRIGHT:
         pixels = UPRIGHT[turn](pixels)
     return Picture(np.ascontiguousarray(pixels), *((height, width) if turn in LYING else (width, height)))
@@ -152,6 +154,14 @@ def _hush() -> None:
         warnings.filterwarnings("ignore", module=PILLOW)
 
 
+def _turn(opened: Image.Image) -> object:
+    """EXIF's orientation, after decoding, since Pillow turns TIFFs by itself. Damaged metadata spoils no pixels."""
+    try:
+        return opened.getexif().get(EXIF_ORIENTATION)
+    except DAMAGED:
+        return None
+
+
 def _decoded(content: bytes, opened: Image.Image, least: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W, 3), still lying and in its own RGB; JPEGs at 1/2, 1/4 or 1/8 where both sides stay at least `least`."""
     width, height = opened.size
@@ -184,7 +194,7 @@ def _flat(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         return _from_16_bits(picture)
     if picture.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range; save the picture with 8 or 16 bits")
+        raise Unreadable("floating-point pixels have no fixed range; save the picture with 8 or 16 bits")
     if picture.has_transparency_data:
         clear = picture.convert("RGBA")
         paper = Image.new("RGBA", clear.size, (255, 255, 255, 255))
@@ -198,7 +208,7 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits a pixel, which Pillow's own conversion would clip at 255."""
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise ValueError("32-bit pixels have no fixed range; save the picture with 8 or 16 bits")
+        raise Unreadable("32-bit pixels have no fixed range; save the picture with 8 or 16 bits")
     grey = (values >> 8).astype(np.uint8)
     grey[values == picture.info.get("transparency", -1)] = 255
     return Image.fromarray(grey)

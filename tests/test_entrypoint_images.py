@@ -387,8 +387,14 @@ def test_more_pixels_than_allowed_are_refused_before_any_is_decoded(width: int, 
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_pixels_without_a_range_are_refused(mode: str) -> None:
     content = saved(Image.fromarray(np.full((9, 9), 70_000, np.float32 if mode == "F" else np.int32)), "TIFF")
-    with pytest.raises(images.Unreadable, match="no fixed range; save the picture with 8 or 16 bits"):
+    with pytest.raises(images.Unreadable, match=r"^(floating-point|32-bit) pixels have no fixed range; save"):
         images.read(content, 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_damaged_metadata_spoils_no_pixels(kind: str) -> None:
+    picture = Image.fromarray(np.full((9, 9, 3), 77, np.uint8))
+    assert images.read(saved(picture, kind, exif=b"Exif\0\0garbage"), 9).tolist() == np.full((9, 9, 3), 77).tolist()
 
 
 def test_odd_metadata_is_no_reason_to_warn() -> None:

@@ -128,3 +128,7 @@ def test_a_tree_that_is_no_data_set_is_refused(tmp_path: Path, case: str) -> Non
 def test_archives_in_an_archive_are_named(tmp_path: Path, way: str) -> None:
     with pytest.raises(Refusal, match="no class folders in it, and the archive 'test.zip' in it is not opened: put"):
         opened(tmp_path, paths("train.zip", "test.zip", "notes.txt"), way)
+
+
+def test_the_endings_that_windows_gives_jpegs_are_pictures(tmp_path: Path) -> None:
+    assert len(opened(tmp_path, paths("a/1.jfif", "a/2.JPE", "b/3.jpg")).items) == 3

@@ -35,6 +35,7 @@ SUMMARIES = {
     "predict": "classify images with a deployed model",
     "endpoints": "list the endpoints, newest first",
     "undeploy": "delete an endpoint",
+    "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "config": "print the JSON Schema of pipeline.yaml",
 }
 
@@ -141,6 +142,8 @@ def _commands(name: str) -> Mapping[str, Command]:
             from pipeline.cli.run import COMMANDS
         case "start":
             from pipeline.cli.start import COMMANDS
+        case "weights":
+            from pipeline.cli.weights import COMMANDS
         case "compile" | "validate" | "config":
             from pipeline.cli.definitions import COMMANDS
         case "executions" | "show" | "logs" | "stop" | "resume":

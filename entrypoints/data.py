@@ -59,7 +59,7 @@ class Split:
         return only.pixels if len(self.shards) == 1 and isinstance(only, RawShard) else self.take(np.arange(len(self)))
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """A copy of these stored squares, in this order, whatever shards they lie in."""
+        """(n, stored, stored, 3): a copy of these stored squares, in this order, whatever shards they lie in."""
         corners = np.zeros(len(indices), dtype=np.int64)
         return self.crops(indices, corners, corners, self.stored_size)
 
@@ -72,7 +72,10 @@ class Split:
     def crops(
         self, indices: NDArray[np.int64], tops: NDArray[np.int64], lefts: NDArray[np.int64], side: int
     ) -> NDArray[np.uint8]:
-        """One square of `side` from each picture, cut while it is copied: the margin is never moved."""
+        """(n, side, side, 3): a square cut out of each picture while it is copied, so that the margin is never moved.
+
+        Raises Refusal for a row that is no readable JPEG.
+        """
         only = self.shards[0]
         if len(self.shards) == 1 and isinstance(only, RawShard) and side == self.stored_size:
             return only.pixels[indices]
@@ -89,7 +92,7 @@ class Split:
         return taken
 
     def verify(self) -> None:
-        """Compares every shard's SHA-256 with the manifest."""
+        """Raises Refusal where a shard's SHA-256 is not the manifest's."""
         for shard in self.manifest["shards"]:
             path = self.folder / shard["file"]
             with path.open("rb") as file:

@@ -32,7 +32,7 @@ class Stored(Protocol):
 
 
 class Named(Protocol):
-    """What is taken from sources.Item."""
+    """What is taken from items.Item."""
 
     @property
     def name(self) -> str: ...

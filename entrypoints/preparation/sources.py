@@ -15,7 +15,10 @@ KINDS = ("digits", "imagefolder", "cifar10", "cifar100", "manifest")
 
 
 def open_source(kind: str, folder: Path, scratch: Path, manifest: str = "") -> Source:
-    """`folder` holds files or exactly one archive; `scratch` takes what has to be unpacked while the source is used."""
+    """`folder` holds files or exactly one archive; `scratch` takes what has to be unpacked while the source is used.
+
+    Raises Refusal for what is no such source.
+    """
     match kind:
         case "digits":
             return digits.open_digits()

@@ -27,7 +27,8 @@ def assign(source: Source, fractions: dict[str, float], seed: int) -> NDArray[np
     """Per item the index of its split in SPLITS.
 
     An item with a given split keeps it, and takes its group along. A split that no item is given is taken from those
-    without one; where every item is given one, from train.
+    without one; where every item is given one, from train. Raises Refusal for a group in two splits, and for a
+    class that is too small to give each split a picture.
     """
     splits = _given(source)
     present = set(splits.tolist())

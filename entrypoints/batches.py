@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import sampling
 import torch
 from data import Split
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from refusal import Refusal
 from torch import Tensor
 
 SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
+AUGMENTATIONS = ("none", "shift", "flip")
 EVALUATION_BATCH = 256
 Work = Callable[[], tuple[NDArray[np.uint8], Tensor]]
 
@@ -29,16 +31,25 @@ class Batches:
         deviation = torch.tensor(split.manifest["deviation"], device=device)
         self.scale = deviation.mul(255).reciprocal().repeat(split.image_size)
 
-    def shuffled(self, size: int, augment: str, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch. The rest that fills no batch is left to another epoch: batch norm dislikes small batches."""
-        count = len(self.split)
+    def shuffled(
+        self, size: int, augment: str, random: torch.Generator, sampled: str = "shuffled", first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch. The rest that fills no batch is left to another epoch: batch norm dislikes small batches.
+
+        A resumed training goes on at batch `first`: what comes before it is drawn as ever, and not read.
+        """
+        count, side = len(self.split), self.split.image_size
         size = min(size, count)
-        order = torch.randperm(count, generator=random)
-        starts = range(0, count - size + 1, size)
-        reading = (self._reading(order[start : start + size], augment, random) for start in starts)
-        for pixels, indices in _one_ahead(reading):
-            pictures = augmented(self._on_device(pixels), augment, self.split.margin > 0, random)
-            yield self._normalised(pictures), self.labels[indices.to(self.device)]
+        order = sampling.order(self.split.labels, sampled, random)
+        reading = (
+            self._reading(order[start : start + size], augment, random, wanted=start >= first * size)
+            for start in range(0, count - size + 1, size)
+        )
+        for number, (pixels, indices) in enumerate(_one_ahead(reading)):
+            changes = drawn(size, side, augment, self.split.margin > 0, random)
+            if number >= first:
+                pictures = augmented(self._on_device(pixels), *changes)
+                yield self._normalised(pictures), self.labels[indices.to(self.device)]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The centres of all pictures."""
@@ -49,10 +60,14 @@ class Batches:
     def steps(self, size: int) -> int:
         return max(1, len(self.split) // size)
 
-    def _reading(self, indices: Tensor, augment: str, random: torch.Generator) -> Work:
+    def _reading(self, indices: Tensor, augment: str, random: torch.Generator, wanted: bool) -> Work:
         """Draws its crops now, reads when it is called."""
         tops, lefts = corners(len(indices), self.split.margin, augment, random).numpy()
-        return lambda: (self.split.crops(indices.numpy(), tops, lefts, self.split.image_size), indices)
+        read = len(indices) if wanted else 0
+        return lambda: (
+            self.split.crops(indices[:read].numpy(), tops[:read], lefts[:read], self.split.image_size),
+            indices,
+        )
 
     def _on_device(self, pixels: NDArray[np.uint8]) -> Tensor:
         """(n, 3, H, W) views of (n, H, W, 3) memory: channels_last without a copy."""
@@ -88,33 +103,34 @@ def corners(count: int, margin: int, augment: str, random: torch.Generator) -> T
     return torch.randint(0, margin + 1, (2, count), generator=random)
 
 
-def augmented(pictures: Tensor, augment: str, cropped: bool, random: torch.Generator) -> Tensor:
-    """`random` is a CPU generator: CPU and GPU draw the same. What was cropped at random is not shifted as well.
+def drawn(
+    count: int, side: int, augment: str, cropped: bool, random: torch.Generator
+) -> tuple[Tensor | None, Tensor | None]:
+    """For `augmented`: shifts down and right, (2, count, 1), and which pictures to mirror; None: no such change.
 
-    `pictures` may be changed.
+    `random` is a CPU generator: CPU and GPU draw the same. What was cropped at random is not shifted as well.
     """
-    match augment:
-        case "none":
-            return pictures
-        case "shift":
-            return pictures if cropped else _shifted(pictures, random)
-        case "flip":
-            return _flipped(pictures if cropped else _shifted(pictures, random), random)
-        case _:
-            raise ValueError(f"unknown augmentation {augment!r}")
+    if augment not in AUGMENTATIONS:
+        raise ValueError(f"unknown augmentation {augment!r}")
+    reach = max(1, round(SHIFT * side))
+    shifts = augment != "none" and not cropped
+    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=random) if shifts else None
+    return offsets, torch.rand(count, generator=random) < 0.5 if augment == "flip" else None
 
 
-def _flipped(pictures: Tensor, random: torch.Generator) -> Tensor:
-    chosen = torch.nonzero(torch.rand(len(pictures), generator=random) < 0.5)[:, 0].to(pictures.device)
-    pictures[chosen] = pictures[chosen].flip(-1)
+def augmented(pictures: Tensor, offsets: Tensor | None, mirrored: Tensor | None) -> Tensor:
+    """`pictures` may be changed."""
+    if offsets is not None:
+        pictures = _shifted(pictures, offsets)
+    if mirrored is not None:
+        chosen = torch.nonzero(mirrored)[:, 0].to(pictures.device)
+        pictures[chosen] = pictures[chosen].flip(-1)
     return pictures
 
 
-def _shifted(pictures: Tensor, random: torch.Generator) -> Tensor:
+def _shifted(pictures: Tensor, offsets: Tensor) -> Tensor:
     """A shift repeats the edges where it uncovers them."""
     count, _, height, width = pictures.shape
-    reach = max(1, round(SHIFT * height))
-    offsets = torch.randint(-reach, reach + 1, (2, count, 1), generator=random)
     rows = (torch.arange(height) + offsets[0]).clamp_(0, height - 1).to(pictures.device)
     columns = (torch.arange(width) + offsets[1]).clamp_(0, width - 1).to(pictures.device)
     each = torch.arange(count, device=pictures.device)[:, None, None]

@@ -1,10 +1,19 @@
-"""Where bfloat16 is both faster and right: native instructions, and no convolution that steps over its whole input."""
+"""In which precision a network is trained: bfloat16 where it is faster and right, float16 where it is asked for."""
 
 from __future__ import annotations
 
 import torch
 from refusal import Refusal
 from torch import nn
+
+
+def chosen(wanted: str, network: nn.Module, size: int, device: torch.device) -> torch.dtype:
+    """`wanted` is auto, float32, bfloat16 or float16; float16 needs a GPU, and its gradients a scaler."""
+    if wanted == "float16":
+        if device.type == "cpu":
+            raise Refusal("precision float16 needs a GPU, and this job has none: set precision to auto")
+        return torch.float16
+    return torch.bfloat16 if use_bfloat16(wanted, network, size, device) else torch.float32
 
 
 def use_bfloat16(wanted: str, network: nn.Module, size: int, device: torch.device) -> bool:

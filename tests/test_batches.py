@@ -93,7 +93,7 @@ def test_without_a_margin_pixels_are_shifted_and_none_invented(tmp_path: Path) -
 
 def test_flip_without_a_margin_shifts_and_mirrors() -> None:
     source = torch.arange(20).expand(100, 3, 20, 20)
-    moved = batches.augmented(source, "flip", False, torch.Generator().manual_seed(0))
+    moved = batches.augmented(source, *batches.drawn(100, 20, "flip", False, torch.Generator().manual_seed(0)))
     mirrored = moved[:, 0, 0, 5] > moved[:, 0, 0, 15]
     assert 25 < mirrored.sum() < 75
     assert len({int(picture[0, 0, 10]) for picture in moved}) > 5
@@ -131,4 +131,27 @@ def test_a_row_that_cannot_be_read_is_refused_where_the_batch_is_asked_for(tmp_p
 
 def test_an_unknown_augmentation_is_an_error() -> None:
     with pytest.raises(ValueError, match="cutmix"):
-        batches.augmented(torch.zeros(1, 3, 4, 4), "cutmix", False, torch.Generator())
+        batches.drawn(1, 4, "cutmix", False, torch.Generator())
+
+
+@pytest.mark.parametrize("augment", ["none", "shift", "flip"])
+@pytest.mark.parametrize("margin", [0, 3])
+@pytest.mark.parametrize("sampled", ["shuffled", "balanced"])
+def test_a_resumed_epoch_shows_the_rest_of_it_as_it_would_have_been(
+    tmp_path: Path, augment: str, margin: int, sampled: str
+) -> None:
+    shown = batches.Batches(opened(tmp_path, grid(46, 16), 16 - margin), CPU)
+    whole, rest = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
+    expected = [part for part, _ in shown.shuffled(10, augment, whole, sampled)]
+    resumed = [part for part, _ in shown.shuffled(10, augment, rest, sampled, first=3)]
+    assert len(resumed) == 1
+    assert torch.equal(resumed[0], expected[3])
+    assert torch.equal(whole.get_state(), rest.get_state())
+
+
+def test_a_resumed_epoch_does_not_read_what_it_has_shown(tmp_path: Path) -> None:
+    """Every JPEG is damaged: reading one would be refused."""
+    split = opened(tmp_path, grid(40, 8), 8, encoding="jpeg")
+    pictures.forge(split.folder, lambda content: content.replace(b"\xff\xd8\xff", b"\xff\xd9\xff"))
+    shown = batches.Batches(open_split(split.folder), CPU)
+    assert not list(shown.shuffled(10, "none", torch.Generator(), first=4))

@@ -1,0 +1,48 @@
+"""The folder that becomes model.tar.gz: weights, the code that serves them, and the card that describes both."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import archive
+import hyperparameters
+import jsonfile
+import model
+import progress
+from data import Split
+from progress import Epoch
+from torch import nn
+
+# Copied into the model archive's code/: what serves the model, with all that it imports.
+SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
+
+
+def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Epoch) -> None:
+    """The card comes last: an archive without it is not taken for a model."""
+    args.model_dir.mkdir(parents=True, exist_ok=True)
+    model.save_weights(network, args.model_dir / archive.WEIGHTS)
+    code = args.model_dir / "code"
+    code.mkdir(exist_ok=True)
+    for name in SHIPS:
+        shutil.copyfile(Path(__file__).with_name(name), code / name)
+    manifest = training.manifest
+    card = {
+        "format": archive.FORMAT,
+        "architecture": {"name": args.model, "stem": args.stem, "num_classes": len(training.classes)},
+        "classes": list(training.classes),
+        "preprocessing": {
+            "image_size": training.image_size,
+            "stored_size": training.stored_size,
+            "square": manifest["square"],
+            "mean": manifest["mean"],
+            "deviation": manifest["deviation"],
+        },
+        "weights": {"file": archive.WEIGHTS, "sha256": archive.sha256(args.model_dir / archive.WEIGHTS)},
+        "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
+        "data": {**manifest["source"], "settings": manifest.get("settings", {}), "pictures": len(training)},
+        "metrics": {"validation_loss": kept.validation_loss, "validation_accuracy": kept.validation_accuracy},
+        "versions": progress.versions(),
+    }
+    jsonfile.write(args.model_dir / archive.CARD, card)

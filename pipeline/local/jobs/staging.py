@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from pipeline.local.storage import Storage
 
 Entry = namedtuple("Entry", "uri path size relative")
+Stamp = namedtuple("Stamp", "modified_ns size inode")
 # below this, copying in the loop's own thread is quicker than a fork, and nobody notices
 _INLINE_BYTES = 8 << 20
 _INLINE_FILES = 200
+# File times move in ticks of up to 10 ms: what changed within the same tick as the last look may carry the same time.
+_TICK_NS = 50_000_000
 
 
 def entries(storage: Storage, uri: str, what: str) -> list[Entry]:
@@ -109,25 +113,39 @@ async def in_child(context: JobContext, work: Callable[[], None]) -> str:
 
 
 class Sync:
-    """A folder whose new and changed files go to S3 again and again, as Continuous outputs and checkpoints do."""
+    """A folder whose new and changed files go to S3 again and again, as Continuous outputs and checkpoints do.
 
-    __slots__ = ("_folder", "_seen", "_storage", "_uri")
+    With `mirror` a file that is gone from the folder is deleted in S3, if it had come from there or gone there.
+    """
 
-    def __init__(self, storage: Storage, folder: str, uri: str) -> None:
+    __slots__ = ("_folder", "_mirror", "_pushed_ns", "_seen", "_storage", "_uri")
+
+    def __init__(self, storage: Storage, folder: str, uri: str, mirror: bool = False) -> None:
         self._storage = storage
         self._folder = folder
         self._uri = uri.rstrip("/")
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._mirror = mirror
+        self._seen: dict[str, Stamp] = {}
+        self._pushed_ns = 0  # when the last push began
 
     def skip_present(self) -> None:
         """What lies there now came from S3 and need not go back."""
         self._seen = dict(self._stamps())
+        self._pushed_ns = time.time_ns() + _TICK_NS
 
     def push(self) -> int:
         """Uploads what changed since the last time; returns the count. A file that is gone again is no error."""
+        if not os.path.isdir(self._folder):
+            return 0
+        since, self._pushed_ns = self._pushed_ns - _TICK_NS, time.time_ns()
+        stamps = dict(self._stamps())
+        if self._mirror:
+            for relative in sorted(self._seen.keys() - stamps.keys()):
+                self._storage.delete(f"{self._uri}/{relative}")
+                del self._seen[relative]
         count = 0
-        for relative, stamp in self._stamps():
-            if self._seen.get(relative) != stamp:
+        for relative, stamp in stamps.items():
+            if self._seen.get(relative) != stamp or stamp.modified_ns >= since:
                 try:
                     self._storage.put_file(f"{self._uri}/{relative}", os.path.join(self._folder, relative))
                 except FileNotFoundError:
@@ -136,7 +154,7 @@ class Sync:
                 count += 1
         return count
 
-    def _stamps(self) -> list[tuple[str, tuple[int, int]]]:
+    def _stamps(self) -> list[tuple[str, Stamp]]:
         found = []
         for where, _, files in os.walk(self._folder):
             for name in sorted(files):
@@ -146,9 +164,8 @@ class Sync:
                 except FileNotFoundError:
                     continue
                 if os.path.isfile(path) and not os.path.islink(path):
-                    found.append(
-                        (os.path.relpath(path, self._folder).replace(os.sep, "/"), (stat.st_mtime_ns, stat.st_size))
-                    )
+                    relative = os.path.relpath(path, self._folder).replace(os.sep, "/")
+                    found.append((relative, Stamp(stat.st_mtime_ns, stat.st_size, stat.st_ino)))
         return found
 
 

@@ -10,10 +10,11 @@ from pipeline.local import names
 from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.channels import fetch_channels
+from pipeline.local.jobs.checkpoints import Checkpoints
 from pipeline.local.jobs.failure import failure_file, failure_text, last_error
 from pipeline.local.jobs.hosts import Hosts, exit_code, feature_cache, gpu_count, note_simulated, wait
 from pipeline.local.jobs.metrics import HISTORY, Metrics
-from pipeline.local.jobs.staging import Sync, aside, entries, fetch
+from pipeline.local.jobs.staging import aside
 from pipeline.local.jobs.toolkit import CODE, MASTER_PORT, Toolkit
 from pipeline.local.jobs.tracking import Job, settle
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 KIND = "training-job"
 MAX_RUNTIME_S = 86400  # the service's default
 _MODEL, _OUTPUT = "/opt/ml/model", "/opt/ml/output"
-_CHECKPOINTS = "/opt/ml/checkpoints"
-_CHECKPOINT_EVERY_S = 3.0
 _INLINE_PACK_BYTES = 1 << 20
 
 
@@ -72,9 +71,8 @@ class TrainingRun:
         self.cores = cores
         self.on_metric = on_metric
         self.should_stop = should_stop
-        self.syncs: list[Sync] = []
+        self.checkpoints = Checkpoints(self.context, request.get("CheckpointConfig"))
         self.command: list[str] = []
-        self._pushed = time.monotonic()
 
     async def run(self) -> dict[str, Any]:
         """Returns the body, Completed or Stopped. Raises JobFailed."""
@@ -121,15 +119,7 @@ class TrainingRun:
         hosts.write_json(host, f"{config}/hyperparameters.json", self.hyperparameters)
         hosts.write_json(host, f"{config}/inputdataconfig.json", channels)
         hosts.write_json(host, f"{config}/resourceconfig.json", hosts.resource_config(host))
-        checkpoint = self.request.get("CheckpointConfig")
-        if checkpoint:
-            folder = host.folder(checkpoint.get("LocalPath") or _CHECKPOINTS)
-            uri = checkpoint["S3Uri"].rstrip("/") + "/"
-            if any(True for _ in self.context.storage.list(uri)):
-                await fetch(self.context, entries(self.context.storage, uri, "CheckpointConfig"), folder)
-            sync = Sync(self.context.storage, folder, uri)
-            sync.skip_present()
-            self.syncs.append(sync)
+        await self.checkpoints.restore(hosts, host)
 
     async def _train(self, hosts: Hosts, image: Image, toolkit: Toolkit | None, channels: dict[str, Any]) -> Ended:
         logs = {host.log: os.path.getsize(host.log) if os.path.exists(host.log) else 0 for host in hosts.all}
@@ -140,8 +130,7 @@ class TrainingRun:
         def tick() -> bool:
             if metrics.poll():
                 self._note(metrics)
-            if self.syncs and time.monotonic() - self._pushed > _CHECKPOINT_EVERY_S:
-                self._push()
+            self.checkpoints.push_if_due()
             return self.should_stop is not None and self.should_stop()
 
         try:
@@ -149,7 +138,7 @@ class TrainingRun:
         finally:
             metrics.poll(final=True)
             self._note(metrics)
-            self._push()
+            self.checkpoints.push()
             self.job.body["TrainingEndTime"] = time.time()
 
     def _launch(self, hosts: Hosts, host: Host, image: Image, toolkit: Toolkit | None, channels: dict[str, Any]) -> Any:
@@ -181,11 +170,6 @@ class TrainingRun:
             self.job.body["FinalMetricDataList"] = final
             self.job.body[HISTORY] = metrics.history
             self.job.save()
-
-    def _push(self) -> None:
-        for sync in self.syncs:
-            sync.push()
-        self._pushed = time.monotonic()
 
     def _judge(self, hosts: Hosts, ended: Ended, plays_toolkit: bool) -> None:
         """Raises JobFailed for a process that failed by itself."""

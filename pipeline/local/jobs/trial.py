@@ -7,7 +7,7 @@ import os
 
 from pipeline.errors import ServiceError
 from pipeline.local import names
-from pipeline.local.jobs import JobContext, JobFailed
+from pipeline.local.jobs import JobContext, JobFailed, checkpoints
 from pipeline.local.jobs.tracking import Job, settle
 from pipeline.local.jobs.training import KIND, TrainingRun
 
@@ -59,6 +59,8 @@ class Trial:
         self.stopped_early = False
         self.context = _context(tuning.context, tuning.number)
         self.request = trial_request(tuning.plan.definition, texts, tuning.plan.metric)
+        if self.request.get("CheckpointConfig"):
+            self.context.parity("CheckpointConfig of trials", checkpoints.TRIALS)
         self.job = TrialJob(tuning, self.context, self.request, texts)
 
     @property
@@ -103,6 +105,8 @@ def trial_request(definition: Mapping[str, Any], texts: Mapping[str, str], metri
         request["ResourceConfig"] = _resources(definition.get("HyperParameterTuningResourceConfig") or {})
     static = definition.get("StaticHyperParameters") or {}
     request["HyperParameters"] = {**static, **texts, "_tuning_objective_metric": metric}
+    if request.get("CheckpointConfig"):
+        request["CheckpointConfig"] = checkpoints.of_trial(request["CheckpointConfig"], request["HyperParameters"])
     return request
 
 

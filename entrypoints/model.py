@@ -7,6 +7,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,26 +22,8 @@ STEMS = ("torchvision", "small")
 PLAIN = {"aux_logits": False, "transform_input": True, "init_weights": True}
 AUXILIARY = {"googlenet": PLAIN, "inception_v3": PLAIN}
 # What torch.load was seen to raise on torn and forged files, besides its own UnpicklingError.
-UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, struct.error, OSError, RuntimeError, EOFError, ValueError)
-UNREADABLE = (*UNREADABLE, AttributeError, AssertionError, IndexError, KeyError, TypeError, MemoryError, OverflowError)
-
-
-class DropoutLinear(nn.Linear):
-    """One layer, so that its weights are called the same with dropout and without."""
-
-    dropout = 0.0
-
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(F.dropout(features, self.dropout, self.training))
-
-
-class DropoutConv2d(nn.Conv2d):
-    """SqueezeNet's last layer."""
-
-    dropout = 0.0
-
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(F.dropout(features, self.dropout, self.training))
+UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile, struct.error, OSError, EOFError, MemoryError)
+BROKEN = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError)
 
 
 def build(name: str, num_classes: int, stem: str = "torchvision", dropout: float = 0.0) -> nn.Module:
@@ -71,27 +54,27 @@ def head_name(network: nn.Module) -> str:
     names = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     if not names:
         raise Refusal("the network has no linear layer and no convolution, so none is its head: end it with nn.Linear")
-    return names[-1]
+    return str(names[-1])
 
 
 def head(network: nn.Module) -> nn.Module:
-    """The layer whose outputs are the classes: nn.Linear, and in SqueezeNet nn.Conv2d. Its dropout is inside it."""
+    """The layer whose outputs are the classes: nn.Linear, in SqueezeNet nn.Conv2d. Calling it drops out as well."""
     return network.get_submodule(head_name(network))
 
 
+def outputs(network: nn.Module) -> int:
+    layer = head(network)
+    return int(layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)  # type: ignore[arg-type]
+
+
 def drop_before_head(network: nn.Module, dropout: float) -> None:
-    """The head's weights stay the same tensors under the same names; no random number is drawn."""
-    place, _, last = head_name(network).rpartition(".")
-    parent, old = network.get_submodule(place), head(network)
-    own = list(parent.children())
-    before = own[own.index(old) - 1]
-    if isinstance(before, nn.Dropout):
-        before.p = 0.0
-    kind = DropoutLinear if isinstance(old, nn.Linear) else DropoutConv2d
-    new = kind.__new__(kind)
-    new.__dict__.update(old.__dict__)
-    new.dropout = dropout
-    setattr(parent, last, new)
+    """A hook of the head, so that its weights are called the same with dropout and without; draws no random number."""
+    place, _, _ = head_name(network).rpartition(".")
+    siblings = list(network.get_submodule(place).children())
+    for before in siblings[: siblings.index(head(network))][-1:]:
+        if isinstance(before, nn.Dropout):
+            before.p = 0.0
+    head(network).register_forward_pre_hook(partial(_dropped, share=dropout))
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -108,7 +91,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
     different = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
     if different:
         raise Refusal(f"{path}: weights of another network; these layers differ: {', '.join(different[:5])}")
-    network.load_state_dict(state)
+    known = network.state_dict()
+    known.update(state)  # keeps the network's own versions of each module, which MNASNet asks for
+    network.load_state_dict(known)
 
 
 def read_state(path: Path, mend: str) -> dict[str, Tensor]:
@@ -121,14 +106,15 @@ def read_state(path: Path, mend: str) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about its own old formats, which are read as well
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+    except (*UNREADABLE, *BROKEN) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise Refusal(f"{path}: no readable weights ({reason}): {mend}") from None
     if not isinstance(state, dict):
         raise Refusal(f"{path}: holds a {type(state).__name__} and no state dict: {mend}")
     for name, tensor in state.items():
         if not isinstance(name, str) or not _plain(tensor):
-            raise Refusal(f"{path}: {name!r} is no plain tensor, so this is no state dict: {mend}")
+            what = name if isinstance(name, str) else f"a {type(name).__name__}"
+            raise Refusal(f"{path}: {what} is no name of a plain tensor, so this is no state dict: {mend}")
     return state
 
 
@@ -140,6 +126,10 @@ def _classification() -> object:
     import torchvision.models
 
     return torchvision.models
+
+
+def _dropped(layer: nn.Module, inputs: tuple[Tensor, ...], share: float) -> Tensor:
+    return F.dropout(inputs[0], share, layer.training)
 
 
 def _plain(value: object) -> bool:

@@ -1,0 +1,92 @@
+"""Somebody's own network, from a Python file shipped beside train.py."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import model
+import torch
+from refusal import Refusal
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parameter import is_lazy
+
+
+def build(file: Path, num_classes: int, dropout: float = 0.0) -> nn.Module:
+    """Somebody's own network: what `build(num_classes)` of this Python file returns. Its code is run."""
+    if not file.is_file():
+        raise Refusal(f"{file}: no such file, and model_file names it: ship it beside train.py")
+    module = ModuleType(f"own_{file.stem}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # dataclasses look there for their module
+    with _blaming(file, "it does not run"):
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    make = getattr(module, "build", None)
+    if not callable(make):
+        raise Refusal(f"{file}: no function build: write def build(num_classes: int) -> torch.nn.Module")
+    with _blaming(file, f"build({num_classes}) failed"):
+        network = make(num_classes)
+    if not isinstance(network, nn.Module):
+        raise Refusal(f"{file}: build({num_classes}) returned a {type(network).__name__}: return a torch.nn.Module")
+    if any(is_lazy(parameter) for parameter in network.parameters()):
+        raise Refusal(f"{file}: the network has lazy layers, whose weights do not exist yet: give their widths")
+    if not any(True for _ in network.parameters()):
+        raise Refusal(f"{file}: the network of build({num_classes}) has no parameters, so nothing can be trained")
+    if model.outputs(network) != num_classes:
+        raise Refusal(
+            f"{file}: the last linear layer or convolution of the network, {model.head_name(network)}, gives "
+            f"{model.outputs(network)} values for {num_classes} classes: register nn.Linear(…, num_classes) last"
+        )
+    if dropout:
+        model.drop_before_head(network, dropout)
+    return network
+
+
+def check(network: nn.Module, num_classes: int, image_size: int, file: Path | None = None) -> None:
+    """Runs two blank pictures as in training and in evaluation; changes neither statistics nor random states.
+
+    `file` is the one that the network is built from, when it is somebody's own.
+    """
+    where = next(network.parameters()).device
+    pictures = torch.zeros(2, 3, image_size, image_size, device=where)
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    training = network.training
+    gpus = [where] if where.type == "cuda" else []
+    subject = f"{file}: the network" if file else "the network"
+    for kept in (True, False):
+        network.train(kept)
+        phase = "in training" if kept else "in evaluation"
+        with (
+            torch.random.fork_rng(gpus),
+            torch.no_grad(),
+            _blaming(file, f"pictures of {image_size} px failed {phase}"),
+        ):
+            scores = functional_call(network, buffers, (pictures,))
+        if not isinstance(scores, Tensor) or scores.shape != (2, num_classes):
+            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise Refusal(
+                f"{subject} gives {got} for 2 pictures {phase}: {num_classes} classes need (2, {num_classes})"
+            )
+    network.train(training)
+
+
+@contextmanager
+def _blaming(file: Path | None, what: str) -> Iterator[None]:
+    """Whatever somebody's own code raises, a call of exit() included, ends the job with that code's line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        reason = (str(error) or "no reason given").splitlines()[0]
+        cause = f"{type(error).__name__}: {reason}"
+        if file is None:
+            raise Refusal(f"{what} ({cause}): set image_size or model to what fits the other") from None
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        if isinstance(error, SyntaxError) and error.filename == str(file):
+            lines.append(error.lineno)
+        line = f", line {lines[-1]}" if lines else ""
+        raise Refusal(f"{file}{line}: {what} ({cause}): mend the file") from None

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import archive
+import calibration
+import champion
+import comparison
+import gradcam
 import images
 import inference
 import jsonfile
@@ -23,6 +27,9 @@ from refusal import Parser, Refusal, exit_code, note_file
 WORST = 24  # errors shown with their picture
 AT_ONCE = 256  # pictures read at a time
 SHOWN_SIZE = 96  # pixels at most: the report inlines them
+PER_CLASS = ("precision", "recall", "f1")
+LONGEST = 432_000  # seconds: five days, as long as a Processing job may take
+TOP = 5  # told where there are more classes
 
 
 def parser() -> Parser:
@@ -31,9 +38,23 @@ def parser() -> Parser:
     parser.add_argument("--model-dir", type=Path, default=root / "input/model", help="holds model.tar.gz")
     parser.add_argument("--test-dir", type=Path, default=root / "input/test")
     parser.add_argument("--validation-dir", type=Path, default=root / "input/validation")
+    parser.add_argument(
+        "--champion-dir", type=Path, default=root / "input/champion", help="may hold a model.tar.gz to compare with"
+    )
+    parser.add_argument("--champion-seconds", type=_seconds, default=900, help="what its code may take")
     parser.add_argument("--output-dir", type=Path, default=root / "output")
     parser.add_argument("--message-file", type=Path, default=Path("/opt/ml/output/message"))
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds up to {LONGEST:,}")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,20 +71,35 @@ def evaluate(args: argparse.Namespace) -> None:
     for split in (test, validation):
         _refuse_mismatch(predictor, split)
     began = time.perf_counter()
-    chances = _probabilities(predictor, test)
+    scores = _logits(predictor, test)
     seconds = time.perf_counter() - began
-    predicted = chances.argmax(1)
-    held = _probabilities(predictor, validation).argmax(1)
-    figures = _figures(test, predicted, float((held == validation.labels).mean()))
+    held = _logits(predictor, validation)
+    predicted = scores.argmax(1)
     quality = metrics.model_quality(test.labels, predicted, test.classes)
+    fitted = "temperature" in card
+    temperature = predictor.temperature if fitted else calibration.temperature(held, validation.labels)
+    reliability = _reliability(scores, test.labels, temperature)
+    compared, reason = _against_champion(args, test, predicted)
+    figures = {
+        **_figures(test, scores, quality),
+        "validation_accuracy": float((held.argmax(1) == validation.labels).mean()),
+        "calibration": {
+            "temperature": temperature,
+            "in_the_model": fitted,
+            **{f"error_{name}": round(calibration.error(bins), 6) for name, bins in reliability.items()},
+        },
+        **({"champion": compared} if compared else {}),
+    }
     # No time, no machine in here: the same model on the same pictures gives the same file.
     body = {"version": 0, "multiclass_classification_metrics": quality, "darkroom": figures}
     jsonfile.write(args.output_dir / "evaluation" / "evaluation.json", body)
     matrix = metrics.confusion(test.labels, predicted, len(test.classes))
     report = {
         **figures,
+        **({"champion": {**compared, "reason": reason}} if reason else {}),
         "confusion": {"classes": list(test.classes), "matrix": matrix.tolist()},
-        "worst": _worst(test, chances, predicted),
+        "reliability": {name: [each._asdict() for each in bins] for name, bins in reliability.items()},
+        **_worst(predictor, test, scores),
         "pictures_per_second": round(len(test) / seconds, 1),
         "trained_on_this_data": card.get("data", {}).get("digest") == test.manifest["source"]["digest"],
         "architecture": card["architecture"],
@@ -89,12 +125,16 @@ def _refuse_mismatch(predictor: inference.Predictor, split: Split) -> None:
         )
 
 
-def _probabilities(predictor: inference.Predictor, split: Split) -> NDArray[np.float32]:
+def _logits(predictor: inference.Predictor, split: Split) -> NDArray[np.float32]:
     parts = (split.centred(start, start + AT_ONCE) for start in range(0, len(split), AT_ONCE))
-    return np.concatenate([inference.probabilities(predictor, part) for part in parts])
+    scores = np.concatenate([inference.logits(predictor, part) for part in parts])
+    if not np.isfinite(scores).all():
+        raise Refusal(f"the model's outputs for {split.folder} are not all finite: train again, with a lower lr")
+    return scores
 
 
-def _figures(test: Split, predicted: NDArray[np.int64], validation_accuracy: float) -> dict[str, Any]:
+def _figures(test: Split, scores: NDArray[np.float32], quality: dict[str, Any]) -> dict[str, Any]:
+    predicted = scores.argmax(1)
     right = int((predicted == test.labels).sum())
     matrix = metrics.confusion(test.labels, predicted, len(test.classes))
     table = metrics.per_class(matrix)
@@ -102,14 +142,16 @@ def _figures(test: Split, predicted: NDArray[np.int64], validation_accuracy: flo
         {
             "class": name,
             "count": int(matrix[label].sum()),
-            **{figure: round(float(table[figure][label]), 6) for figure in ("precision", "recall", "f1")},
+            **{figure: round(float(table[figure][label]), 6) for figure in PER_CLASS},
         }
         for label, name in enumerate(test.classes)
     ]
+    most = {"top_5_accuracy": metrics.within(scores, test.labels, TOP) / len(test)} if len(test.classes) > TOP else {}
     return {
         "accuracy": right / len(test),
         "accuracy_interval": list(metrics.wilson(right, len(test))),
-        "validation_accuracy": validation_accuracy,
+        **most,
+        "macro": {figure: round(quality[f"macro_{figure}"]["value"], 6) for figure in PER_CLASS},
         "count": len(test),
         "right": right,
         "wrong": len(test) - right,
@@ -117,25 +159,70 @@ def _figures(test: Split, predicted: NDArray[np.int64], validation_accuracy: flo
     }
 
 
-def _worst(test: Split, chances: NDArray[np.float32], predicted: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The errors that the model was surest of, each with its picture."""
+def _reliability(
+    scores: NDArray[np.float32], labels: NDArray[np.int64], temperature: float
+) -> dict[str, list[calibration.Bin]]:
+    right = scores.argmax(1) == labels
+    factors = {"before": 1.0, "after": temperature}
+    return {name: calibration.bins(inference.chances(scores, factor), right) for name, factor in factors.items()}
+
+
+def _against_champion(
+    args: argparse.Namespace, test: Split, predicted: NDArray[np.int64]
+) -> tuple[dict[str, Any], str]:
+    """Figures, and why there are none. A champion that cannot be judged is told; it is no fault of the new model."""
+    try:
+        other = champion.judged(args.champion_dir, test, args.champion_seconds)
+        if other is None:
+            return {}, ""
+        ours, actual = ([test.classes[label] for label in labels] for labels in (predicted, test.labels))
+        found = comparison.compare(actual, ours, other.predicted, test.classes, other.classes)
+    except (champion.NotJudged, comparison.NothingShared) as why:
+        print(f"the champion could not be compared: {why}", flush=True)
+        return {"compared": False}, str(why)
+    low, high = found["interval"]
+    print(
+        f"champion_difference={found['difference']:+.4f} (95%: {low:+.4f} to {high:+.4f}) "
+        f"on {found['count']} test pictures",
+        flush=True,
+    )
+    return {"compared": True, "archive_sha256": other.sha256, **found}, ""
+
+
+def _worst(predictor: inference.Predictor, test: Split, scores: NDArray[np.float32]) -> dict[str, Any]:
+    """The errors that the model was surest of, each with its picture and, where there is one, its Grad-CAM."""
+    chances = inference.chances(scores, predictor.temperature)
+    predicted = scores.argmax(1)
     wrong = np.flatnonzero(predicted != test.labels)
     surest = wrong[np.argsort(-chances[wrong, predicted[wrong]], kind="stable")][:WORST]
-    return [
-        {
-            "name": test.names[index],
-            "actual": test.classes[test.labels[index]],
-            "predicted": test.classes[predicted[index]],
-            "probability": round(float(chances[index, predicted[index]]), 6),
-            "probability_of_actual": round(float(chances[index, test.labels[index]]), 6),
-            "png": base64.b64encode(_shown(test.centred(index, index + 1)[0])).decode("ascii"),
-        }
-        for index in surest
-    ]
+    pictures = [test.centred(index, index + 1)[0] for index in surest]
+    found = None
+    if pictures:
+        found = gradcam.maps(predictor.network, inference.inputs(predictor, np.stack(pictures)), predicted[surest])
+    rows = []
+    for place, (index, pixels) in enumerate(zip(surest, pictures, strict=True)):
+        cells = found.cells[place] if found else None
+        rows.append(
+            {
+                "name": test.names[index],
+                "actual": test.classes[test.labels[index]],
+                "predicted": test.classes[predicted[index]],
+                "probability": round(float(chances[index, predicted[index]]), 6),
+                "probability_of_actual": round(float(chances[index, test.labels[index]]), 6),
+                "png": _png(_shown(pixels)),
+                **({} if cells is None else {"gradcam": _png(gradcam.overlay(_shown(pixels), cells))}),
+            }
+        )
+    size = found.size if found else None
+    return {"worst": rows, **({"gradcam": {"layer": found.layer, "size": size}} if found and size else {})}
 
 
-def _shown(pixels: NDArray[np.uint8]) -> bytes:
-    return images.png(images.squared(pixels, min(SHOWN_SIZE, len(pixels))))
+def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images.squared(pixels, min(SHOWN_SIZE, len(pixels)))
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    return base64.b64encode(images.png(pixels)).decode("ascii")
 
 
 if __name__ == "__main__":

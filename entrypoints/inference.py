@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ class Predictor(NamedTuple):
     frame: payload.Frame
     mean: Tensor
     scale: Tensor
+    temperature: float = 1.0
 
     @property
     def image_size(self) -> int:
@@ -51,7 +53,15 @@ def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
     mean = torch.tensor(pixels["mean"]).mul(255).view(1, 3, 1, 1)
     scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
     frame = payload.Frame(pixels["image_size"], pixels["stored_size"], pixels["square"])
-    return Predictor(network, tuple(card["classes"]), frame, mean, scale)
+    return Predictor(network, tuple(card["classes"]), frame, mean, scale, _temperature(card, folder))
+
+
+def _temperature(card: dict[str, Any], folder: Path) -> float:
+    """What calibration.py fitted on validation; a card without it leaves probabilities as they are."""
+    value = card.get("temperature", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise Refusal(f"{folder / archive.CARD}: temperature {value!r} is no positive number: train again")
+    return float(value)
 
 
 def input_fn(body: bytes | str, content_type: str = "", context: object = None) -> bytes:
@@ -61,8 +71,8 @@ def input_fn(body: bytes | str, content_type: str = "", context: object = None) 
 
 def predict_fn(body: bytes, predictor: Predictor, context: object = None) -> list[dict[str, Any]]:
     """One prediction a picture; raises payload.BadRequest for what cannot be one."""
-    chances = probabilities(predictor, payload.decode(body, predictor.frame))
-    return [_prediction(row, predictor.classes) for row in chances]
+    rows = probabilities(predictor, payload.decode(body, predictor.frame))
+    return [_prediction(row, predictor.classes) for row in rows]
 
 
 def output_fn(predictions: list[dict[str, Any]], accept: str = "application/json", context: object = None) -> str:
@@ -70,15 +80,29 @@ def output_fn(predictions: list[dict[str, Any]], accept: str = "application/json
 
 
 def probabilities(predictor: Predictor, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, H, W, 3) of the model's own size → (n, classes), in float32 so that machines agree."""
-    where = next(predictor.network.parameters()).device
+    """(n, H, W, 3) of the model's own size → (n, classes)."""
+    return chances(logits(predictor, pictures), predictor.temperature)
+
+
+def chances(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    shares: NDArray[np.float32] = torch.from_numpy(scores / np.float32(temperature)).softmax(1).numpy()
+    return shares
+
+
+def logits(predictor: Predictor, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, H, W, 3) of the model's own size → (n, classes) before temperature, in float32 so that machines agree."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pictures), BATCH):
-            part = torch.from_numpy(np.array(pictures[start : start + BATCH])).permute(0, 3, 1, 2)
-            scaled = part.float().sub_(predictor.mean).mul_(predictor.scale).to(where)
-            parts.append(predictor.network(scaled).softmax(1).cpu())
+            scaled = inputs(predictor, pictures[start : start + BATCH])
+            parts.append(predictor.network(scaled).float().cpu())
     return torch.cat(parts).numpy()
+
+
+def inputs(predictor: Predictor, pictures: NDArray[np.uint8]) -> Tensor:
+    """(n, H, W, 3) → what the network takes, on its device."""
+    part = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
+    return part.float().sub_(predictor.mean).mul_(predictor.scale).to(next(predictor.network.parameters()).device)
 
 
 def _prediction(row: NDArray[np.float32], classes: tuple[str, ...]) -> dict[str, Any]:

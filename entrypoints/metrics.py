@@ -41,6 +41,12 @@ def scores(matrix: Numbers) -> dict[str, float]:
     return averaged
 
 
+def within(scores: NDArray[Any], labels: Numbers, most: int) -> int:
+    """How many pictures have their label among the `most` highest of (n, classes); of equal ones the first counts."""
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :most]
+    return int((best == labels[:, None]).any(1).sum())
+
+
 def model_quality(labels: Numbers, predicted: Numbers, classes: tuple[str, ...]) -> dict[str, Any]:
     """The value of `multiclass_classification_metrics`: a confusion matrix, and {value, standard_deviation} each."""
     matrix = confusion(labels, predicted, len(classes))

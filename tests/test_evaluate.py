@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import archive
+import calibration
 import evaluate
 import images
 import inference
@@ -18,10 +21,11 @@ import numpy as np
 import payload
 import pictures
 import pytest
+import torch
 import train
 from data import open_split
 from refusal import Refusal
-from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score, top_k_accuracy_score
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,9 @@ def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
         pixels = images.read(base64.b64decode(error["png"]), 16)
         index = test.names.index(error["name"])
         assert np.array_equal(pixels, test.centred(index, index + 1)[0])
+        if "gradcam" in error:
+            overlay = images.read(base64.b64decode(error["gradcam"]), 16)
+            assert not np.array_equal(overlay, pixels)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -116,6 +123,103 @@ def test_deviations_appear_from_200_samples_on_and_repeat() -> None:
 )
 def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float) -> None:
     assert metrics.wilson(right, count) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_the_model_itself_as_champion_differs_in_nothing(trained: Path, tmp_path: Path) -> None:
+    """The real handlers in the child find the very classes that evaluation finds."""
+    assert run(trained, tmp_path / "out", "--champion-dir", str(trained / "model")) == 0
+    own = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]
+    found = own["champion"]
+    assert found["compared"]
+    assert found["archive_sha256"] == archive.sha256(trained / "model/model.tar.gz")
+    assert (found["count"], found["right_here_only"], found["right_there_only"]) == (36, 0, 0)
+    assert found["accuracy"] == found["champion_accuracy"] == pytest.approx(own["accuracy"], abs=1e-6)
+    assert found["interval"][0] < 0 < found["interval"][1]
+
+
+def test_a_champion_that_cannot_be_judged_leaves_the_evaluation_as_it_is(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "champion").mkdir()
+    (tmp_path / "champion/model.tar.gz").write_bytes(b"no archive")
+    assert run(trained, tmp_path / "out", "--champion-dir", str(tmp_path / "champion")) == 0
+    body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    assert body["darkroom"]["champion"] == {"compared": False}  # the reason may name folders: it is in the report
+    assert "damaged" in pictures.json_of(tmp_path / "out/report/evaluation.json")["champion"]["reason"]
+
+
+@pytest.mark.parametrize("bad", ["0", "-3", "nan", "inf", "soon", "1e9"])
+def test_a_time_limit_that_is_none_is_refused(trained: Path, tmp_path: Path, bad: str) -> None:
+    assert run(trained, tmp_path / "out", "--champion-seconds", bad) == 1
+    assert f"{bad!r} is no number of seconds" in (tmp_path / "message").read_text()
+
+
+def test_calibration_is_told_before_and_after_a_temperature_fitted_on_validation(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    told = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]["calibration"]
+    predictor = inference.model_fn(trained / "unpacked")
+    validation = open_split(trained / "validation")
+    logits = inference.logits(predictor, validation.centred(0, len(validation)))
+    assert told["temperature"] == calibration.temperature(logits, validation.labels)
+    assert {"in_the_model", "error_before", "error_after"} <= told.keys()
+    report = pictures.json_of(tmp_path / "out/report/evaluation.json")
+    assert [sum(each["count"] for each in report["reliability"][name]) for name in ("before", "after")] == [36, 36]
+
+
+def test_a_temperature_in_the_model_is_taken_as_it_is(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "unpacked", tmp_path / "unpacked")
+    card = json.loads((trained / "unpacked/model.json").read_text())
+    (tmp_path / "unpacked/model.json").write_text(json.dumps({**card, "temperature": 1e4}))
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz", compresslevel=1) as entries:
+        entries.add(tmp_path / "unpacked", arcname=".")
+    assert run(trained, tmp_path / "out", "--model-dir", str(tmp_path)) == 0
+    told = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]["calibration"]
+    assert (told["temperature"], told["in_the_model"]) == (1e4, True)
+    assert told["error_before"] != told["error_after"]
+
+
+def test_macro_figures_are_those_of_sagemakers_part(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    for name, value in body["darkroom"]["macro"].items():
+        quality = body["multiclass_classification_metrics"][f"macro_{name}"]["value"]
+        assert value == pytest.approx(quality, abs=1e-6)
+    assert "top_5_accuracy" not in body["darkroom"]  # of three classes it would be 1
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_share_within_the_highest_is_that_of_scikit_learn(most: int) -> None:
+    random = np.random.default_rng(most)
+    scores, labels = random.normal(size=(400, 8)), random.integers(0, 8, 400)
+    expected = top_k_accuracy_score(labels, scores, k=most, labels=range(8))
+    assert metrics.within(scores, labels, most) / 400 == pytest.approx(expected)
+
+
+def test_of_equal_scores_the_first_class_is_the_answer_as_for_the_endpoint() -> None:
+    assert metrics.within(np.zeros((3, 4)), np.array([0, 1, 3]), 2) == 2
+
+
+def test_top_5_is_told_of_more_than_five_classes(tmp_path: Path) -> None:
+    classes = [f"c{number}" for number in range(6)]
+    labels = np.arange(6)
+    scores = np.eye(6, dtype=np.float32)
+    scores[5] = [5, 4, 3, 2, 1, 0]  # the right one comes last
+    pixels = np.zeros((6, 8, 8, 3), np.uint8)
+    test = open_split(pictures.split(tmp_path / "test", pixels, labels.tolist(), classes))
+    figures = evaluate._figures(test, scores, metrics.model_quality(labels, scores.argmax(1), tuple(classes)))
+    assert figures["top_5_accuracy"] == pytest.approx(5 / 6)
+
+
+def test_outputs_that_are_no_numbers_are_refused(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "unpacked", tmp_path / "unpacked")
+    state = torch.load(tmp_path / "unpacked/model.pt", weights_only=True)
+    state["fc.bias"][0] = float("nan")
+    torch.save(state, tmp_path / "unpacked/model.pt")
+    card = json.loads((tmp_path / "unpacked/model.json").read_text())
+    card["weights"]["sha256"] = archive.sha256(tmp_path / "unpacked/model.pt")
+    (tmp_path / "unpacked/model.json").write_text(json.dumps(card))
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz", compresslevel=1) as entries:
+        entries.add(tmp_path / "unpacked", arcname=".")
+    assert run(trained, tmp_path / "out", "--model-dir", str(tmp_path)) == 1
+    assert "are not all finite: train again" in (tmp_path / "message").read_text()
 
 
 def tar_of(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> None:
@@ -205,7 +309,7 @@ def test_the_model_is_judged_as_the_endpoint_would_answer(trained: Path) -> None
     content = pictures.encoded(pictures.noisy((60, 160, 80), (41, 53), 5), "JPEG")
     stored = images.read(content, 18)[None]
     split = pictures.split(trained / "photo", stored, [1], ["blue", "green", "red"], image_size=16)
-    judged = evaluate._probabilities(predictor, open_split(split))
+    judged = inference.chances(evaluate._logits(predictor, open_split(split)), predictor.temperature)
     answered = inference.probabilities(predictor, payload.decode(content, predictor.frame))
     assert np.array_equal(judged, answered)
 

@@ -195,3 +195,27 @@ def test_any_json_is_answered_or_refused(value: object) -> None:
         payload.decode(json.dumps([value]).encode(), FRAME)
     except payload.BadRequest as refused:
         assert str(refused)
+
+
+def card_with(folder: Path, **more: object) -> Path:
+    card = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**card, **more}))
+    return folder
+
+
+def test_a_temperature_in_the_card_softens_answers_and_changes_no_class(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = inference.model_fn(make_model(tmp_path))
+    soft = inference.model_fn(card_with(tmp_path, temperature=4.0))
+    before, after = (inference.probabilities(each, PIXELS[None])[0] for each in (plain, soft))
+    scores = inference.logits(plain, PIXELS[None])[0].astype(float)
+    expected = np.exp(scores / 4) / np.exp(scores / 4).sum()
+    assert np.allclose(after, expected, atol=1e-6)
+    assert before.argmax() == after.argmax()
+    assert before.max() > after.max()
+
+
+@pytest.mark.parametrize("bad", [0, -1, "2", True, None, [1.0], float("inf"), float("nan")])
+def test_a_temperature_that_is_no_positive_number_is_refused(tmp_path: Path, bad: object) -> None:
+    with pytest.raises(Refusal, match="is no positive number: train again"):
+        inference.model_fn(card_with(make_model(tmp_path), temperature=bad))

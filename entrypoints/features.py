@@ -6,6 +6,7 @@ network) shows in a few pictures that are run through the network again before a
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
@@ -16,6 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import arrays
+import freezing
+import model
+import sampling
 import torch
 import torchvision
 from batches import Batches
@@ -28,6 +32,7 @@ SAMPLE = 16  # pictures that are computed again before a file is believed
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the sample's largest feature
 CODE = ("batches.py", "data.py", "mapped.py", "features.py", "arrays.py")  # what makes features of stored squares
 DATA = ("shards", "image_size", "stored_size", "encoding", "mean", "deviation")  # the manifest's keys that they read
+Layers = tuple[nn.Module, nn.Sequential]  # a network, and those of its last layers that learn
 
 
 class Features:
@@ -40,13 +45,15 @@ class Features:
         self.labels = torch.from_numpy(split.labels).to(device)
         self.rows = rows
 
-    def shuffled(self, size: int, augment: str, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pictures of one epoch, in the order in which Batches would draw them."""
+    def shuffled(
+        self, size: int, augment: str, random: torch.Generator, sampled: str = "shuffled", first: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The pictures of one epoch, in the order in which Batches would draw them, from batch `first` on."""
         if augment != "none":
             raise ValueError(f"features of {augment!r} pictures are not the same in every epoch")
         size = min(size, len(self.split))
-        order = torch.randperm(len(self.split), generator=random)
-        for start in range(0, len(order) - size + 1, size):
+        order = sampling.order(self.split.labels, sampled, random)
+        for start in range(first * size, len(order) - size + 1, size):
             indices = order[start : start + size]
             yield self.rows[indices].to(self.device), self.labels[indices.to(self.device)]
 
@@ -58,14 +65,48 @@ class Features:
         return max(1, len(self.split) // size)
 
 
+def shown(
+    args: argparse.Namespace, splits: tuple[Split, Split], network: nn.Module, device: torch.device, dtype: torch.dtype
+) -> tuple[Batches | Features, Batches | Features, nn.Module]:
+    """Both splits, and what is to learn from them: the network from pictures, or its head from their features.
+
+    From features where nothing else learns and a picture is the same in every epoch; it gives the same head.
+    """
+    training, validation = splits
+    layers = network, tail(network)
+    still = args.augment == "none" and args.mixup == args.cutmix == 0
+    if args.trainable_layers != 0 or not still or not suit(layers, training.image_size, device):
+        return Batches(training, device), Batches(validation, device), network
+    ours, check = (Features(split, of(split, layers, device, dtype), device) for split in splits)
+    return ours, check, layers[1]
+
+
+def tail(network: nn.Module) -> nn.Sequential:
+    """The head, after the dropout of its family where that stands before it."""
+    place, _, _ = model.head_name(network).rpartition(".")
+    parent, head = network.get_submodule(place), model.head(network)
+    before = [layer for layer, after in itertools.pairwise(parent.children()) if after is head]
+    if isinstance(parent, nn.Sequential) and before and isinstance(before[0], nn.Dropout):
+        return nn.Sequential(before[0], head)
+    return nn.Sequential(head)
+
+
+def whole(network: nn.Module, learner: nn.Module, learnt: nn.Module) -> nn.Module:
+    """The network to keep, when `learner` is what `shown` gave and `learnt` that or an average of it."""
+    if learner is network:
+        return learnt
+    learner.load_state_dict(learnt.state_dict())
+    return network
+
+
 def of(
     split: Split,
-    layers: tuple[nn.Module, nn.Module],
+    layers: Layers,
     device: torch.device,
     precision: torch.dtype = torch.float32,
     env: Mapping[str, str] = os.environ,
 ) -> Tensor:
-    """(N, …) float32 in mapped CPU memory: what the head is given for each picture's centre. `layers`: network, head.
+    """(N, …) float32 in mapped CPU memory: what the last layers are given for each picture's centre.
 
     Kept in the folder that DARKROOM_FEATURE_CACHE names, else in a nameless file below TMPDIR. The network is left in
     evaluation mode.
@@ -94,11 +135,13 @@ def of(
     return found
 
 
-def given(layers: tuple[nn.Module, nn.Module], pictures: Tensor, precision: torch.dtype) -> Tensor:
-    """What the head is given for these pictures, on the CPU."""
-    network, head = layers
+def given(layers: Layers, pictures: Tensor, precision: torch.dtype) -> Tensor:
+    """What the last layers are given for these pictures, on the CPU."""
+    network, last = layers
     seen: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = last[0].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0]), prepend=True
+    )  # before its dropout
     try:
         with torch.inference_mode(), torch.autocast(pictures.device.type, precision, precision != torch.float32):
             network(pictures)
@@ -107,34 +150,45 @@ def given(layers: tuple[nn.Module, nn.Module], pictures: Tensor, precision: torc
     return seen[0].float().cpu().contiguous()
 
 
-def ends_in(network: nn.Module, head: nn.Module, size: int, device: torch.device) -> bool:
-    """Is what `head` gives, from one tensor, what the network gives? Looked at with one picture of `size`.
+def suit(layers: Layers, size: int, device: torch.device) -> bool:
+    """Does the network end in these layers, and are they given the same (N, width) in training as in evaluation?
 
-    A weight that the head shares with other layers would change them while it learns.
+    Looked at with 8 pictures of noise. A weight that they share with other layers would change those as they learn.
     """
-    own = set(head.modules())
+    network, last = layers
+    own = set(last.modules())
     others = {weight for layer in network.modules() if layer not in own for weight in layer.parameters(recurse=False)}
-    if others & set(head.parameters()):
+    if others & set(last.parameters()):
         return False
-    calls: list[tuple[int, object]] = []
-    hook = head.register_forward_hook(lambda _, inputs, output: calls.append((len(inputs), output)))
-    try:
-        with torch.inference_mode():
-            output = network.eval()(torch.zeros(1, 3, size, size, device=device))
-    finally:
+    noise = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0)).sub_(0.5).to(device)
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    hooks = (
+        last[0].register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()), prepend=True),
+        last[-1].register_forward_hook(lambda _, given, output: outputs.append(output)),
+    )
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
+        network.eval()
+        judged = network(noise)
+        freezing.train_mode(network)
+        network(noise)
+    network.eval()
+    for hook in hooks:
         hook.remove()
-    return len(calls) == 1 and calls[0][0] == 1 and calls[0][1] is output
+    if len(inputs) != 2 or outputs[0] is not judged or inputs[0].dim() != 2:
+        return False
+    return torch.allclose(*inputs, rtol=1e-3, atol=1e-5)
 
 
-def digest(split: Split, layers: tuple[nn.Module, nn.Module], device: torch.device, precision: torch.dtype) -> str:
-    """Of the pictures, what is done to them, every layer and weight but the head's, and what computes."""
+def digest(split: Split, layers: Layers, device: torch.device, precision: torch.dtype) -> str:
+    """Of the pictures, what is done to them, every other layer and weight, and what computes."""
     data = {key: split.manifest[key] for key in DATA}
     machine = [torch.__version__, torchvision.__version__, torch.backends.cpu.get_cpu_capability(), str(device.type)]
     summed = hashlib.sha256(json.dumps([data, machine, str(precision)], sort_keys=True).encode())
     for name in CODE:
         summed.update(Path(__file__).with_name(name).read_bytes())
-    network, head = layers
-    own = set(head.modules())
+    network, last = layers
+    own = set(last.modules())
     for name, layer in network.named_modules():
         if layer in own:
             continue

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
 import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import features
+import freezing
 import model
 import pictures
 import pytest
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CPU = torch.device("cpu")
-Layers = tuple[nn.Module, nn.Module]
+Layers = features.Layers
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +54,7 @@ class Small(nn.Module):
 def small(seed: int = 0, classes: int = 3, slope: float = 1.0) -> Layers:
     torch.manual_seed(seed)
     network = Small(classes, slope)
-    return network, network.head
+    return network, nn.Sequential(network.head)
 
 
 def given(split: Split, layers: Layers, folder: Path, precision: torch.dtype = torch.float32) -> Tensor:
@@ -61,7 +64,7 @@ def given(split: Split, layers: Layers, folder: Path, precision: torch.dtype = t
 def test_the_head_gives_for_features_what_the_network_gives_for_pictures(colours: Split, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = model.build("resnet18", 3).eval()
-    rows = given(colours, (network, network.fc), tmp_path)
+    rows = given(colours, (network, features.tail(network)), tmp_path)
     assert rows.shape == (42, 512) and rows.dtype == torch.float32
     with torch.inference_mode():
         scores = torch.cat([network(shown) for shown, _ in Batches(colours, CPU).in_order()])
@@ -71,10 +74,11 @@ def test_the_head_gives_for_features_what_the_network_gives_for_pictures(colours
 def test_a_later_trial_finds_them_whatever_its_head_is(
     colours: Split, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = given(colours, small(classes=3), tmp_path)
-    network, _ = small(classes=5)
-    network.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 5))
-    assert given(colours, (network, network.head), tmp_path).equal(first)
+    first, second = model.build("resnet18", 3), model.build("resnet18", 5, dropout=0.5)
+    trunk = {name: tensor for name, tensor in first.state_dict().items() if not name.startswith("fc")}
+    second.load_state_dict(trunk, strict=False)
+    rows = [given(colours, (network, features.tail(network)), tmp_path) for network in (first, second)]
+    assert rows[0].equal(rows[1])
     lines = capsys.readouterr().err.splitlines()
     assert ["computed in" in line for line in lines] == [True, False]
     assert ["found in" in line for line in lines] == [False, True]
@@ -131,17 +135,26 @@ def test_features_of_other_code_are_computed_again(colours: Split, tmp_path: Pat
     assert given(colours, small(slope=1.5), tmp_path).equal(after)
 
 
-def test_epochs_have_the_order_of_batches(colours: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sampled", ("shuffled", "balanced"))
+def test_epochs_have_the_order_of_batches(colours: Split, tmp_path: Path, sampled: str) -> None:
     layers = small()
     shown = features.Features(colours, given(colours, layers, tmp_path), CPU)
     both = shown, Batches(colours, CPU)
     randoms = [torch.Generator().manual_seed(7) for _ in both]
     for _ in range(2):
-        ours, theirs = (list(each.shuffled(10, "none", random)) for each, random in zip(both, randoms, strict=True))
+        ours, theirs = (
+            list(each.shuffled(10, "none", random, sampled)) for each, random in zip(both, randoms, strict=True)
+        )
         assert len(ours) == len(theirs) == shown.steps(10) == 4
         for (rows, labels), (images, expected) in zip(ours, theirs, strict=True):
             assert labels.equal(expected)
             assert torch.allclose(rows, features.given(layers, images, torch.float32), atol=1e-6)
+
+
+def test_a_resumed_epoch_goes_on_where_it_stopped(colours: Split, tmp_path: Path) -> None:
+    shown = features.Features(colours, given(colours, small(), tmp_path), CPU)
+    every, rest = (list(shown.shuffled(10, "none", torch.Generator().manual_seed(7), first=first)) for first in (0, 3))
+    assert [labels.tolist() for _, labels in rest] == [labels.tolist() for _, labels in every[3:]]
 
 
 def test_validation_sees_every_picture_once(colours: Split, tmp_path: Path) -> None:
@@ -173,32 +186,92 @@ def test_a_head_learns_the_same_from_features_as_from_pictures(colours: Split, t
                 optimizer.step()
                 optimizer.zero_grad()
         learnt.append(network.state_dict())
-    assert not learnt[0]["head.weight"].equal(small()[1].weight)
+    assert not learnt[0]["head.weight"].equal(small()[1][0].weight)
     for name, tensor in learnt[0].items():
         assert torch.allclose(tensor, learnt[1][name], atol=1e-5), name
 
 
-@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny"))
-def test_the_last_layer_of_a_network_is_what_it_ends_in(name: str) -> None:
-    network = model.build(name, 3)
-    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    assert features.ends_in(network, linear[-1], 32, CPU)
-    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
-    assert not features.ends_in(network, first, 32, CPU)
+def suits(network: nn.Module, head: nn.Module, size: int = 16) -> bool:
+    network.requires_grad_(False)
+    head.requires_grad_(True)
+    return features.suit((network, nn.Sequential(head)), size, CPU)
 
 
-def test_a_layer_whose_result_is_changed_is_no_last_one() -> None:
-    class Softened(Small):
-        def forward(self, pictures: Tensor) -> Tensor:
-            return super().forward(pictures).softmax(1)
+@pytest.mark.parametrize("dropout", (0, 0.5))
+@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0"))
+def test_frozen_torchvision_networks_suit(name: str, dropout: float) -> None:
+    """Stochastic depth, and dropout further below, are off in what is frozen; EfficientNet's own is its head's."""
+    network = model.build(name, 3, dropout=dropout)
+    freezing.freeze(network, 0)
+    assert features.suit((network, features.tail(network)), 64, CPU)
 
-    network = Softened()
-    assert not features.ends_in(network, network.head, 16, CPU)
+
+def test_no_layer_but_the_last_suits() -> None:
+    network = model.build("resnet18", 3)
+    assert not suits(network, network.layer4[0].conv1, 32)
+    squeezed = model.build("squeezenet1_1", 3)
+    assert not suits(squeezed, model.head(squeezed), 64)
 
 
-def test_a_head_with_a_weight_of_another_layer_is_no_last_one() -> None:
+class Softened(Small):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return super().forward(pictures).softmax(1)
+
+
+class Dropped(Small):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return super().forward(F.dropout(pictures, 0.5, self.training))
+
+
+class Twice(Small):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return super().forward(pictures) + super().forward(-pictures)
+
+
+@pytest.mark.parametrize("kind", (Softened, Dropped, Twice))
+def test_a_network_whose_head_learns_otherwise_from_features_does_not_suit(kind: type[Small]) -> None:
+    plain, other = Small(), kind()
+    assert suits(plain, plain.head) and not suits(other, other.head)
+
+
+def test_a_head_with_a_weight_of_another_layer_does_not_suit() -> None:
     network = Small()
-    assert features.ends_in(network, network.head, 16, CPU)
     network.also = nn.Linear(8, 3)
+    assert suits(network, network.head)
     network.also.weight = network.head.weight
-    assert not features.ends_in(network, network.head, 16, CPU)
+    assert not suits(network, network.head)
+
+
+def test_asking_whether_it_suits_draws_no_random_number() -> None:
+    network = Dropped()
+    before = torch.get_rng_state()
+    suits(network, network.head)
+    assert torch.get_rng_state().equal(before)
+
+
+ARGUMENTS = {"trainable_layers": 0, "augment": "none", "mixup": 0.0, "cutmix": 0.0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ({"trainable_layers": "all"}, {"trainable_layers": 1}, {"augment": "flip"}, {"mixup": 0.2}, {"cutmix": 1.0}),
+)
+def test_pictures_are_shown_where_they_or_the_network_change(colours: Split, change: dict[str, object]) -> None:
+    network, _ = small()
+    freezing.freeze(network, 0)
+    splits = colours, colours
+    shown, check, learner = features.shown(argparse.Namespace(**ARGUMENTS), splits, network, CPU, torch.float32)
+    assert isinstance(shown, features.Features) and isinstance(check, features.Features)
+    assert learner[-1] is network.head
+    args = argparse.Namespace(**ARGUMENTS | change)
+    shown, check, learner = features.shown(args, splits, network, CPU, torch.float32)
+    assert isinstance(shown, Batches) and isinstance(check, Batches) and learner is network
+
+
+def test_the_whole_network_has_the_head_that_was_learnt() -> None:
+    network, head = small()
+    average = copy.deepcopy(head)
+    average[-1].weight.data.add_(1)
+    assert features.whole(network, head, average) is network and network.head.weight.equal(average[-1].weight)
+    other = copy.deepcopy(network)
+    assert features.whole(network, network, other) is other

@@ -54,7 +54,10 @@ class Picture(NamedTuple):
 
 
 def read(content: bytes, size: int, square: str = "crop") -> NDArray[np.uint8]:
-    """Any picture as (size, size, 3): upright, in sRGB, transparency on white, see `squared` for the rest."""
+    """Any picture as (size, size, 3): upright, in sRGB, transparency on white, see `squared` for the rest.
+
+    Raises Unreadable, as all do here that take a file's content.
+    """
     return picture(content, size, square).pixels
 
 

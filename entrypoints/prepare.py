@@ -117,9 +117,28 @@ def write(args: argparse.Namespace, source: Source, staged: staging.Staged, diag
         name: shards.write_split(args.output_dir / name, staged, indices, source.items)
         for name, indices in chosen.items()
     }
-    sums = written["train"][1]
     counts = {name: _counts(source, indices) for name, indices in chosen.items()}
-    shared = {
+    shared = _shared(args, source, staged, diagnosis, written["train"][1])
+    report = args.output_dir / "report"
+    pictures = drawings.draw(report, source, staged, diagnosis, args.image_size)
+    drawings.samples(report / "samples", source, staged, diagnosis.splits)
+    body = {**shared, "counts": counts, "findings": diagnosis.findings, "pictures": pictures}
+    jsonfile.write(report / "dataset.json", body)
+    for name, (files, _) in written.items():
+        manifest = {"split": name, "count": len(chosen[name]), "counts": counts[name], **shared}
+        shards.publish(args.output_dir / name, files, manifest)
+    _say(source, staged, chosen, diagnosis)
+
+
+def _shared(
+    args: argparse.Namespace,
+    source: Source,
+    staged: staging.Staged,
+    diagnosis: doctor.Diagnosis,
+    sums: shards.ChannelSums,
+) -> dict[str, Any]:
+    """What dataset.json and the manifests of all splits say alike; `sums` are those of train."""
+    return {
         "classes": list(source.classes),
         "image_size": args.image_size,
         "stored_size": staged.size,
@@ -131,15 +150,6 @@ def write(args: argparse.Namespace, source: Source, staged: staging.Staged, diag
         "source": {"kind": source.kind, "digest": source.digest},
         "settings": _settings(args),
     }
-    report = args.output_dir / "report"
-    pictures = drawings.draw(report, source, staged, diagnosis, args.image_size)
-    drawings.samples(report / "samples", source, staged, diagnosis.splits)
-    body = {**shared, "counts": counts, "findings": diagnosis.findings, "pictures": pictures}
-    jsonfile.write(report / "dataset.json", body)
-    for name, (files, _) in written.items():
-        manifest = {"split": name, "count": len(chosen[name]), "counts": counts[name], **shared}
-        shards.publish(args.output_dir / name, files, manifest)
-    _say(source, staged, chosen, diagnosis)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
-from pipeline.config.training import OBJECTIVES, Hyperparameters, Range, TuningSection
+from pipeline.config.hyperparameters import Hyperparameters
+from pipeline.config.training import OBJECTIVES, Range, TuningSection
 from steps import training
 from steps.context import Context
 from steps.request_step import RequestStep

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 
 from pipeline.config.architectures import misfits
 from pipeline.config.dataset import DatasetSection
+from pipeline.config.hyperparameters import Hyperparameters
+from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import SecuritySection
-from pipeline.config.training import Hyperparameters, ModelSection, Range, TrainingSection, TuningSection
+from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
 
 Problems = Iterator[Problem]
@@ -68,6 +70,12 @@ def spot_rules(training: TrainingSection) -> Problems:
         yield Problem(path, f"{wait}: only with `spot: true`; write null")
     elif wait is not None and wait < training.max_runtime_minutes:
         yield Problem(path, f"{wait} is below max_runtime_minutes ({training.max_runtime_minutes}), which it includes")
+
+
+def precision_rules(training: TrainingSection) -> Problems:
+    if training.hyperparameters.precision == "float16" and accelerator(training.instance_type) == "cpu":
+        says = f'"float16": {training.instance_type} has no GPU; write auto, or take a machine with one'
+        yield Problem(("training", "hyperparameters", "precision"), says)
 
 
 def network_rules(security: SecuritySection) -> Problems:
@@ -179,6 +187,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
     (("model", "dataset"), model_rules),
     (("training",), spot_rules),
+    (("training",), precision_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from pipeline.config.architectures import NAMES
+from pipeline.config.hyperparameters import Hyperparameters
 from pipeline.config.section import Section
 from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
 
@@ -35,29 +36,6 @@ class ModelSection(Section):
         description="torchvision: the original 7x7 first layer with pooling. "
         "small: 3x3 without pooling; better on tiny pictures, and slower.",
     )
-
-
-class Hyperparameters(Section):
-    """What train.py is told; tuned values take the place of these."""
-
-    epochs: int = Field(default=8, ge=1, le=1000, description="Passes over the training split (TrainingEpochs).")
-    lr: float = Field(default=0.03, gt=0, le=10, description="Highest learning rate of the schedule.")
-    batch_size: int = Field(default=64, ge=1, le=65536, description="Pictures a step.")
-    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="sgd (with Nesterov momentum) or adamw.")
-    momentum: float = Field(default=0.9, ge=0, le=0.9999, description="Momentum of sgd; adamw ignores it.")
-    weight_decay: float = Field(default=0.0005, ge=0, le=1, description="Pull of the weights towards zero.")
-    label_smoothing: float = Field(default=0.1, ge=0, le=0.9, description="Share of the target that all classes get.")
-    augment: Literal["none", "flip", "shift"] = Field(
-        default="shift", description="none; shift: random crops; flip: crops and mirror images (not for digits)."
-    )
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none",
-        description="balanced: pictures of rare classes weigh more in the loss, by their number.",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="auto: bfloat16 where the machine is faster with it."
-    )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Start weights and order of the pictures.")
 
 
 class TrainingSection(Section):

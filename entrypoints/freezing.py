@@ -56,7 +56,7 @@ def freeze(network: nn.Module, trainable_layers: str | int) -> int:
     """Trains the head and so many blocks from the top, or `all`; returns the number of parameters that are trained."""
     if trainable_layers != "all":
         every = blocks(network)
-        if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= len(every):
+        if type(trainable_layers) is not int or not 0 <= trainable_layers <= len(every):
             raise Refusal(
                 f"trainable_layers {trainable_layers!r}: the network has {len(every)} blocks below its head "
                 f"({', '.join(block.name for block in every[:4])}{', …' if len(every) > 4 else ''}, from the top): "
@@ -73,12 +73,23 @@ def train_mode(network: nn.Module) -> None:
 
     A layer without parameters goes with the layer before it, so a frozen trunk's features are the same each epoch.
     """
-    trained = True
-    for module in network.modules():
-        own = [parameter.requires_grad for parameter in module.parameters()]
-        if own:
-            trained = any(own)
-        module.training = trained
+    layers = list(network.modules())
+    before = _trains(next((layer for layer in layers if _has_own(layer)), network))
+    for layer in layers:
+        layer.training = _trains(layer) if _has_any(layer) else before
+        before = _trains(layer) if _has_own(layer) else before
+
+
+def _trains(layer: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def _has_any(layer: nn.Module) -> bool:
+    return any(True for _ in layer.parameters())
+
+
+def _has_own(layer: nn.Module) -> bool:
+    return any(True for _ in layer.parameters(recurse=False))
 
 
 def _units(module: nn.Module, prefix: str, skipped: set[int]) -> Iterator[tuple[str, nn.Module | nn.Parameter]]:
@@ -103,7 +114,7 @@ def _fresh(parameters: Iterator[nn.Parameter] | list[nn.Parameter], seen: set[in
 
 
 def _weighted(unit: nn.Module) -> list[nn.Module]:
-    return [layer for layer in unit.modules() if any(True for _ in layer.parameters(recurse=False))]
+    return [layer for layer in unit.modules() if _has_own(layer)]
 
 
 def _only_norms(unit: nn.Module) -> bool:

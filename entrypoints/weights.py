@@ -66,9 +66,7 @@ def _only(source: Path, endings: tuple[str, ...], channel: str) -> Path:
     if len(found) != 1:
         kinds = " or ".join(f"*{ending}" for ending in endings)
         names = f" ({', '.join(path.name for path in found[:3])})" if found else ""
-        raise Refusal(
-            f"{source}: {len(found)} files {kinds}{names}, and channel {channel!r} holds exactly one: mend it"
-        )
+        raise Refusal(f"{source}: {len(found)} files {kinds}{names}: channel {channel!r} has to hold exactly one")
     return found[0]
 
 
@@ -114,9 +112,12 @@ def _adopt(network: nn.Module, state: Mapping[str, Tensor], path: Path, with_hea
             "stem to what the weights were trained with, or take other weights"
         )
     for name, tensor in offered.items():
-        if tensor.is_floating_point() != own[name].is_floating_point() or not torch.isfinite(tensor.float()).all():
-            raise Refusal(f"{path}: layer {name} holds other than finite numbers of its kind: take other weights")
-    network.load_state_dict({**own, **offered})
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise Refusal(f"{path}: layer {name} is {tensor.dtype}, not {own[name].dtype}: take other weights")
+        if not torch.isfinite(tensor.float()).all():
+            raise Refusal(f"{path}: layer {name} holds infinite numbers or NaN: take other weights")
+    own.update(offered)  # keeps the network's own versions of each module, which MNASNet asks for
+    network.load_state_dict(own)
     return len(offered)
 
 

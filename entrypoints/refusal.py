@@ -18,7 +18,10 @@ REASON_LENGTH = 1024
 MEND_LENGTH = 400  # of it for the end, where the mend stands: names of files may be long
 # Names in a hostile archive may hold escape sequences of terminals, marks that turn text around, or no UTF-8 at all.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+NO_FOLDER = ": a file stands where a folder belongs; give another folder"
 HINTS = {
+    errno.EEXIST: NO_FOLDER,
+    errno.ENOTDIR: NO_FOLDER,
     errno.ENOSPC: ": raise training.volume_gb or processing.volume_gb in pipeline.yaml, or free space on this machine",
     errno.EACCES: ": the job may not write or read there; check the folder's owner and mode",
     errno.ENOENT: ": not there, or not any more; put it there and start again",

@@ -31,7 +31,8 @@ def files_below(folder: str) -> Iterator[File]:
     """Links are followed, as PrepareData does; hidden files (.DS_Store, .git) belong to nobody's data.
 
     A link to a folder above it would go on for ever, and is left out. Any other counts, also the second to one folder:
-    which of two is met first is the file system's affair. Raises DarkroomError for broken links, pipes and devices.
+    which of two is met first is the file system's affair. Raises DarkroomError for broken links, pipes and devices, and
+    for names that S3 cannot hold.
     """
     above = {folder: frozenset({os.path.realpath(folder)})}
     for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
@@ -42,8 +43,10 @@ def files_below(folder: str) -> Iterator[File]:
         for name in names:
             path = os.path.join(where, name)
             if not name.startswith("."):
+                relative = os.path.relpath(path, folder).replace(os.sep, "/")
+                _refuse_unnameable(relative, folder)
                 _refuse_special(path)
-                yield file_at(path, os.path.relpath(path, folder).replace(os.sep, "/"))
+                yield file_at(path, relative)
 
 
 def stamp(path: str) -> list[int]:
@@ -69,6 +72,14 @@ def folder_name(digests: Mapping[str, str]) -> str:
 def refuse(exc: OSError) -> NoReturn:
     """What cannot be read must not go missing silently."""
     raise DarkroomError(f"{exc.filename} cannot be read: {exc.strerror}", "make it readable, or move it away") from exc
+
+
+def _refuse_unnameable(relative: str, folder: str) -> None:
+    try:
+        relative.encode()
+    except UnicodeEncodeError as exc:
+        problem = f"{folder}: the name {ascii(relative)} is not UTF-8, and keys in S3 are"
+        raise DarkroomError(problem, "rename the file or folder") from exc
 
 
 def _refuse_special(path: str) -> None:

@@ -120,6 +120,12 @@ def test_what_is_no_file_is_named_and_not_left_out(
         put(clients, folder)
 
 
+def test_a_name_that_is_no_utf8_is_told_readably(clients: Clients, folder: Path) -> None:
+    (folder / "cat").rename(folder / "c\udce4t")
+    with pytest.raises(DarkroomError, match=r"the name 'c\\udce4t/\d\.png' is not UTF-8"):
+        put(clients, folder)
+
+
 def test_a_folder_without_files_is_refused(clients: Clients, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DarkroomError, match="holds no files"):

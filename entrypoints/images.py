@@ -209,7 +209,7 @@ def _flat(picture: Image.Image) -> Image.Image:
 
 def _from_16_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 bits a pixel, which Pillow's own conversion would clip at 255."""
-    values = np.asarray(picture).astype(np.int64)
+    values = np.asarray(picture)  # not as 64 bits: 512 MB for the largest, and as much again for each step
     if values.min() < 0 or values.max() > 65535:
         raise Unreadable("32-bit pixels have no fixed range; save the picture with 8 or 16 bits")
     grey = (values >> 8).astype(np.uint8)

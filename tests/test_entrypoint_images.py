@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -389,6 +390,17 @@ def test_pixels_without_a_range_are_refused(mode: str) -> None:
     content = saved(Image.fromarray(np.full((9, 9), 70_000, np.float32 if mode == "F" else np.int32)), "TIFF")
     with pytest.raises(images.Unreadable, match=r"^(floating-point|32-bit) pixels have no fixed range; save"):
         images.read(content, 8)
+
+
+def test_deep_grey_takes_memory_of_a_few_times_its_own() -> None:
+    """64 million pixels are allowed; as whole numbers of 64 bits they took more than 1 GB in each process."""
+    content = saved(Image.fromarray(np.full((500, 500), 257, np.uint16)), "TIFF")
+    images.read(content, 8)
+    tracemalloc.start()
+    images.read(content, 8)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * 500 * 500
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import checkpoints
 from refusal import Parser, Refusal
 
 NAMES = (
@@ -32,6 +33,10 @@ FOLDERS = {
     "--model-dir": "SM_MODEL_DIR",
     "--output-data-dir": "SM_OUTPUT_DATA_DIR",
 }
+CHANNELS = {  # that may be absent
+    "--weights-dir": ("SM_CHANNEL_WEIGHTS", "holds a torchvision state dict to start from, .pt or .pth"),
+    "--warm-start-dir": ("SM_CHANNEL_WARM_START", "holds the model.tar.gz of an earlier training to start from"),
+}
 
 
 def parse(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> argparse.Namespace:
@@ -40,6 +45,8 @@ def parse(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) ->
     for option, variable in FOLDERS.items():
         if getattr(args, option.strip("-").replace("-", "_")) is None:
             raise Refusal(f"no folder for {option}: give it, or set {variable} as SageMaker does")
+    if args.weights_dir and args.warm_start_dir:
+        raise Refusal("both --weights-dir and --warm-start-dir are given (channels weights and warm_start): take one")
     return args
 
 
@@ -79,6 +86,10 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
     for option, variable in FOLDERS.items():
         add(option, type=Path, default=Path(env[variable]) if env.get(variable) else None)
+    for option, (variable, words) in CHANNELS.items():
+        add(option, type=_folder, default=_folder(env.get(variable, "")), help=words)
+    add("--checkpoint-dir", type=_folder, default=checkpoints.place(env), help='"": none')
+    add("--checkpoint_minutes", type=_number(0, 10_000, "10"), default=10.0, help="0: after each epoch only")
     return parser
 
 
@@ -90,6 +101,10 @@ def failure_file(argv: list[str] | None, env: Mapping[str, str] = os.environ) ->
     early.add_argument("--output-data-dir", nargs="?", default=env.get("SM_OUTPUT_DATA_DIR"))
     folder = early.parse_known_args(argv)[0].output_data_dir
     return Path(folder).absolute().parent / "failure" if folder else None
+
+
+def _folder(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 def _word(text: str) -> str:

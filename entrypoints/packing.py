@@ -19,7 +19,7 @@ from torch import nn
 SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
 
 
-def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Epoch) -> None:
+def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Epoch, temperature: float) -> None:
     """The card comes last: an archive without it is not taken for a model."""
     args.model_dir.mkdir(parents=True, exist_ok=True)
     model.save_weights(network, args.model_dir / archive.WEIGHTS)
@@ -40,6 +40,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
             "deviation": manifest["deviation"],
         },
         "weights": {"file": archive.WEIGHTS, "sha256": archive.sha256(args.model_dir / archive.WEIGHTS)},
+        "temperature": temperature,  # what scores are divided by before they become probabilities
         "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
         "data": {**manifest["source"], "settings": manifest.get("settings", {}), "pictures": len(training)},
         "metrics": {"validation_loss": kept.validation_loss, "validation_accuracy": kept.validation_accuracy},

@@ -13,6 +13,8 @@ import PIL
 import torch
 import torchvision
 
+METRICS = "metrics.jsonl"
+
 
 class Epoch(NamedTuple):
     """One line of metrics.jsonl. Losses are means per picture; validation has no label smoothing, no mixing and no
@@ -27,14 +29,25 @@ class Epoch(NamedTuple):
     validation_seconds: float
 
 
-def log(epoch: Epoch, path: Path) -> None:
+def resumed(epochs: list[Epoch], folder: Path) -> list[Epoch]:
+    """metrics.jsonl begins with the epochs that an interrupted job has trained and logged; a copy of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS).write_text("".join(_row(epoch) for epoch in epochs), encoding="utf-8")
+    return list(epochs)
+
+
+def log(epoch: Epoch, folder: Path) -> None:
     """The line that the metric definitions match, in one write: SageMaker may split what is written in two."""
     figures = {name: f"{value:.4f}" for name, value in epoch._asdict().items() if name.startswith(("train_l", "valid"))}
     del figures["validation_seconds"]
     sys.stdout.write(" ".join([f"epoch={epoch.epoch}", *(f"{k}={v}" for k, v in figures.items())]) + "\n")
     sys.stdout.flush()
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(epoch._asdict()) + "\n")
+    with (folder / METRICS).open("a", encoding="utf-8") as file:
+        file.write(_row(epoch))
+
+
+def _row(epoch: Epoch) -> str:
+    return json.dumps(epoch._asdict()) + "\n"
 
 
 def seconds(epochs: list[Epoch], total: float, saving: float) -> dict[str, float]:

@@ -7,9 +7,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import averaging
+import calibration
+import features
+import freezing
 import hyperparameters
 import jsonfile
 import machine
@@ -19,13 +22,16 @@ import optimizers
 import packing
 import precision
 import progress
+import resuming
 import schedules
 import stopping
 import torch
 from batches import Batches, class_weights
 from data import Split, open_split
+from features import Features
 from progress import Epoch
 from refusal import Refusal, exit_code
+from resuming import Position
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,57 +48,65 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     training, validation = open_split(args.train_dir), open_split(args.validation_dir)
     _refuse_mismatch(training, validation)
     torch.manual_seed(args.seed)
-    random, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
-    network = model.build(args.model, len(training.classes), args.stem).to(device, memory_format=torch.channels_last)
+    order, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
+    network = build(args, training.classes).to(device, memory_format=torch.channels_last)
     dtype = precision.chosen(args.precision, network, training.image_size, device)
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
-    optimizer = optimizers.build(network, args)
-    average = averaging.Average(network, args.ema)
+    batches, check, learner = features.shown(args, (training, validation), network, device, dtype)
+    optimizer = optimizers.build(learner, args)
+    average = averaging.Average(learner, args.ema)
     best = stopping.Best(args.early_stopping)
-    batches, check = Batches(training, device), Batches(validation, device)
     weights = class_weights(args.class_weights, training, device)
     steps = batches.steps(args.batch_size)
     updates = math.ceil(steps / args.accumulate)
-    epochs: list[Epoch] = []
-    args.output_data_dir.mkdir(parents=True, exist_ok=True)
-    (args.output_data_dir / "metrics.jsonl").unlink(missing_ok=True)
+    saved = {"network": learner, "optimizer": optimizer, "scaler": scaler, "average": average, "best": best}
+    checkpoint = resuming.Resumable(args, saved, order, mixing_random)
+    start = checkpoint.resume(device)
+    epochs = progress.resumed(start.epochs, args.output_data_dir)
 
-    for epoch in range(1, args.epochs + 1):
+    for epoch in range(start.epoch, args.epochs + 1):
         began = time.perf_counter()
-        network.train()
-        total = torch.zeros((), device=device)
-        for step, (pictures, labels) in enumerate(
-            batches.shuffled(args.batch_size, args.augment, random, args.sampling)
-        ):
+        first, total = (start.step, start.total) if epoch == start.epoch else (0, torch.zeros((), device=device))
+        checkpoint.begin()
+        freezing.train_mode(learner)
+        shown = batches.shuffled(args.batch_size, args.augment, order, args.sampling, first)
+        for step, (pictures, labels) in enumerate(shown, first):
             update, part = divmod(step, args.accumulate)
             parts = min(args.accumulate, steps - update * args.accumulate)  # the last step may have fewer
             done = ((epoch - 1) * updates + update) / (args.epochs * updates)
             lr = optimizer.param_groups[0]["lr"] = args.lr * schedules.factor(args.schedule, args.warmup, done)
             pictures, target = mixing.mixed(pictures, labels, args.mixup, args.cutmix, mixing_random)
             with autocast:
-                scores = network(pictures)
+                scores = learner(pictures)
             loss = mixing.loss(scores.float(), target, weights, args.label_smoothing)
             scaler.scale(loss / parts).backward()
-            if part == parts - 1:
-                optimizers.step(optimizer, scaler, args.clip_norm)
-                average.update(network)
             total += loss.detach()
             if step % CHECKED_EVERY == 0 or step == steps - 1:
                 _refuse_divergence(total, epoch, step, args.lr)
+            if part == parts - 1:
+                optimizers.step(optimizer, scaler, args.clip_norm)
+                average.update(learner)
+                if checkpoint.due() and step < steps - 1:
+                    checkpoint.save(Position(epoch, step + 1, total, epochs))
         trained = time.perf_counter()
         validation_loss, accuracy = evaluate(average.network, check, autocast)
         ended = time.perf_counter()
         seconds = round(trained - began, 3), round(ended - trained, 3)
         epochs.append(Epoch(epoch, total.item() / steps, validation_loss, accuracy, lr, *seconds))
-        progress.log(epochs[-1], args.output_data_dir / "metrics.jsonl")
-        if best.stops(epoch, validation_loss, average.network):
+        progress.log(epochs[-1], args.output_data_dir)
+        stopped = best.stops(epoch, validation_loss, average.network)
+        checkpoint.begin()
+        checkpoint.save(Position(args.epochs + 1 if stopped else epoch + 1, 0, torch.zeros(()), epochs))
+        if stopped:
             break
 
     saving = time.perf_counter()
     kept = epochs[best.restore(average.network) - 1]
-    packing.save(args, average.network, training, kept)
+    temperature = _temperature(average.network, check, autocast)
+    packing.save(args, features.whole(network, learner, average.network), training, kept, temperature)
+    checkpoint.remove()
     ended = time.perf_counter()
     report = {
         "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
@@ -104,24 +118,47 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
         "precision": str(dtype).removeprefix("torch."),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "kept_epoch": kept.epoch,
+        "resumed_at": {"epoch": start.epoch, "step": start.step} if start.epochs or start.step else None,
         "epochs": [epoch._asdict() for epoch in epochs],
-        "seconds": progress.seconds(epochs, ended - started, ended - saving),
+        "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, ended - saving),
         "versions": progress.versions(),
     }
     jsonfile.write(args.output_data_dir / "report" / "training.json", report)
 
 
-def evaluate(network: nn.Module, batches: Batches, autocast: torch.autocast) -> tuple[float, float]:
+def build(args: argparse.Namespace, classes: Sequence[str]) -> nn.Module:
+    """With the weights of a channel where there is one, and only the wanted layers left to train."""
+    network = model.build(args.model, len(classes), args.stem, args.dropout)
+    freezing.freeze(network, args.trainable_layers)
+    return network
+
+
+def evaluate(network: nn.Module, batches: Batches | Features, autocast: torch.autocast) -> tuple[float, float]:
     """Mean loss and accuracy over the whole split, each picture counting the same."""
-    network.eval()
     loss, right = 0.0, 0
+    for scores, labels in judged(network, batches, autocast):
+        loss += F.cross_entropy(scores, labels, reduction="sum").item()
+        right += int((scores.argmax(1) == labels).sum())
+    return loss / len(batches.split), right / len(batches.split)
+
+
+def judged(
+    network: nn.Module, batches: Batches | Features, autocast: torch.autocast
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Scores and labels of a split, in order."""
+    network.eval()
     with torch.inference_mode():
         for pictures, labels in batches.in_order():
             with autocast:
                 scores = network(pictures)
-            loss += F.cross_entropy(scores.float(), labels, reduction="sum").item()
-            right += int((scores.argmax(1) == labels).sum())
-    return loss / len(batches.split), right / len(batches.split)
+            yield scores.float(), labels
+
+
+def _temperature(network: nn.Module, check: Batches | Features, autocast: torch.autocast) -> float:
+    scores = torch.cat([scores.cpu() for scores, _ in judged(network, check, autocast)])
+    if not scores.isfinite().all():
+        raise Refusal("the trained network gives scores that are no finite numbers on validation: lower lr")
+    return calibration.temperature(scores.numpy(), check.split.labels)
 
 
 def _refuse_mismatch(training: Split, validation: Split) -> None:

@@ -1,0 +1,81 @@
+"""Where a training stands, and its way into a checkpoint and back: it goes on as if it had never been interrupted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import checkpoints
+import hyperparameters
+import manifest
+import torch
+from progress import Epoch
+from torch import Tensor
+
+
+class Part(Protocol):
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class Position(NamedTuple):
+    """Of the step that comes next: `step` of `epoch`, with the epoch's losses so far and the epochs before it."""
+
+    epoch: int
+    step: int
+    total: Tensor
+    epochs: list[Epoch]
+
+
+class Resumable:
+    """`parts` are loaded in place. `order` is replayed from its epoch's beginning, as batches are drawn ahead."""
+
+    def __init__(
+        self, args: argparse.Namespace, parts: Mapping[str, Part], order: torch.Generator, mixing: torch.Generator
+    ) -> None:
+        self.folder = args.checkpoint_dir
+        self.mark = _fingerprint(args) if self.folder else {}
+        self.due: Callable[[], bool] = checkpoints.every(args.checkpoint_minutes if self.folder else 0)
+        self.parts = dict(parts)
+        self.order, self.mixing = order, mixing
+        self.begun = order.get_state()
+
+    def resume(self, device: torch.device) -> Position:
+        """The first step of all when there is no checkpoint of this very training."""
+        found = checkpoints.resume(self.folder, self.mark)
+        if found is None:
+            return Position(1, 0, torch.zeros((), device=device), [])
+        for name, part in self.parts.items():
+            part.load_state_dict(found[name])
+        checkpoints.set_random_states(found["random"], order=self.order, mixing=self.mixing)
+        self.begun = self.order.get_state()
+        return Position(
+            found["epoch"], found["step"], found["total"].to(device), [Epoch(**row) for row in found["epochs"]]
+        )
+
+    def begin(self) -> None:
+        """At the beginning of each epoch, before anything is drawn."""
+        self.begun = self.order.get_state()
+
+    def save(self, position: Position) -> None:
+        """Between two steps of the optimiser: gradients are not kept."""
+        if not self.folder:
+            return
+        random = checkpoints.random_states(order=self.order, mixing=self.mixing)
+        random["generators"]["order"] = self.begun
+        state = {**position._asdict(), "epochs": [row._asdict() for row in position.epochs], "random": random}
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        checkpoints.save(self.folder, self.mark, {**state, **parts})
+
+    def remove(self) -> None:
+        checkpoints.remove(self.folder)
+
+
+def _fingerprint(args: argparse.Namespace) -> dict[str, str]:
+    settings = {name: getattr(args, name) for name in hyperparameters.NAMES}
+    data = {"train": args.train_dir / manifest.NAME, "validation": args.validation_dir / manifest.NAME}
+    for channel in (args.weights_dir, args.warm_start_dir):
+        files = sorted(path for path in channel.iterdir() if path.is_file()) if channel and channel.is_dir() else []
+        data |= {f"{channel.name}/{path.name}": path for path in files}
+    return checkpoints.fingerprint(settings, data)

@@ -32,7 +32,7 @@ SAMPLE = 16  # pictures that are computed again before a file is believed
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the sample's largest feature
 CODE = ("batches.py", "data.py", "mapped.py", "features.py", "arrays.py")  # what makes features of stored squares
 DATA = ("shards", "image_size", "stored_size", "encoding", "mean", "deviation")  # the manifest's keys that they read
-Layers = tuple[nn.Module, nn.Sequential]  # a network, and those of its last layers that learn
+Layers = tuple[nn.Module, nn.Module]  # a network and its head
 
 
 class Features:
@@ -73,22 +73,12 @@ def shown(
     From features where nothing else learns and a picture is the same in every epoch; it gives the same head.
     """
     training, validation = splits
-    layers = network, tail(network)
+    layers = network, model.head(network)
     still = args.augment == "none" and args.mixup == args.cutmix == 0
     if args.trainable_layers != 0 or not still or not suit(layers, training.image_size, device):
         return Batches(training, device), Batches(validation, device), network
     ours, check = (Features(split, of(split, layers, device, dtype), device) for split in splits)
     return ours, check, layers[1]
-
-
-def tail(network: nn.Module) -> nn.Sequential:
-    """The head, after the dropout of its family where that stands before it."""
-    place, _, _ = model.head_name(network).rpartition(".")
-    parent, head = network.get_submodule(place), model.head(network)
-    before = [layer for layer, after in itertools.pairwise(parent.children()) if after is head]
-    if isinstance(parent, nn.Sequential) and before and isinstance(before[0], nn.Dropout):
-        return nn.Sequential(before[0], head)
-    return nn.Sequential(head)
 
 
 def whole(network: nn.Module, learner: nn.Module, learnt: nn.Module) -> nn.Module:
@@ -106,7 +96,7 @@ def of(
     precision: torch.dtype = torch.float32,
     env: Mapping[str, str] = os.environ,
 ) -> Tensor:
-    """(N, …) float32 in mapped CPU memory: what the last layers are given for each picture's centre.
+    """(N, …) float32 in mapped CPU memory: what the head is given for each picture's centre.
 
     Kept in the folder that DARKROOM_FEATURE_CACHE names, else in a nameless file below TMPDIR. The network is left in
     evaluation mode.
@@ -136,12 +126,10 @@ def of(
 
 
 def given(layers: Layers, pictures: Tensor, precision: torch.dtype) -> Tensor:
-    """What the last layers are given for these pictures, on the CPU."""
-    network, last = layers
+    """What the head is given for these pictures, on the CPU."""
+    network, head = layers
     seen: list[Tensor] = []
-    hook = last[0].register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0]), prepend=True
-    )  # before its dropout
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]), prepend=True)  # before its dropout
     try:
         with torch.inference_mode(), torch.autocast(pictures.device.type, precision, precision != torch.float32):
             network(pictures)
@@ -151,23 +139,23 @@ def given(layers: Layers, pictures: Tensor, precision: torch.dtype) -> Tensor:
 
 
 def suit(layers: Layers, size: int, device: torch.device) -> bool:
-    """Does the network end in these layers, and are they given the same (N, width) in training as in evaluation?
+    """Does the network end in its head, and is the head given the same (N, width) in training as in evaluation?
 
-    Looked at with 8 pictures of noise. A weight that they share with other layers would change those as they learn.
+    Looked at with 8 pictures of noise. A weight that the head shares with other layers would change them as it learns.
     """
-    network, last = layers
-    own = set(last.modules())
+    network, head = layers
+    own = set(head.modules())
     others = {weight for layer in network.modules() if layer not in own for weight in layer.parameters(recurse=False)}
-    if others & set(last.parameters()):
+    if others & set(head.parameters()):
         return False
     noise = torch.rand(8, 3, size, size, generator=torch.Generator().manual_seed(0)).sub_(0.5).to(device)
     inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
+    outputs: list[tuple[Tensor, int]] = []  # with the number of changes in place
     hooks = (
-        last[0].register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()), prepend=True),
-        last[-1].register_forward_hook(lambda _, given, output: outputs.append(output)),
+        head.register_forward_pre_hook(lambda _, given: inputs.extend(given), prepend=True),
+        head.register_forward_hook(lambda _, given, output: outputs.append((output, output._version))),
     )
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.inference_mode():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         network.eval()
         judged = network(noise)
         freezing.train_mode(network)
@@ -175,7 +163,7 @@ def suit(layers: Layers, size: int, device: torch.device) -> bool:
     network.eval()
     for hook in hooks:
         hook.remove()
-    if len(inputs) != 2 or outputs[0] is not judged or inputs[0].dim() != 2:
+    if len(inputs) != 2 or inputs[0].dim() != 2 or outputs[0][0] is not judged or outputs[0][1] != judged._version:
         return False
     return torch.allclose(*inputs, rtol=1e-3, atol=1e-5)
 
@@ -187,8 +175,8 @@ def digest(split: Split, layers: Layers, device: torch.device, precision: torch.
     summed = hashlib.sha256(json.dumps([data, machine, str(precision)], sort_keys=True).encode())
     for name in CODE:
         summed.update(Path(__file__).with_name(name).read_bytes())
-    network, last = layers
-    own = set(last.modules())
+    network, head = layers
+    own = set(head.modules())
     for name, layer in network.named_modules():
         if layer in own:
             continue

@@ -54,7 +54,7 @@ class Small(nn.Module):
 def small(seed: int = 0, classes: int = 3, slope: float = 1.0) -> Layers:
     torch.manual_seed(seed)
     network = Small(classes, slope)
-    return network, nn.Sequential(network.head)
+    return network, network.head
 
 
 def given(split: Split, layers: Layers, folder: Path, precision: torch.dtype = torch.float32) -> Tensor:
@@ -64,7 +64,7 @@ def given(split: Split, layers: Layers, folder: Path, precision: torch.dtype = t
 def test_the_head_gives_for_features_what_the_network_gives_for_pictures(colours: Split, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = model.build("resnet18", 3).eval()
-    rows = given(colours, (network, features.tail(network)), tmp_path)
+    rows = given(colours, (network, model.head(network)), tmp_path)
     assert rows.shape == (42, 512) and rows.dtype == torch.float32
     with torch.inference_mode():
         scores = torch.cat([network(shown) for shown, _ in Batches(colours, CPU).in_order()])
@@ -77,7 +77,7 @@ def test_a_later_trial_finds_them_whatever_its_head_is(
     first, second = model.build("resnet18", 3), model.build("resnet18", 5, dropout=0.5)
     trunk = {name: tensor for name, tensor in first.state_dict().items() if not name.startswith("fc")}
     second.load_state_dict(trunk, strict=False)
-    rows = [given(colours, (network, features.tail(network)), tmp_path) for network in (first, second)]
+    rows = [given(colours, (network, model.head(network)), tmp_path) for network in (first, second)]
     assert rows[0].equal(rows[1])
     lines = capsys.readouterr().err.splitlines()
     assert ["computed in" in line for line in lines] == [True, False]
@@ -186,7 +186,7 @@ def test_a_head_learns_the_same_from_features_as_from_pictures(colours: Split, t
                 optimizer.step()
                 optimizer.zero_grad()
         learnt.append(network.state_dict())
-    assert not learnt[0]["head.weight"].equal(small()[1][0].weight)
+    assert not learnt[0]["head.weight"].equal(small()[1].weight)
     for name, tensor in learnt[0].items():
         assert torch.allclose(tensor, learnt[1][name], atol=1e-5), name
 
@@ -194,16 +194,16 @@ def test_a_head_learns_the_same_from_features_as_from_pictures(colours: Split, t
 def suits(network: nn.Module, head: nn.Module, size: int = 16) -> bool:
     network.requires_grad_(False)
     head.requires_grad_(True)
-    return features.suit((network, nn.Sequential(head)), size, CPU)
+    return features.suit((network, head), size, CPU)
 
 
 @pytest.mark.parametrize("dropout", (0, 0.5))
-@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0"))
+@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0", "alexnet"))
 def test_frozen_torchvision_networks_suit(name: str, dropout: float) -> None:
-    """Stochastic depth, and dropout further below, are off in what is frozen; EfficientNet's own is its head's."""
+    """Stochastic depth, and dropout further below, are off in what is frozen."""
     network = model.build(name, 3, dropout=dropout)
     freezing.freeze(network, 0)
-    assert features.suit((network, features.tail(network)), 64, CPU)
+    assert features.suit((network, model.head(network)), 64, CPU)
 
 
 def test_no_layer_but_the_last_suits() -> None:
@@ -228,7 +228,24 @@ class Twice(Small):
         return super().forward(pictures) + super().forward(-pictures)
 
 
-@pytest.mark.parametrize("kind", (Softened, Dropped, Twice))
+class Rectified(Small):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return super().forward(pictures).relu_()
+
+
+class Named(Small):
+    """Its head is given no tensor by place."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(input=self.norm(self.body(pictures)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Unused(Small):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures.mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", (Softened, Dropped, Twice, Rectified, Named, Unused))
 def test_a_network_whose_head_learns_otherwise_from_features_does_not_suit(kind: type[Small]) -> None:
     plain, other = Small(), kind()
     assert suits(plain, plain.head) and not suits(other, other.head)
@@ -262,7 +279,7 @@ def test_pictures_are_shown_where_they_or_the_network_change(colours: Split, cha
     splits = colours, colours
     shown, check, learner = features.shown(argparse.Namespace(**ARGUMENTS), splits, network, CPU, torch.float32)
     assert isinstance(shown, features.Features) and isinstance(check, features.Features)
-    assert learner[-1] is network.head
+    assert learner is network.head
     args = argparse.Namespace(**ARGUMENTS | change)
     shown, check, learner = features.shown(args, splits, network, CPU, torch.float32)
     assert isinstance(shown, Batches) and isinstance(check, Batches) and learner is network
@@ -271,7 +288,7 @@ def test_pictures_are_shown_where_they_or_the_network_change(colours: Split, cha
 def test_the_whole_network_has_the_head_that_was_learnt() -> None:
     network, head = small()
     average = copy.deepcopy(head)
-    average[-1].weight.data.add_(1)
-    assert features.whole(network, head, average) is network and network.head.weight.equal(average[-1].weight)
+    average.weight.data.add_(1)
+    assert features.whole(network, head, average) is network and network.head.weight.equal(average.weight)
     other = copy.deepcopy(network)
     assert features.whole(network, network, other) is other

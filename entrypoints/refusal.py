@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,10 +36,12 @@ class Refusal(Exception):
 class Parser(argparse.ArgumentParser):
     """argparse that raises Refusal instead of exiting, takes no shortened names, and suggests the nearest name."""
 
-    def __init__(self, **options: object) -> None:
-        super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
+    def __init__(self, description: str | None = None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+    def parse_args(  # type: ignore[override]  # no caller has a namespace of its own class
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> argparse.Namespace:
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(f"unknown argument {unknown[0]!r}{self._nearest(unknown[0])}")
@@ -81,7 +83,7 @@ def exit_code(work: Callable[[], None], note: Path | None) -> int:
         return _ended(str(refusal), note)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _ended(f"{where}{error.strerror or error}{HINTS.get(error.errno, '')}", note)
+        return _ended(f"{where}{error.strerror or error}{HINTS.get(error.errno or 0, '')}", note)
     return 0
 
 

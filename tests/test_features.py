@@ -197,8 +197,9 @@ def suits(network: nn.Module, head: nn.Module, size: int = 16) -> bool:
     return features.suit((network, head), size, CPU)
 
 
-@pytest.mark.parametrize("dropout", (0, 0.5))
-@pytest.mark.parametrize("name", ("resnet18", "mobilenet_v3_small", "convnext_tiny", "efficientnet_b0", "alexnet"))
+@pytest.mark.parametrize(
+    ("name", "dropout"), (("resnet18", 0.5), ("mobilenet_v3_small", 0.0), ("convnext_tiny", 0.0), ("alexnet", 0.5))
+)
 def test_frozen_torchvision_networks_suit(name: str, dropout: float) -> None:
     """Stochastic depth, and dropout further below, are off in what is frozen."""
     network = model.build(name, 3, dropout=dropout)

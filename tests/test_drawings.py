@@ -304,12 +304,6 @@ def test_a_pair_lies_side_by_side_and_says_what_became_of_both(tmp_path: Path) -
     assert second["file"] == "duplicates/01.jpg"
 
 
-def test_at_most_24_pairs_are_drawn(tmp_path: Path) -> None:
-    source, staged, diagnosis = data_set(("cat", "dog"), per_class=20, size=8)
-    diagnosis.pairs = [(row, row + 1) for row in range(30)]
-    assert len(drawings.draw(tmp_path, source, staged, diagnosis, 8)["duplicates"]) == drawings.PAIRS
-
-
 # samples
 
 

@@ -10,8 +10,8 @@ from refusal import Refusal
 
 from preparation import findings, near
 from preparation.actions import Settings
-from preparation.examination import LISTED, TOLD, Examination, Indices, cut, pictures
-from preparation.items import SPLITS, Source
+from preparation.examination import LISTED, TOLD, Examination, Indices, cut
+from preparation.items import SPLITS, Source, pictures
 
 if TYPE_CHECKING:
     from preparation.staging import Staged

@@ -11,18 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preparation import plots, sheets
+from preparation.examination import DROPPED
 from preparation.items import SPLITS, Source
 
 if TYPE_CHECKING:
     from preparation.doctor import Diagnosis
     from preparation.staging import Staged
 
-DROPPED = -1
 TEST = SPLITS.index("test")
 SHEETS = 200  # contact sheets: one of each of the first classes
 SHEET_PICTURES = 24
 FEW_CLASSES, LARGE_TILE, SMALL_TILE = 30, 96, 56  # 200 sheets of small tiles are about 4 MB, 30 of large ones 1.5 MB
-PAIRS = 24
 SAMPLED_CLASSES = 200
 SAMPLES_PER_CLASS = 3
 OURS = ("classes*.svg", "sizes.svg", "duplicates/*.jpg", "contact/*.jpg")
@@ -40,8 +39,8 @@ def draw(folder: Path, source: Source, staged: Staged, diagnosis: Diagnosis, ima
     pictures |= _draw_sizes(folder, staged, image_size)
     pictures["contact"] = _draw_contact(folder, source, staged, diagnosis.splits)
     if diagnosis.pairs:
-        pairs = enumerate(diagnosis.pairs[:PAIRS])
-        pictures["duplicates"] = [_draw_pair(folder, source, staged, diagnosis.splits, *pair) for pair in pairs]
+        numbers = range(len(diagnosis.pairs))
+        pictures["duplicates"] = [_draw_pair(folder, source, staged, diagnosis, number) for number in numbers]
     return pictures
 
 
@@ -106,10 +105,9 @@ def _draw_contact(folder: Path, source: Source, staged: Staged, splits: NDArray[
     return names
 
 
-def _draw_pair(
-    folder: Path, source: Source, staged: Staged, splits: NDArray[np.int8], number: int, rows: tuple[int, int]
-) -> dict[str, Any]:
+def _draw_pair(folder: Path, source: Source, staged: Staged, diagnosis: Diagnosis, number: int) -> dict[str, Any]:
     """`places` are the splits in which the two ended, or "dropped"."""
+    rows, splits = diagnosis.pairs[number], diagnosis.splits
     squares = staged.pixels(np.array(rows))
     items = [source.items[row] for row in rows]
     return {

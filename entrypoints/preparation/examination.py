@@ -101,7 +101,3 @@ def cut_groups(case: Examination, groups: list[Indices], **beside: list[list[str
         room -= len(group)
     left = sum(map(len, groups)) - sum(map(len, kept["groups"]))
     return kept | ({"left_out": left} if left else {})
-
-
-def pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"

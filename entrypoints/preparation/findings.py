@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from preparation.examination import DROPPED, LISTED, Examination, Indices, cut, cut_groups, grouped, pictures
-from preparation.items import SPLITS
+from preparation.examination import DROPPED, LISTED, Examination, Indices, cut, cut_groups, grouped
+from preparation.items import SPLITS, pictures
 from preparation.near import clusters
 
 

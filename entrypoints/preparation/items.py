@@ -34,3 +34,7 @@ class Source(NamedTuple):
     pixels: NDArray[np.uint8] | None  # (N, H, W, 3)
     ignored: tuple[str, ...]  # files that are no pictures, by suffix
     digest: str  # SHA-256, hex, over names and contents
+
+
+def pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"

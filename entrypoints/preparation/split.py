@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from refusal import Refusal
 
-from preparation.items import SPLITS, Source
+from preparation.items import SPLITS, Source, pictures
 
 TRAIN = 0
 
@@ -98,11 +98,11 @@ def _check(name: str, free: int, kept: int, taken: int, ignored: tuple[str, ...]
         return
     if kept:
         raise Refusal(
-            f"class {name!r} has {_pictures(free)} without a split, and {taken} are needed to give each split one: "
+            f"class {name!r} has {pictures(free)} without a split, and {taken} are needed to give each split one: "
             "add pictures or leave the split of some empty"
         )
     raise Refusal(
-        f"class {name!r} has {_pictures(free)} to train on, and {1 + taken} are needed to give each split one: "
+        f"class {name!r} has {pictures(free)} to train on, and {1 + taken} are needed to give each split one: "
         f"add pictures or remove the class{_other_files(name, ignored)}"
     )
 
@@ -170,7 +170,3 @@ def _spared(unit: Unit, table: NDArray[np.int64], splits: NDArray[np.int8]) -> b
 def _place(name: str, seed: int) -> bytes:
     """A digest, not a shuffle: the same on every NumPy, and a new picture moves no other one."""
     return hashlib.sha256(f"{seed}\0{name}".encode()).digest()
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import features
 import freezing
+import hyperparameters
 import model
+import optimizers
 import pictures
 import pytest
+import schedules
 import torch
+import train
 from batches import Batches
 from data import Split, open_split
 from torch import Tensor, nn
@@ -293,3 +297,56 @@ def test_the_whole_network_has_the_head_that_was_learnt() -> None:
     assert features.whole(network, head, average) is network and network.head.weight.equal(average.weight)
     other = copy.deepcopy(network)
     assert features.whole(network, network, other) is other
+
+
+def trained(splits: Path, root: Path, *more: str) -> dict[str, Tensor]:
+    """The weights that train.py leaves."""
+    folders = {"train-dir": splits / "train", "validation-dir": splits / "validation", "model-dir": root / "model"}
+    channels = [f"--{name}={folder}" for name, folder in folders.items()]
+    settings = ["--trainable_layers", "0", "--epochs", "3", "--batch_size", "8", "--seed", "5", *more]
+    assert train.main([*channels, f"--output-data-dir={root / 'output/data'}", "--checkpoint-dir=", *settings], {}) == 0
+    return torch.load(root / "model/model.pt", weights_only=True)  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pictures.colours(tmp_path_factory.mktemp("both"), {"train": 12, "validation": 3})
+
+
+def test_training_a_head_gives_what_the_same_steps_on_pictures_give(both: Path, tmp_path: Path) -> None:
+    weights = trained(both, tmp_path, "--precision", "float32")
+    settings = ["--seed", "5", *(f"--{name}={both}" for name in ("train-dir", "validation-dir"))]
+    args = hyperparameters.parse([*settings, f"--model-dir={both}", f"--output-data-dir={both}"], {})
+    torch.manual_seed(5)
+    network = model.build("resnet18", 3).to(memory_format=torch.channels_last)
+    freezing.freeze(network, 0)
+    before = network.fc.weight.detach().clone()
+    optimizer, random = optimizers.build(network, args), torch.Generator().manual_seed(5)
+    shown = Batches(open_split(both / "train"), CPU)
+    steps = [batch for _ in range(3) for batch in shown.shuffled(8, "none", random)]
+    freezing.train_mode(network)
+    for number, (images, labels) in enumerate(steps):
+        optimizer.param_groups[0]["lr"] = args.lr * schedules.factor("onecycle", 0.25, number / len(steps))
+        F.cross_entropy(network(images), labels, label_smoothing=args.label_smoothing).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert not torch.allclose(network.fc.weight, before, atol=1e-3)
+    for name, tensor in network.state_dict().items():
+        assert torch.allclose(tensor, weights[name], atol=1e-5), name
+
+
+@pytest.mark.parametrize("more", ((), ("--ema", "0.9", "--early_stopping", "1", "--dropout", "0.3")))
+def test_a_training_that_finds_features_leaves_the_same_bits(
+    both: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    more: tuple[str, ...],
+) -> None:
+    runs = [trained(both, tmp_path / "without", *more)]
+    monkeypatch.setenv(features.FOLDER, str(tmp_path / "features"))
+    runs += [trained(both, tmp_path / name, *more) for name in ("first", "later")]
+    said = capfd.readouterr().err
+    assert (said.count("computed in"), said.count("found in")) == (4, 2)
+    for weights in runs[1:]:
+        assert all(tensor.equal(runs[0][name]) for name, tensor in weights.items())

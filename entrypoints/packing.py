@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
 import archive
 import hyperparameters
@@ -19,6 +20,11 @@ from torch import nn
 SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
 
 
+def architecture(args: argparse.Namespace, classes: int) -> dict[str, Any]:
+    """What model.build needs to make the network that the weights fit; dropout is not in the weights."""
+    return {"name": args.model, "stem": args.stem, "num_classes": classes}
+
+
 def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Epoch, temperature: float) -> None:
     """The card comes last: an archive without it is not taken for a model."""
     args.model_dir.mkdir(parents=True, exist_ok=True)
@@ -30,7 +36,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
     manifest = training.manifest
     card = {
         "format": archive.FORMAT,
-        "architecture": {"name": args.model, "stem": args.stem, "num_classes": len(training.classes)},
+        "architecture": architecture(args, len(training.classes)),
         "classes": list(training.classes),
         "preprocessing": {
             "image_size": training.image_size,

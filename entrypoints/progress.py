@@ -36,6 +36,11 @@ def resumed(epochs: list[Epoch], folder: Path) -> list[Epoch]:
     return list(epochs)
 
 
+def say(sentence: str) -> None:
+    """On stderr: nothing there is taken for a metric."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def log(epoch: Epoch, folder: Path) -> None:
     """The line that the metric definitions match, in one write: SageMaker may split what is written in two."""
     figures = {name: f"{value:.4f}" for name, value in epoch._asdict().items() if name.startswith(("train_l", "valid"))}

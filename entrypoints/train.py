@@ -7,10 +7,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import averaging
 import calibration
+import custom
 import features
 import freezing
 import hyperparameters
@@ -26,6 +27,7 @@ import resuming
 import schedules
 import stopping
 import torch
+import weights
 from batches import Batches, class_weights
 from data import Split, open_split
 from features import Features
@@ -49,7 +51,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     _refuse_mismatch(training, validation)
     torch.manual_seed(args.seed)
     order, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
-    network = build(args, training.classes).to(device, memory_format=torch.channels_last)
+    network = build(args, training).to(device, memory_format=torch.channels_last)
     dtype = precision.chosen(args.precision, network, training.image_size, device)
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
@@ -58,7 +60,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     optimizer = optimizers.build(learner, args)
     average = averaging.Average(learner, args.ema)
     best = stopping.Best(args.early_stopping)
-    weights = class_weights(args.class_weights, training, device)
+    balance = class_weights(args.class_weights, training, device)
     steps = batches.steps(args.batch_size)
     updates = math.ceil(steps / args.accumulate)
     saved = {"network": learner, "optimizer": optimizer, "scaler": scaler, "average": average, "best": best}
@@ -80,7 +82,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
             pictures, target = mixing.mixed(pictures, labels, args.mixup, args.cutmix, mixing_random)
             with autocast:
                 scores = learner(pictures)
-            loss = mixing.loss(scores.float(), target, weights, args.label_smoothing)
+            loss = mixing.loss(scores.float(), target, balance, args.label_smoothing)
             scaler.scale(loss / parts).backward()
             total += loss.detach()
             if step % CHECKED_EVERY == 0 or step == steps - 1:
@@ -111,7 +113,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     report = {
         "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
         "classes": len(training.classes),
-        "class_weights": None if weights is None else training.manifest["class_weights"],
+        "class_weights": None if balance is None else training.manifest["class_weights"],
         "pictures": {"train": len(training), "validation": len(validation)},
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -126,10 +128,21 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     jsonfile.write(args.output_data_dir / "report" / "training.json", report)
 
 
-def build(args: argparse.Namespace, classes: Sequence[str]) -> nn.Module:
+def build(args: argparse.Namespace, training: Split) -> nn.Module:
     """With the weights of a channel where there is one, and only the wanted layers left to train."""
+    classes = training.classes
     network = model.build(args.model, len(classes), args.stem, args.dropout)
-    freezing.freeze(network, args.trainable_layers)
+    custom.check(network, len(classes), training.image_size)
+    if args.weights_dir:
+        progress.say(weights.load_pretrained(network, args.weights_dir))
+    elif args.warm_start_dir:
+        known = packing.architecture(args, len(classes))
+        progress.say(weights.warm_start(network, args.warm_start_dir, known, classes))
+    elif args.trainable_layers != "all":
+        progress.say("what trainable_layers freezes keeps its random weights: give the channel weights or warm_start")
+    trained = freezing.freeze(network, args.trainable_layers)
+    if args.trainable_layers != "all":
+        progress.say(f"trained: {trained:,} of {sum(each.numel() for each in network.parameters()):,} parameters")
     return network
 
 

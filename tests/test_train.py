@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 import archive
+import calibration
 import evaluate
 import hyperparameters
 import model
@@ -411,6 +412,97 @@ def test_weights_of_another_network_name_the_layers(tmp_path: Path) -> None:
     model.save_weights(model.build("resnet18", 3), tmp_path / "w.pt")
     with pytest.raises(Refusal, match=re.escape("fc.bias, fc.weight")):
         model.load_weights(model.build("resnet18", 4), tmp_path / "w.pt")
+
+
+SMALL = ["--model", "shufflenet_v2_x0_5", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def earlier(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network, trained for three epochs, and the archive of it."""
+    root = tmp_path_factory.mktemp("earlier")
+    assert run(colours, root, *SMALL, "--epochs", "3") == 0
+    with tarfile.open(root / "model/model.tar.gz", "w:gz", compresslevel=1) as entries:
+        for name in ("model.json", "model.pt"):
+            entries.add(root / "model" / name, name)
+    return root / "model"
+
+
+@pytest.mark.parametrize(("option", "told"), [("--weights-dir", "weights: "), ("--warm-start-dir", "warm start: ")])
+def test_training_goes_on_from_given_weights(
+    colours: Path, earlier: Path, tmp_path: Path, option: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rate of nearly nothing leaves them as they came."""
+    assert run(colours, tmp_path, *SMALL, option, str(earlier), "--lr", "1e-30", "--weight_decay", "0") == 0
+    given, kept = (torch.load(root / "model.pt", weights_only=True) for root in (earlier, tmp_path / "model"))
+    assert all(torch.equal(given[name], kept[name]) for name in given if name.endswith(("weight", "bias")))
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_weights_of_another_network_end_the_job(colours: Path, earlier: Path, tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    assert run(colours, tmp_path, "--weights-dir", str(earlier)) == 1
+    assert "weights of another network; these layers differ: " in failure(tmp_path)
+
+
+def test_two_ways_to_start_are_refused(colours: Path, earlier: Path, tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    assert run(colours, tmp_path, "--weights-dir", str(earlier), "--warm-start-dir", str(earlier)) == 1
+    assert "channels weights and warm_start): take one" in failure(tmp_path)
+
+
+@pytest.mark.parametrize("layers", ["0", "1"])
+@pytest.mark.parametrize("augment", ["none", "shift"])
+def test_frozen_layers_stay_as_they_were_given_statistics_too(
+    colours: Path, earlier: Path, tmp_path: Path, layers: str, augment: str
+) -> None:
+    more = ["--weights-dir", str(earlier), "--trainable_layers", layers, "--augment", augment]
+    assert run(colours, tmp_path, *SMALL, *more) == 0
+    given, kept = (torch.load(root / "model.pt", weights_only=True) for root in (earlier, tmp_path / "model"))
+    changed = {name.split(".")[0] for name in given if not torch.equal(given[name], kept[name])}
+    assert changed == {"0": {"fc"}, "1": {"fc", "conv5"}}[layers]
+
+
+def test_a_head_learns_the_same_from_features_as_from_pictures(colours: Path, earlier: Path, tmp_path: Path) -> None:
+    """Mixing keeps features out; with so small an alpha it only changes the order in the one batch of an epoch."""
+    losses = {}
+    for name, more in (("features", []), ("pictures", ["--mixup", "0.0001"])):
+        frozen = ["--weights-dir", str(earlier), "--trainable_layers", "0", "--batch_size", "42", "--epochs", "3"]
+        assert run(colours, tmp_path / name, *SMALL, *frozen, *more) == 0
+        losses[name] = archive.read_card(tmp_path / name / "model")["metrics"]["validation_loss"]
+        assert judged(colours, tmp_path / name) == pytest.approx(losses[name], rel=1e-4)
+    assert losses["features"] == pytest.approx(losses["pictures"], rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_accumulated_batches_make_the_step_of_one_large_batch(
+    colours: Path, earlier: Path, tmp_path: Path, optimizer: str
+) -> None:
+    """In a head alone, as batch norm sees each batch by itself."""
+    more = ["--weights-dir", str(earlier), "--trainable_layers", "0", "--optimizer", optimizer, "--lr", "0.01"]
+    for name, batch in (("once", ["--batch_size", "42"]), ("parts", ["--batch_size", "14", "--accumulate", "3"])):
+        assert run(colours, tmp_path / name, *SMALL, *more, *batch, "--epochs", "3") == 0
+    once, parts = (torch.load(tmp_path / name / "model/model.pt", weights_only=True) for name in ("once", "parts"))
+    given = torch.load(earlier / "model.pt", weights_only=True)
+    assert torch.allclose(once["fc.weight"], parts["fc.weight"], atol=1e-6)
+    assert not torch.allclose(once["fc.weight"], given["fc.weight"], atol=1e-3)
+
+
+def test_pictures_too_small_for_the_model_are_refused(colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    assert run(colours, tmp_path, "--model", "alexnet") == 1
+    assert "pictures of 16 px failed" in failure(tmp_path)
+
+
+def test_the_temperature_is_that_of_the_kept_network_on_validation(colours: Path, earlier: Path) -> None:
+    card = archive.read_card(earlier)
+    network = model.build(**card["architecture"])
+    model.load_weights(network, earlier / "model.pt")
+    split = open_split(colours / "validation")
+    with torch.inference_mode():
+        shown = torch.cat([part for part, _ in Batches(split, torch.device("cpu")).in_order()])
+        scores = network.eval()(shown)
+    assert card["temperature"] == pytest.approx(calibration.temperature(scores.numpy(), split.labels), rel=1e-3)
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:

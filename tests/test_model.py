@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import re
@@ -94,6 +95,16 @@ def test_dropout_acts_once_and_only_in_training(name: str) -> None:
     assert torch.equal(layer.eval()(ones), layer.forward(ones))
 
 
+def test_a_copy_has_dropout_of_its_own() -> None:
+    """A moving average of the weights is one."""
+    network = model.build("shufflenet_v2_x0_5", 3, dropout=0.9)
+    copied = copy.deepcopy(network)
+    network.eval()
+    ones = torch.ones(1, 1024)
+    assert not torch.equal(model.head(copied)(ones), model.head(network)(ones))
+    assert torch.equal(model.head(copied.eval())(ones), model.head(network)(ones))
+
+
 def test_a_network_of_nothing_to_end_with_is_refused() -> None:
     with pytest.raises(Refusal, match=re.escape("end it with nn.Linear")):
         model.head(nn.Sequential(nn.ReLU()))
@@ -147,8 +158,9 @@ def test_a_file_of_anything_but_plain_tensors_is_refused(tmp_path: Path, case: s
 
 def test_a_plain_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w.pt").write_bytes(pickle.dumps({"fc.weight": Evil(tmp_path / "owned")}))
-    with pytest.raises(Refusal, match="no readable weights"):
+    with pytest.raises(Refusal, match="no readable weights") as caught:
         model.read_state(tmp_path / "w.pt", "take another")
+    assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "owned").exists()
 
 

@@ -1,0 +1,160 @@
+"""Training a head alone, 10 epochs of ResNet18 at 64 px: from pictures, from features computed first, from found ones.
+
+    python benchmarks/features.py [ROUNDS=3] [PICTURES=4000] [EPOCHS=10]
+
+Each round runs the three one after another, on one thread: the frozen network on every batch (without gradients, which
+it would not need); features computed into an empty folder, then the head on them; a later trial, which finds them.
+Each begins with open splits and a built network, and ends with the last epoch's validation; a fourth of the pictures
+more is for that. CPU seconds of this process and wall seconds; ratios are to the first of the same round.
+"""
+
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
+
+import features  # noqa: E402
+import freezing  # noqa: E402
+import model  # noqa: E402
+import numpy as np  # noqa: E402
+import precision  # noqa: E402
+import torch  # noqa: E402
+from batches import Batches  # noqa: E402
+from data import Split, open_split  # noqa: E402
+from preparation import shards  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+SIZE, CLASSES, BATCH = 64, 10, 64
+CPU = torch.device("cpu")
+
+
+class Squares:
+    """Stands in for staging.Staged: noise around a colour that tells the class."""
+
+    size, encoding = SIZE, "raw"
+
+    def pixels(self, indices: np.ndarray) -> np.ndarray:
+        found = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
+        for out, index in zip(found, indices.tolist(), strict=True):
+            random = np.random.default_rng(index)
+            colour = np.random.default_rng(index % CLASSES).integers(60, 196, 3)
+            out[:] = np.clip(colour + random.normal(0, 40, out.shape), 0, 255)
+        return found
+
+
+class Item(NamedTuple):
+    name: str
+    label: int
+
+
+class Run(NamedTuple):
+    cpu: float
+    wall: float
+    weights: torch.Tensor
+
+
+def written(folder: Path, numbers: np.ndarray) -> Split:
+    folder.mkdir()
+    items = [Item(str(number), number % CLASSES) for number in range(int(numbers[-1]) + 1)]
+    files, sums = shards.write_split(folder, Squares(), numbers, items)
+    body = {
+        "split": folder.name,
+        "classes": [str(label) for label in range(CLASSES)],
+        "count": len(numbers),
+        "class_weights": [1.0] * CLASSES,
+        "image_size": SIZE,
+        "stored_size": SIZE,
+        "square": "crop",
+        "encoding": "raw",
+        "mean": sums.mean(),
+        "deviation": sums.deviation(),
+        "source": {"kind": "benchmark", "digest": ""},
+    }
+    shards.publish(folder, files, body)
+    return open_split(folder)
+
+
+def run(splits: tuple[Split, Split], epochs: int, folder: str | None) -> Run:
+    """`folder` None: from pictures."""
+    torch.manual_seed(0)
+    network = model.build("resnet18", CLASSES).to(memory_format=torch.channels_last)
+    freezing.freeze(network, 0)
+    dtype = precision.chosen("auto", network, SIZE, CPU)
+    cpu, wall = time.process_time(), time.perf_counter()
+    if folder is None:
+        shown, check = (Batches(split, CPU) for split in splits)
+        learner = network
+    else:
+        learner = model.head(network)
+        assert features.suit((network, learner), SIZE, CPU)
+        env = {features.FOLDER: folder}
+        shown, check = (features.Features(s, features.of(s, (network, learner), CPU, dtype, env), CPU) for s in splits)
+    learn(learner, shown, check, epochs, dtype)
+    return Run(time.process_time() - cpu, time.perf_counter() - wall, model.head(network).weight.detach())
+
+
+def learn(learner: nn.Module, shown: Batches, check: Batches, epochs: int, dtype: torch.dtype) -> None:
+    """What train.py does with its defaults, in short."""
+    trained = [weight for weight in learner.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9, weight_decay=0.0005, nesterov=True, fused=True)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype is not torch.float32)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(epochs):
+        freezing.train_mode(learner)
+        for inputs, labels in shown.shuffled(BATCH, "none", random):
+            with autocast:
+                scores = learner(inputs)
+            F.cross_entropy(scores.float(), labels, label_smoothing=0.1).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        learner.eval()
+        with torch.inference_mode():
+            for inputs, labels in check.in_order():
+                with autocast:
+                    scores = learner(inputs)
+                F.cross_entropy(scores.float(), labels, reduction="sum").item()
+
+
+def main(rounds: int = 3, pictures: int = 4000, epochs: int = 10) -> None:
+    torch.set_num_threads(1)
+    rows: list[tuple[Run, Run, Run]] = []
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
+        numbers = np.arange(pictures + pictures // 4)
+        splits = written(Path(folder, "train"), numbers[:pictures]), written(Path(folder, "check"), numbers[pictures:])
+        for number in range(rounds):
+            cache = str(Path(folder, f"features-{number}"))
+            rows.append((run(splits, epochs, None), run(splits, epochs, cache), run(splits, epochs, cache)))
+    apart = max(float((first.weights - other.weights).abs().max()) for first, *others in rows for other in others)
+    dtype = str(precision.chosen("auto", model.build("resnet18", CLASSES), SIZE, CPU)).removeprefix("torch.")
+    print(
+        f"\n{platform.platform()}, 1 thread of {os.cpu_count()} cores, torch {torch.__version__}, {dtype}, n={rounds},"
+        f" load {os.getloadavg()[0]:.2f}\n{pictures} pictures for training, {pictures // 4} for validation, {epochs}"
+        f" epochs; the heads' weights differ by {apart:.1e} at most\n"
+    )
+    print(
+        "| head learns from | CPU s | wall s | ratio, CPU | ratio, wall | least of the CPU ratios |\n"
+        + "|---" * 6
+        + "|"
+    )
+    for name, column in zip(
+        ("pictures", "features, computed first", "features, found"), zip(*rows, strict=True), strict=True
+    ):
+        cpu = [base.cpu / own.cpu for (base, *_), own in zip(rows, column, strict=True)]
+        wall = [base.wall / own.wall for (base, *_), own in zip(rows, column, strict=True)]
+        print(
+            f"| {name} | {statistics.median(own.cpu for own in column):.2f} | "
+            f"{statistics.median(own.wall for own in column):.2f} | {statistics.median(cpu):.1f} | "
+            f"{statistics.median(wall):.1f} | {min(cpu):.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline.control import executions, outcome
 from pipeline.control.times import duration, moment
-from pipeline.report import charts, dataset, graph
+from pipeline.report import charts, dataset, evaluation, graph
 from pipeline.report.charts import Series, chart
 from pipeline.report.collect import Run, Tuning
 from pipeline.report.sections import CONFUSION, fits
@@ -47,6 +47,7 @@ def render(run: Run) -> str:
         data=dataset.view(run),
         training=run.sections.get("training", {}),
         evaluation=run.sections.get("evaluation", {}),
+        judged=evaluation.view(run.sections.get("evaluation", {})),
     )
 
 

@@ -11,7 +11,33 @@ from typing import Any
 NUMBER = (int, float)
 COUNT = range(10**12)
 SIDE = range(1, 10**6)
-ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, "png": str}
+ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, "png": str, "gradcam?": str}
+BIN = {"count": COUNT, "confidence": NUMBER, "accuracy": NUMBER}
+PAIRED = {"count": COUNT, "difference": NUMBER, "interval": [NUMBER, NUMBER]}
+CHAMPION = {
+    **PAIRED,
+    "verdict": str,
+    "accuracy": NUMBER,
+    "champion_accuracy": NUMBER,
+    "right_here_only": COUNT,
+    "right_there_only": COUNT,
+    "left_out": COUNT,
+    "classes_new": [str],
+    "classes_gone": [str],
+    "regressions": [str],
+    "per_class": [{**PAIRED, "class": str, "recall": NUMBER, "champion_recall": NUMBER}],
+}
+EVALUATION = {
+    "accuracy_interval?": [NUMBER, NUMBER],
+    "worst?": [ERROR],
+    "top_5_accuracy?": NUMBER,
+    "macro?": {"precision?": NUMBER, "recall?": NUMBER, "f1?": NUMBER},
+    "pictures_per_second?": NUMBER,
+    "calibration?": {"temperature": NUMBER, "in_the_model?": bool, "error_before": NUMBER, "error_after": NUMBER},
+    "reliability?": {"before?": [BIN], "after?": [BIN]},
+    "gradcam?": {"layer": str, "size": [SIDE, SIDE]},
+    "champion?": ({"reason": str}, CHAMPION),
+}
 EPOCH = {"epoch": NUMBER, "train_loss?": NUMBER, "validation_loss?": NUMBER, "validation_accuracy?": NUMBER}
 FINDING = {
     "finding": str,
@@ -49,7 +75,7 @@ DATASET = {
 SHAPES: dict[str, Any] = {
     "training": {"epochs?": [EPOCH], "hyperparameters?": {}},
     "dataset": DATASET,
-    "evaluation": {"accuracy_interval?": [NUMBER, NUMBER], "worst?": [ERROR]},
+    "evaluation": EVALUATION,
 }
 CONFUSION = {"*": {"*": COUNT}}
 
@@ -75,6 +101,8 @@ def fits(value: Any, shape: Any) -> bool:
             return any(fits(value, each) for each in shape)
         case range():
             return type(value) is int and value in shape
+        case _ if shape is bool:
+            return isinstance(value, bool)
         case _:
             return isinstance(value, shape) and not isinstance(value, bool) and not _is_huge(value)
 

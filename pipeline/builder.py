@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipeline import source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PROCESSING_PROGRAMS = ("prepare.py", "evaluate.py")
 TRAINING_PROGRAM = "train.py"
+_NONE: Mapping[str, str] = MappingProxyType({})
 DEPLOY_PROGRAM = "lambda_deploy.py"
 # What the SDK asks for while it is imported; none of it reaches the definition.
 _OFFLINE = {
@@ -66,14 +68,19 @@ class Compiled:
     images: tuple[str, ...]
 
 
-def build(config: Config, root: Path) -> Compiled:
-    """Compiles without network, credentials or a clock; `root` is the folder of the entry points."""
+def build(config: Config, root: Path, digests: Mapping[str, str] = _NONE) -> Compiled:
+    """Compiles without network, credentials or a clock; `root` is the folder of the entry points.
+
+    `digests`: for each key of config.model.local_files the name that the file's content gives.
+    """
     assets, code = _code(config, root)
     with _offline():
         from steps.context import Context
         from steps.parameters import description, parameters
 
-        context = Context(config, parameters(config), code, _images(config), _Session(config.pipeline.region))
+        session = _Session(config.pipeline.region)
+        starts = {key: config.model_address(key, digests.get(key, "")) for key in config.model.starts}
+        context = Context(config, parameters(config), code, _images(config), session, starts)
         document = json.loads(_pipeline(context).definition())
         about = description(config, list(context.parameters))
     return Compiled(

@@ -27,7 +27,7 @@ _OLD = ".old-"
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
-_OWN_MODULES = ("builder", "source", "compile", "compiled", "dataset_source")
+_OWN_MODULES = ("builder", "source", "compile", "compiled", "dataset_source", "content", "model_files")
 _OWN_SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _OWN_MODULES))
 _NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be written"
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")
@@ -41,12 +41,25 @@ def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = la
     config_path = os.path.abspath(config_path)
     root = entrypoints_root(config_path)
     while True:
-        folder = os.path.join(os.path.abspath(home), "compiled", compile_digest(config_path, root))
-        if os.path.isdir(folder):
-            _touch(folder)
-            return CompiledOnDisk(folder, config_path)
+        parent, digest = os.path.join(os.path.abspath(home), "compiled"), compile_digest(config_path, root)
+        for folder in _known(parent, digest):
+            compiled = CompiledOnDisk(folder, config_path)
+            if compiled.is_current():
+                _touch(folder)
+                return compiled
         begun()
-        _compile_into(folder, config_path, root)
+        _compile_into(parent, digest, config_path, root)
+
+
+def _known(parent: str, digest: str) -> list[str]:
+    """What was compiled of these sources: one folder, or one for each state of the files that training starts from."""
+    if os.path.isdir(os.path.join(parent, digest)):
+        return [os.path.join(parent, digest)]
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return []  # whoever compiles says what is wrong
+    return [os.path.join(parent, name) for name in names if name.startswith(f"{digest}-")]
 
 
 def entrypoints_root(config_path: str) -> str:
@@ -118,23 +131,31 @@ def _package(dist_info: str) -> str:
     return dist_info.split("-", 1)[0].lower()
 
 
-def _compile_into(folder: str, config_path: str, root: str) -> None:
+def _compile_into(parent: str, digest: str, config_path: str, root: str) -> None:
     """Everything appears at once, or not at all: written aside, then renamed."""
     import shutil
     import tempfile
 
     try:
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        aside = tempfile.mkdtemp(prefix=".new-", dir=os.path.dirname(folder))
+        os.makedirs(parent, exist_ok=True)
+        aside = tempfile.mkdtemp(prefix=".new-", dir=parent)
     except OSError as exc:
-        raise _unwritable(folder, exc) from exc
+        raise _unwritable(parent, exc) from exc
     try:
         _run_child(config_path, root, aside)
         # A file that was saved meanwhile must not be remembered under the digest of the earlier one.
-        if compile_digest(config_path, root) == os.path.basename(folder):
-            _appear(aside, folder)
+        if compile_digest(config_path, root) == digest:
+            _appear(aside, os.path.join(parent, digest + _suffix(aside, config_path)))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _suffix(aside: str, config_path: str) -> str:
+    """Names the state of the files that training starts from; nothing where there are none."""
+    import hashlib
+
+    known = CompiledOnDisk(aside, config_path).manifest["model_files"]
+    return f"-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}" if known else ""
 
 
 def _appear(aside: str, folder: str) -> None:
@@ -143,13 +164,13 @@ def _appear(aside: str, folder: str) -> None:
     except OSError as exc:
         # Unless somebody else compiled the same at the same time: theirs is as good.
         if not os.path.isdir(folder):
-            raise _unwritable(folder, exc) from exc
+            raise _unwritable(os.path.dirname(folder), exc) from exc
     _touch(folder)
     _prune(os.path.dirname(folder))
 
 
-def _unwritable(folder: str, exc: OSError) -> StorageError:
-    return StorageError(f"{os.path.dirname(folder)} cannot be written: {exc.strerror}", _NO_SPACE)
+def _unwritable(parent: str, exc: OSError) -> StorageError:
+    return StorageError(f"{parent} cannot be written: {exc.strerror}", _NO_SPACE)
 
 
 def _touch(folder: str) -> None:
@@ -223,14 +244,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _compile(config_path: Path, root: Path, target: Path) -> None:
-    from pipeline import compiled
+    from pipeline import compiled, model_files
     from pipeline.builder import build
     from pipeline.config import load_config
 
     config = load_config(config_path)
-    built = build(config, root)
+    files = model_files.read(config.model.local_files, str(config_path))
+    built = build(config, root, {each.key: each.digest for each in files})
     try:
-        compiled.write(built, config, target)
+        compiled.write(built, config, files, target)
     except OSError as exc:
         raise StorageError(f"{target.parent} cannot be written: {exc.strerror}", _NO_SPACE) from exc
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 
+from pipeline import model_files
 from pipeline.dataset_source import in_s3, located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import Any
 
     from pipeline.builder import Compiled
     from pipeline.config import Config
+    from pipeline.model_files import ModelFile
 
 
 class CompiledOnDisk:
@@ -62,9 +65,19 @@ class CompiledOnDisk:
         folder, name = os.path.split(self._config)
         return located(source, folder, (name, "dataset.source"))
 
+    def model_files(self) -> list[tuple[str, str]]:
+        """(S3 address, file) of what training starts from, where that lies on this machine."""
+        return [
+            (each["uri"], model_files.located(each["source"], self._config)) for each in self.manifest["model_files"]
+        ]
 
-def write(compiled: Compiled, config: Config, target: Path) -> None:
-    """The folder of a compiled pipeline; `target` exists already."""
+    def is_current(self) -> bool:
+        """Whether the files that training starts from are still those that the definition names by their content."""
+        return all(model_files.unchanged(each, self._config) for each in self.manifest["model_files"])
+
+
+def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], target: Path) -> None:
+    """The folder of a compiled pipeline, for which `starts` were read; `target` exists already."""
     (target / "definition.json").write_text(compiled.definition_json, encoding="utf-8")
     files = [
         (f"assets/{number:03d}-{asset.uri.rsplit('/', 1)[-1]}", asset) for number, asset in enumerate(compiled.assets)
@@ -86,5 +99,13 @@ def write(compiled: Compiled, config: Config, target: Path) -> None:
             # A run copies a local folder or archive to <folder><digest of its content>/ and passes that as DatasetUri.
             "folder": config.pipeline.address("datasets"),
         },
+        "model_files": [
+            {
+                "source": each.source,
+                "stamp": each.stamp,
+                "uri": config.model_address(each.key, each.digest) + os.path.basename(each.source),
+            }
+            for each in starts
+        ],
     }
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

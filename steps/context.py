@@ -16,7 +16,8 @@ from pipeline.config import Config
 class Context:
     """`code` maps a program to the S3 folder that holds it; `images` a purpose (processing, training) to an image.
 
-    `session` stands where the SDK would make one of its own, with half a dozen clients.
+    `session` stands where the SDK would make one of its own, with half a dozen clients. `starts` maps the channels
+    `weights` and `warm_start`, where they are wanted, to what training starts from.
     """
 
     config: Config
@@ -24,6 +25,7 @@ class Context:
     code: Mapping[str, str]
     images: Mapping[str, str]
     session: object
+    starts: Mapping[str, str]
 
     def text(self, name: str) -> Join:
         """A parameter of any type as text: containers and hyperparameters take nothing else."""

@@ -20,7 +20,7 @@ VALUE = "([0-9.eE+-]+|nan|inf)"
 def hyperparameters(context: Context) -> dict[str, Any]:
     """All that train.py is told, as text; the training toolkit's own two names first."""
     config = context.config
-    values = {"model": config.model.name, "stem": config.model.stem, **config.training.hyperparameters.model_dump()}
+    values = {**config.model.hyperparameters, **config.training.hyperparameters.model_dump()}
     return {
         "sagemaker_program": PROGRAM,
         # A path in the container, not an S3 address: that works without network, too.
@@ -48,6 +48,7 @@ def job(context: Context, step: str, role: str, data: RequestStep) -> Request:
         "InputDataConfig": [
             _channel("code", context.code[PROGRAM]),
             *(_channel(name, splits[name].S3Output.S3Uri) for name in ("train", "validation")),
+            *(_channel(name, address) for name, address in context.starts.items()),
         ],
         "OutputDataConfig": {"S3OutputPath": context.run_folder(step), **output_key(config)},
         "ResourceConfig": {

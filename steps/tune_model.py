@@ -7,8 +7,8 @@ from typing import Any
 
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
-from pipeline.config.hyperparameters import Hyperparameters
 from pipeline.config.training import OBJECTIVES, Range, TuningSection
+from pipeline.config.tunable import is_whole
 from steps import training
 from steps.context import Context
 from steps.request_step import RequestStep
@@ -76,9 +76,10 @@ def _ranges(ranges: dict[str, Range]) -> Request:
             values = [str(value) for value in searched.values]
             found["CategoricalParameterRanges"].append({"Name": name, "Values": values})
             continue
-        whole = Hyperparameters.model_fields[name].annotation is int
         interval = {"MinValue": str(searched.min), "MaxValue": str(searched.max), "ScalingType": searched.scaling}
-        found["IntegerParameterRanges" if whole else "ContinuousParameterRanges"].append({"Name": name, **interval})
+        found["IntegerParameterRanges" if is_whole(name) else "ContinuousParameterRanges"].append(
+            {"Name": name, **interval}
+        )
     return {kind: entries for kind, entries in found.items() if entries}
 
 

@@ -177,7 +177,12 @@ SECTIONS = {
     ),
     "doctor": choices("{}", "{leaks: fail, small_classes: warn, minimum_per_class: 1000000, max_aspect: 1.0000001}"),
     "processing": choices("{}", "{instance_type: ml.g4dn.xlarge}", "{instance_type: ml.r5d.large, volume_gb: 16384}"),
-    "model": choices("{}", "{name: resnet50, stem: small}", "{name: mobilenet_v3_small}"),
+    "model": choices(
+        "{}",
+        "{name: resnet50, stem: small, dropout: 0.9}",
+        "{name: mobilenet_v3_small, weights: 's3://vision-models/w/', trainable_layers: 0}",
+        "{warm_start: 's3://vision-models/runs/1/output/model.tar.gz', trainable_layers: 9999}",
+    ),
     "training": choices(
         "{}",
         "{instance_type: ml.g5.xlarge, spot: true}",

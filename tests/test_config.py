@@ -189,6 +189,28 @@ def test_a_config_cannot_be_changed() -> None:
             'training.hyperparameters.class_weights: "auto" is not allowed; allowed: one of none, balanced',
         ),
         (
+            "model: {dropout: 1}",
+            "model.dropout: 1 is not allowed; allowed: a number from 0 to 0.9",
+        ),
+        (
+            "model: {trainable_layers: some, weights: w.pth}",
+            'model.trainable_layers: "some" is not allowed; allowed: one of all or a whole number from 0 to 9999',
+        ),
+        (
+            "model: {trainable_layers: 0}",
+            "model.trainable_layers: 0: what is not trained would stay random; name model.weights or model.warm_start",
+        ),
+        ("model: {weights: resnet18}", 'model.weights: "resnet18": its name ends in .pth or .pt'),
+        ("model: {weights: ''}", 'model.weights: "" is not allowed; allowed: text of at least 1 and at most 900'),
+        ("model: {weights: 'https://x/w.pth'}", 'model.weights: "https://x/w.pth": a file, or an s3:// address, no'),
+        ("model: {weights: 's3://'}", 'model.weights: "s3://": an address is like s3://bucket/folder/file.pth'),
+        ("model: {weights: 's3://b-1/w'}", 'model.weights: "s3://b-1/w": its name ends in .pth or .pt, or is a folder'),
+        ("model: {warm_start: model.zip}", 'model.warm_start: "model.zip": its name ends in .tar.gz'),
+        (
+            "model: {weights: w.pth, warm_start: model.tar.gz}",
+            'model.warm_start: "model.tar.gz" beside weights: a model has one start',
+        ),
+        (
             "training: {hyperparameters: {warmup: 1}}",
             "training.hyperparameters.warmup: 1 is not allowed; allowed: a number from 0 to 0.9",
         ),
@@ -270,6 +292,11 @@ def test_each_mistake_is_named_with_path_value_and_what_is_allowed(tmp_path: Pat
         ("{ranges: {optimizer: {min: 1, max: 2}}}", "tuning.ranges.optimizer: optimizer is a choice"),
         ("{ranges: {optimizer: {values: [lion]}}}", 'tuning.ranges.optimizer.values[0]: "lion" is not allowed'),
         ("{ranges: {precision: {values: [auto]}}}", "tuning.ranges.precision: is not a hyperparameter that can be"),
+        (
+            "{ranges: {trainable_layers: {values: [all, 0]}}}",
+            "tuning.ranges.trainable_layers: what is not trained would stay random; name model.weights or",
+        ),
+        ("{ranges: {dropout: {min: 0, max: 1}}}", "tuning.ranges.dropout.max: 1 is not allowed for dropout; allowed:"),
         ("{ranges: {mixup: {min: 0, max: 11}}}", "tuning.ranges.mixup.max: 11 is not allowed for mixup; allowed: a"),
         ("{ranges: {accumulate: {min: 1, max: 2.5}}}", "tuning.ranges.accumulate.max: 2.5 is not allowed for"),
         ("{ranges: {lr: {values: [1], scaling: Linear}}}", 'tuning.ranges.lr.scaling: "Linear": only for an interval'),
@@ -341,6 +368,13 @@ def test_train_py_offers_the_same_choices_and_reads_each_value() -> None:
         assert set(options[name].choices or ()) == set(node.get("enum", ())), name
     programs = "".join(path.read_text(encoding="utf-8") for path in SHIPPED.parent.glob("entrypoints/*.py"))
     assert [name for name in fields if not re.search(rf"\bargs\.{name}\b", programs)] == []
+
+
+@pytest.mark.parametrize("start", ["a b/w.pt", "s3://b-1/w.pth", "s3://b-1/folder/"])
+def test_layers_can_be_searched_where_the_others_have_a_start(tmp_path: Path, start: str) -> None:
+    ranges = "{trainable_layers: {values: [all, 0, 2]}, dropout: {min: 0, max: 0.5}}"
+    config = load_config(written(tmp_path, f"model: {{weights: '{start}'}}\ntuning: {{ranges: {ranges}}}"))
+    assert config.model.local_files == ({} if start.startswith("s3:") else {"weights": start})
 
 
 def test_tuning_that_is_switched_off_is_not_judged(tmp_path: Path) -> None:

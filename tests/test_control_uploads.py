@@ -183,11 +183,3 @@ def test_a_file_that_cannot_be_read_is_named(clients: Clients, folder: Path) -> 
     with pytest.raises(DarkroomError, match=r"cat/9\.png cannot be read: ") as caught:
         put(clients, folder)
     assert caught.value.hint
-
-
-def test_a_file_may_be_called_otherwise_there(clients: Clients, archive: Path) -> None:
-    address = uploads.put(clients, str(archive), "s3://bucket/warm_start/", "model.tar.gz")
-    assert [entry.uri for entry in clients.storage.list(address)] == [f"{address}model.tar.gz"]
-    archive.rename(archive.with_name("of-monday.tar.gz"))
-    moved = str(archive.with_name("of-monday.tar.gz"))
-    assert uploads.put(clients, moved, "s3://bucket/warm_start/", "model.tar.gz") == address

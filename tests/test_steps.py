@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hyperparameters
 import pytest
 
 from pipeline.builder import build
@@ -45,12 +46,12 @@ def definition(name: str) -> Document:
     return document
 
 
-def compiled(folder: Path, text: str) -> Document:
+def compiled(folder: Path, text: str, digests: dict[str, str] | None = None) -> Document:
     """The definition of a configuration of one's own, over entry points that hold nothing."""
     for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
         (folder / program).write_text("")
     (folder / "pipeline.yaml").write_text(text)
-    document: Document = json.loads(build(load_config(folder / "pipeline.yaml"), folder).definition_json)
+    document: Document = json.loads(build(load_config(folder / "pipeline.yaml"), folder, digests or {}).definition_json)
     return document
 
 
@@ -132,7 +133,12 @@ def test_containers_are_told_nothing_but_text(name: str) -> None:
 @every_config
 def test_every_folder_address_ends_in_a_slash(name: str) -> None:
     addresses = [(path, node) for path, node in nodes(definition(name)) if path.endswith(("S3Uri", "S3OutputPath"))]
-    folders = [each for each in addresses if "ModelMetrics" not in each[0]]
+    objects = (".pth",)  # one object, which as a prefix is a folder's only entry
+    folders = [
+        (path, node)
+        for path, node in addresses
+        if "ModelMetrics" not in path and not (isinstance(node, str) and node.endswith(objects))
+    ]
     assert len(folders) > 8
     assert [path for path, node in folders if not ends_in_slash(node)] == []
 
@@ -185,6 +191,12 @@ def test_tuned_values_reach_training_as_text_and_stand_in_one_place_only() -> No
     assert set(static) | {"lr", "batch_size"} == set(values)
 
 
+@every_config
+def test_train_py_is_told_every_value_that_it_takes_and_no_other(name: str) -> None:
+    values = steps(definition(name))["TrainModel"]["Arguments"]["HyperParameters"]
+    assert {key for key in values if not key.startswith("sagemaker_")} == set(hyperparameters.NAMES)
+
+
 def test_the_shipped_tuning_searches_two_values_in_four_trials_of_two_epochs() -> None:
     document = definition("shipped")
     defaults = {name: each["DefaultValue"] for name, each in parameters(document).items()}
@@ -226,6 +238,34 @@ def test_spot_training_waits_as_long_as_it_may_and_promises_no_checkpoints() -> 
         assert job["EnableManagedSpotTraining"] is True
         assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
     assert "MaxWaitTimeInSeconds" not in json.dumps(definition("shipped"))
+
+
+def channels(document: Document) -> dict[str, list[Any]]:
+    """Channel → where it lies, in TuneModel and in TrainModel."""
+    found: dict[str, list[Any]] = {}
+    arguments = {name: step["Arguments"] for name, step in steps(document).items()}
+    for job in (arguments["TuneModel"]["TrainingJobDefinition"], arguments["TrainModel"]):
+        for channel in job["InputDataConfig"]:
+            found.setdefault(channel["ChannelName"], []).append(channel["DataSource"]["S3DataSource"]["S3Uri"])
+    return found
+
+
+def test_what_training_starts_from_is_a_channel_of_trials_and_training_alike() -> None:
+    assert list(channels(definition("shipped"))) == ["code", "train", "validation"]
+    found = channels(definition("transfer"))
+    assert found["weights"] == ["s3://vision-models/weights/resnet50.pth"] * 2
+    assert "warm_start" not in found
+
+
+def test_a_file_of_this_machine_is_known_by_its_content_alone(tmp_path: Path) -> None:
+    found = channels(compiled(tmp_path, "model: {warm_start: ../old/model.tar.gz}", {"warm_start": "0a1b"}))
+    assert found["warm_start"] == ["s3://darkroom-111122223333-us-east-1/darkroom-digits/warm_start/0a1b/"] * 2
+
+
+def test_searched_layers_are_whole_numbers_or_words_and_dropout_is_neither() -> None:
+    ranges = steps(definition("transfer"))["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [each["Name"] for each in ranges["IntegerParameterRanges"]] == ["trainable_layers"]
+    assert [each["Name"] for each in ranges["ContinuousParameterRanges"]] == ["dropout", "lr"]
 
 
 def test_everything_that_security_asks_for_reaches_every_job() -> None:
@@ -424,7 +464,9 @@ def sources(folder: Path) -> list[list[str]]:
 def corner_values() -> list[list[str]]:
     """Each hyperparameter at the ends of what pipeline.yaml allows."""
     found = []
-    for name, node in config_schema()["$defs"]["Hyperparameters"]["properties"].items():
+    sections = config_schema()["$defs"]
+    model = {name: sections["ModelSection"]["properties"][name] for name in ("stem", "dropout", "trainable_layers")}
+    for name, node in {**sections["Hyperparameters"]["properties"], **model}.items():
         ends = [node[key] for key in ("minimum", "maximum", "default") if key in node]
         found += [[f"--{name}", str(value)] for value in node.get("enum", ends)]
     assert len(found) > 25

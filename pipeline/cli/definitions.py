@@ -43,13 +43,15 @@ def compile_command(args: Namespace) -> int:
     """What it refers to is put where this machine's executions look for it, so that `start` finds it."""
     from pipeline import verdict
     from pipeline.client import local_client
-    from pipeline.control import local_setup
+    from pipeline.control import local_setup, uploads
 
     where = home(args.config)
     compiled = compiled_from(args.config, where)
     text = compiled.definition()
     verdict.refuse(text, where)
-    local_setup.put(local_client(where), compiled)
+    clients = local_client(where)
+    local_setup.put(clients, compiled)
+    uploads.put_model_files(clients, compiled)
     if args.output == STDOUT:
         sys.stdout.write(text)
         return 0

@@ -57,9 +57,10 @@ def run(args: Namespace) -> int:
 
 
 def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
-    from pipeline.control import local_setup, pipelines
+    from pipeline.control import local_setup, pipelines, uploads
 
     local_setup.put(clients, compiled)
+    uploads.put_model_files(clients, compiled)
     manifest = compiled.manifest
     pipelines.upsert(
         clients,

@@ -64,6 +64,12 @@ class Config(Section):
         """ARN for `step`, a key of the section roles."""
         return getattr(self.roles, step) or self.pipeline.role_arn
 
+    def model_address(self, key: str, digest: str) -> str:
+        """What the channel `key` (weights or warm_start) holds: an address in S3 as it is given, be it an object's or a
+        folder's; for a file of this machine the folder that `digest` names."""
+        source = self.model.starts[key]
+        return source if in_s3(source) else self.pipeline.address(key, digest)
+
     @property
     def dataset_address(self) -> str:
         """Default of DatasetUri; `control` overrides it with a content-addressed copy of what lies on this machine.

@@ -12,18 +12,17 @@ from pydantic import ValidationError
 
 from pipeline.config.architectures import misfits
 from pipeline.config.dataset import DatasetSection
-from pipeline.config.hyperparameters import Hyperparameters
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import SecuritySection
 from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection
+from pipeline.config.tunable import TUNABLE, is_choice, is_whole
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
 
 Problems = Iterator[Problem]
-# Ranges of names that TuneModel cannot search: these are no qualities of a model.
-_NOT_TUNABLE = ("seed", "precision")
-_USUAL = Hyperparameters()
 _OWN_TEST = ("cifar10", "cifar100")
+_START_ENDINGS = {"weights": (".pth", ".pt"), "warm_start": (".tar.gz",)}
+_STAYS_RANDOM = "what is not trained would stay random; name model.weights or model.warm_start"
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
 
 
@@ -62,6 +61,32 @@ def _source(dataset: DatasetSection) -> Problems:
 def model_rules(model: ModelSection, dataset: DatasetSection) -> Problems:
     for key, says in misfits(model.name, model.stem, dataset.image_size):
         yield Problem(("model" if key == "stem" else "dataset", key), says)
+
+
+def start_rules(model: ModelSection) -> Problems:
+    for key, endings in _START_ENDINGS.items():
+        if source := model.starts.get(key):
+            yield from _start(("model", key), source, endings)
+    if len(model.starts) > 1:
+        yield Problem(("model", "warm_start"), f"{quoted(model.warm_start)} beside weights: a model has one start")
+    if not model.starts and model.trainable_layers != "all":
+        yield Problem(("model", "trainable_layers"), f"{model.trainable_layers}: {_STAYS_RANDOM}, or write all")
+
+
+def searched_layers_rules(model: ModelSection, tuning: TuningSection) -> Problems:
+    if tuning.enabled and "trainable_layers" in tuning.ranges and not model.starts:
+        yield Problem(("tuning", "ranges", "trainable_layers"), _STAYS_RANDOM)
+
+
+def _start(path: tuple[str, str], source: str, endings: tuple[str, ...]) -> Problems:
+    kinds = " or ".join(endings)
+    if "://" in source and not in_s3(source):
+        yield Problem(path, f"{quoted(source)}: a file, or an s3:// address, nothing else")
+    elif in_s3(source) and not _S3_ADDRESS.match(source):
+        yield Problem(path, f"{quoted(source)}: an address is like s3://bucket/folder/file{endings[0]}")
+    elif not source.endswith((*endings, "/") if in_s3(source) else endings):
+        folder = ", or is a folder that holds one and ends in /" if in_s3(source) else ""
+        yield Problem(path, f"{quoted(source)}: its name ends in {kinds}{folder}")
 
 
 def spot_rules(training: TrainingSection) -> Problems:
@@ -129,10 +154,9 @@ def _hyperband(tuning: TuningSection) -> Problems:
 
 def _range(name: str, searched: Range) -> Problems:
     path = ("tuning", "ranges", name)
-    tunable = [field for field in Hyperparameters.model_fields if field not in _NOT_TUNABLE]
-    if name not in tunable:
-        near = difflib.get_close_matches(name, tunable, n=1, cutoff=0.6)
-        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(tunable)}"
+    if name not in TUNABLE:
+        near = difflib.get_close_matches(name, TUNABLE, n=1, cutoff=0.6)
+        hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(TUNABLE)}"
         yield Problem(path, f"is not a hyperparameter that can be searched; {hint}")
         return
     interval = searched.min is not None and searched.max is not None
@@ -157,7 +181,7 @@ def _choice(path: tuple[str, ...], name: str, searched: Range) -> Problems:
 def _interval(path: tuple[str, ...], name: str, searched: Range) -> Problems:
     low, high = searched.min, searched.max
     assert low is not None and high is not None
-    if isinstance(getattr(_USUAL, name), str):
+    if is_choice(name):
         yield Problem(path, f"{name} is a choice: write `values: [...]`")
         return
     yield from _value((*path, "min"), name, low)
@@ -170,15 +194,15 @@ def _interval(path: tuple[str, ...], name: str, searched: Range) -> Problems:
         yield Problem(
             (*path, "scaling"), f"ReverseLogarithmic needs an interval inside 0 <= x < 1, not {low} to {high}"
         )
-    if searched.scaling == "ReverseLogarithmic" and isinstance(getattr(_USUAL, name), int):
+    if searched.scaling == "ReverseLogarithmic" and is_whole(name):
         yield Problem((*path, "scaling"), "ReverseLogarithmic is for fractions, not for whole numbers")
 
 
 def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
     try:
-        Hyperparameters.model_validate({name: value})
+        TUNABLE[name].model_validate({name: value})
     except ValidationError:
-        allowed = allowed_by(Hyperparameters.model_json_schema(), (name,))
+        allowed = allowed_by(TUNABLE[name].model_json_schema(), (name,))
         yield Problem(path, f"{quoted(value)} is not allowed for {name}; allowed: {allowed}")
 
 
@@ -186,8 +210,10 @@ def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
 RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
     (("model", "dataset"), model_rules),
+    (("model",), start_rules),
     (("training",), spot_rules),
     (("training",), precision_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),
+    (("model", "tuning"), searched_layers_rules),
 )

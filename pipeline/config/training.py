@@ -11,6 +11,7 @@ from pipeline.config.architectures import NAMES
 from pipeline.config.hyperparameters import Hyperparameters
 from pipeline.config.section import Section
 from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
+from pipeline.dataset_source import in_s3
 
 # Objective metrics that train.py prints, and which way is better.
 OBJECTIVES = {"validation_accuracy": "Maximize", "validation_loss": "Minimize"}
@@ -27,15 +28,61 @@ def _known(name: str) -> str:
 Architecture = Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})]
 
 
-class ModelSection(Section):
-    """Which network."""
+Layers = Annotated[int, Field(ge=0, le=9999)]
 
-    name: Architecture = Field(default="resnet18", description="A classifier of torchvision, trained from scratch.")
+
+class ModelSection(Section):
+    """Which network, and what it starts from."""
+
+    name: Architecture = Field(default="resnet18", description="A classifier of torchvision.")
     stem: Literal["torchvision", "small"] = Field(
         default="torchvision",
         description="torchvision: the original 7x7 first layer with pooling. "
         "small: 3x3 without pooling; better on tiny pictures, and slower.",
     )
+    dropout: float = Field(
+        default=0.0, ge=0, le=0.9, description="Dropout before the last layer. 0: the last layer alone."
+    )
+    trainable_layers: Literal["all"] | Layers = Field(
+        default="all",
+        description="Blocks that are trained, counted from the top; the others stay as they start. 0: the head only.",
+    )
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=900,
+        pattern=r"^[^\x00-\x1f]+$(?!\n)",
+        description="State dict to start from, such as torchvision's (darkroom weights NAME): a .pth or .pt file, "
+        "relative to this file, or its s3:// address. null: random weights.",
+    )
+    warm_start: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=900,
+        pattern=r"^[^\x00-\x1f]+$(?!\n)",
+        description="Model of an earlier run to start from, also one of other classes: its model.tar.gz, relative to "
+        "this file, or its s3:// address.",
+    )
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """Channel → what it holds, for those that are wanted; a file of this machine, or an address in S3."""
+        wanted = {"weights": self.weights, "warm_start": self.warm_start}
+        return {name: source for name, source in wanted.items() if source is not None}
+
+    @property
+    def local_files(self) -> dict[str, str]:
+        return {name: source for name, source in self.starts.items() if not in_s3(source)}
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """What train.py is told of the network; the rest comes by channels."""
+        return {
+            "model": self.name,
+            "stem": self.stem,
+            "dropout": self.dropout,
+            "trainable_layers": self.trainable_layers,
+        }
 
 
 class TrainingSection(Section):
@@ -106,5 +153,5 @@ class TuningSection(Section):
     stop_when_converged: bool = Field(default=False, description="Let SageMaker stop when it expects no better trial.")
     ranges: dict[str, Range] = Field(
         default={"lr": Range(min=0.01, max=0.05, scaling="Logarithmic"), "batch_size": Range(values=(32, 64))},
-        description="What is searched: names from training.hyperparameters.",
+        description="What is searched: names from training.hyperparameters, dropout, trainable_layers.",
     )

@@ -15,19 +15,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.client import Clients
+    from pipeline.compiled import CompiledOnDisk
     from pipeline.content import File
 
 
-def put(clients: Clients, source: str, destination: str, name: str = "") -> str:
+def put(clients: Clients, source: str, destination: str) -> str:
     """Uploads what is not there yet of a folder, or a file, below `<destination><digest>/`; returns that address.
 
-    `name`: what a single file is called there, if not as here. Raises DarkroomError for a folder without files, for
-    what cannot be read, and for what changes meanwhile.
+    Raises DarkroomError for a folder without files, for what cannot be read, and for what changes meanwhile.
     """
-    if os.path.isfile(source):
-        files = [file_at(source, name or os.path.basename(source))]
-    else:
-        files = sorted(files_below(source))
+    files = [file_at(source, os.path.basename(source))] if os.path.isfile(source) else sorted(files_below(source))
     if not files:
         raise DarkroomError(f"{source} holds no files", "name a folder that holds the pictures, or an archive of them")
     digests = _digests(files, _memory(clients.home, source))
@@ -43,6 +40,20 @@ def put(clients: Clients, source: str, destination: str, name: str = "") -> str:
                     f"{file.path} changed while it was being copied", "run again when nothing writes there"
                 )
     return address
+
+
+def put_model_files(clients: Clients, compiled: CompiledOnDisk) -> None:
+    """What model.weights and model.warm_start name, at the addresses that the definition holds.
+
+    They are named by content: what is there already is right already. Raises DarkroomError for a file that is not what
+    it was when the definition was compiled.
+    """
+    for uri, path in compiled.model_files():
+        if clients.storage.exists(uri):
+            continue
+        folder = uri.removesuffix(f"/{os.path.basename(path)}")
+        if put(clients, path, folder.rpartition("/")[0] + "/") != f"{folder}/":
+            raise DarkroomError(f"{path} changed after it was compiled", "run the command again")
 
 
 def _digests(files: list[File], memory: str) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Champion(NamedTuple):
     sha256: str
     classes: tuple[str, ...]
     predicted: list[str]
+    same_data: bool  # prepared alike; else it may have been trained on some of the split's pictures
 
 
 def judged(folder: Path, test: Split, seconds: float) -> Champion | None:
@@ -55,20 +56,27 @@ def judged(folder: Path, test: Split, seconds: float) -> Champion | None:
             archive.unpack(path, unpacked)
         except Refusal as refusal:
             raise NotJudged(str(refusal)) from None
-        classes = _classes(unpacked)
+        card = _json(unpacked / archive.CARD, LARGEST_CARD)
+        classes = _classes(card)
         if not (unpacked / "code" / "inference.py").is_file():
             raise NotJudged("its archive has no code/inference.py to judge it by")
         _ask(unpacked, answers, test, seconds)
-        return Champion(archive.sha256(path), classes, _answers(answers, classes, len(test)))
+        predicted = _answers(answers, classes, len(test))
+        return Champion(archive.sha256(path), classes, predicted, _is_of(card, test))
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    """From its card, whatever format it has: reading that is its own code's business."""
-    card = _json(folder / archive.CARD, LARGEST_CARD)
+def _classes(card: object) -> tuple[str, ...]:
+    """Whatever format the card has: reading that is its own code's business."""
     names = card.get("classes") if isinstance(card, dict) else None
     if not isinstance(names, list) or not 0 < len(names) <= MOST_CLASSES or not all(map(_is_name, names)):
         raise NotJudged(f"its {archive.CARD} has no list of classes")
     return tuple(names)
+
+
+def _is_of(card: object, test: Split) -> bool:
+    data = card.get("data") if isinstance(card, dict) else None
+    own = {"digest": test.manifest["source"]["digest"], "settings": test.manifest.get("settings", {})}
+    return isinstance(data, dict) and all(data.get(key) == value for key, value in own.items())
 
 
 def _ask(folder: Path, answers: Path, test: Split, seconds: float) -> None:

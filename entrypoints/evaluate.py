@@ -186,7 +186,7 @@ def _against_champion(
         f"on {found['count']} test pictures",
         flush=True,
     )
-    return {"compared": True, "archive_sha256": other.sha256, **found}, ""
+    return {"compared": True, "archive_sha256": other.sha256, "same_data": other.same_data, **found}, ""
 
 
 def _worst(predictor: inference.Predictor, test: Split, scores: NDArray[np.float32]) -> dict[str, Any]:

@@ -82,8 +82,9 @@ def _part(
 ) -> list[NDArray[np.float32] | None] | None:
     last.output = None
     with torch.enable_grad():
-        scores = network(pictures.clone().requires_grad_())  # so that frozen layers are followed, too
-        if last.output is None:
+        # asked for, so that frozen layers are followed, too; a copy, since a network may change its input in place
+        scores = network(pictures.detach().requires_grad_().clone())
+        if last.output is None or not last.output.requires_grad or not scores.requires_grad:
             return None
         chosen = scores[torch.arange(len(pictures)), torch.as_tensor(classes, device=scores.device)]
         (slopes,) = torch.autograd.grad(chosen.sum(), last.output, allow_unused=True)

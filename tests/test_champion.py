@@ -65,6 +65,20 @@ def test_each_picture_is_judged_by_the_archives_own_code(tmp_path: Path, test_sp
     assert found.predicted == [CLASSES[label] for label in test_split.labels]  # 90 pictures: more than one batch
     assert found.classes == tuple(CLASSES)
     assert len(found.sha256) == 64
+    assert not found.same_data  # its card does not say so
+
+
+@pytest.mark.parametrize(
+    ("data", "same"),
+    [
+        ({"digest": "0", "settings": {}}, True),
+        ({"digest": "0", "settings": {"seed": 1}}, False),
+        ({"digest": "1", "settings": {}}, False),
+        (["0"], False),
+    ],
+)
+def test_data_are_the_same_by_digest_and_settings(test_split: Split, data: object, same: bool) -> None:
+    assert champion._is_of({"data": data}, test_split) == same
 
 
 def test_modules_of_the_archive_come_before_ours(tmp_path: Path, test_split: Split) -> None:

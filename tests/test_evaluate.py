@@ -131,6 +131,7 @@ def test_the_model_itself_as_champion_differs_in_nothing(trained: Path, tmp_path
     own = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]
     found = own["champion"]
     assert found["compared"]
+    assert found["same_data"]
     assert found["archive_sha256"] == archive.sha256(trained / "model/model.tar.gz")
     assert (found["count"], found["right_here_only"], found["right_there_only"]) == (36, 0, 0)
     assert found["accuracy"] == found["champion_accuracy"] == pytest.approx(own["accuracy"], abs=1e-6)

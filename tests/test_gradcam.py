@@ -95,6 +95,31 @@ def test_frozen_layers_are_followed_and_the_network_is_left_as_it_was() -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
+class InPlace(Brightness):
+    """Works without gradients, and changes the very pictures that it is given."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return super().forward(pictures.mul_(2))
+
+
+def test_a_network_may_change_its_input_in_place() -> None:
+    pictures = spot(4, 4)[None]
+    found = gradcam.maps(InPlace(), pictures, ZERO[:1])
+    assert found is not None
+    assert found.cells[0] is not None
+    assert torch.equal(pictures, spot(4, 4)[None])
+
+
+class Closed(Brightness):
+    def forward(self, pictures: Tensor) -> Tensor:
+        with torch.no_grad():
+            return super().forward(pictures)
+
+
+def test_a_network_that_lets_no_gradient_through_has_no_map() -> None:
+    assert gradcam.maps(Closed(), spot(4, 4)[None], ZERO[:1]) is None
+
+
 def test_more_pictures_than_fit_at_once_get_a_map_each() -> None:
     spots = torch.stack([spot(row, 5) for row in range(gradcam.AT_ONCE + 3)])
     found = gradcam.maps(Brightness(), spots, np.zeros(len(spots), np.int64))

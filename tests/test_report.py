@@ -575,6 +575,12 @@ def test_many_classes_of_a_comparison_are_folded(clients: Clients, number: int, 
     assert found.count('<td class="wrap">') == number
 
 
+@pytest.mark.parametrize(("same", "warned"), [(False, True), (True, False)])
+def test_a_champion_of_other_data_is_told_to_be_so(clients: Clients, same: bool, warned: bool) -> None:
+    put_evaluation(clients, champion={**COMPARED, "same_data": same})
+    assert ("trained on other data" in words(section(clients, "Compared with the champion"))) == warned
+
+
 def test_a_champion_that_could_not_be_judged_is_told_with_its_reason(clients: Clients) -> None:
     put_evaluation(clients, champion={"compared": False, "reason": EVIL})
     found = section(clients, "Compared with the champion")

@@ -16,6 +16,7 @@ BIN = {"count": COUNT, "confidence": NUMBER, "accuracy": NUMBER}
 PAIRED = {"count": COUNT, "difference": NUMBER, "interval": [NUMBER, NUMBER]}
 CHAMPION = {
     **PAIRED,
+    "same_data?": bool,
     "verdict": str,
     "accuracy": NUMBER,
     "champion_accuracy": NUMBER,

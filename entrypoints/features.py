@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 FOLDER = "DARKROOM_FEATURE_CACHE"  # the local service names a folder of its home there; elsewhere it is absent
 LIMIT = 8 * 2**30  # bytes of all files in that folder: 500,000 pictures with 4,096 features
+ON_CPU = 64  # pictures in one pass: 1.1 x the speed of 256 (ResNet18 at 64 px, bfloat16, one core of an EPYC, n=3)
 SAMPLE = 16  # pictures that are computed again before a file is believed
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the sample's largest feature
 CODE = ("batches.py", "data.py", "mapped.py", "features.py", "arrays.py")  # what makes features of stored squares
@@ -110,7 +111,8 @@ def of(
 
     def rows() -> Iterator[Tensor]:
         for pictures, _ in shown():
-            yield given(layers, pictures, precision)
+            for part in pictures.split(ON_CPU) if device.type == "cpu" else (pictures,):
+                yield given(layers, part, precision)
             computed.append(len(pictures))
 
     def believed(found: Tensor) -> bool:

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import arrays
 import freezing
 import model
+import progress
 import sampling
 import torch
 import torchvision
@@ -123,7 +123,7 @@ def of(
     found = _kept(env.get(FOLDER, ""), name, shape, believed, rows)
     how = "computed" if computed else "found"
     seconds = time.perf_counter() - started
-    print(f"features of {split.folder.name}: {tuple(shape)}, {how} in {seconds:.1f} s", file=sys.stderr, flush=True)
+    progress.say(f"features of {split.folder.name}: {tuple(shape)}, {how} in {seconds:.1f} s")
     return found
 
 
@@ -198,5 +198,5 @@ def _kept(
         try:
             return arrays.kept(Path(folder, f"{name}.array"), shape, believed, rows, LIMIT)
         except OSError as error:
-            print(f"features are not kept in {folder}: {error}", file=sys.stderr, flush=True)
+            progress.say(f"features are not kept in {folder}: {error}")
     return arrays.temporary(shape, rows)

@@ -13,6 +13,7 @@ from steps.request_step import RequestStep
 from steps.settings import CAPACITY_ERROR, INTERNAL_ERROR, RESOURCE_LIMIT, caching, job_retries, tags
 
 NAME = "TrainModel"
+CHECKPOINTS = "/opt/ml/checkpoints"
 WORDS_TUNED = ("Train model", "Trains the model with the best hyperparameters of TuneModel.")
 WORDS_FIXED = ("Train model", "Trains the model with the hyperparameters of pipeline.yaml.")
 
@@ -24,6 +25,7 @@ def train_model(context: Context, data: RequestStep, tuned: RequestStep | None) 
         "HyperParameters": _hyperparameters(context, tuned),
         "AlgorithmSpecification": training.algorithm(context),
         **training.job(context, NAME, config.role("train_model"), data),
+        **_checkpoints(context),
         **tags(config),
     }
     step = RequestStep(NAME, StepTypeEnum.TRAINING, request, WORDS_TUNED if tuned else WORDS_FIXED)
@@ -31,8 +33,18 @@ def train_model(context: Context, data: RequestStep, tuned: RequestStep | None) 
     return step.behaving(caching(config), job_retries(config.retries.training, kinds))
 
 
+def _checkpoints(context: Context) -> dict[str, Any]:
+    """Only here: whether SageMaker keeps those of a tuning's trials apart is nowhere documented."""
+    if not context.config.training.checkpoints.enabled:
+        return {}
+    return {"CheckpointConfig": {"S3Uri": context.config.checkpoint_address, "LocalPath": CHECKPOINTS}}
+
+
 def _hyperparameters(context: Context, tuned: RequestStep | None) -> dict[str, Any]:
     values = training.hyperparameters(context)
+    checkpoints = context.config.training.checkpoints
+    if checkpoints.enabled:
+        values["checkpoint_minutes"] = str(checkpoints.every_minutes)
     if "TrainingEpochs" in context.parameters:
         values["epochs"] = context.text("TrainingEpochs")
     if tuned is not None:

@@ -189,6 +189,7 @@ SECTIONS = {
         "{instance_type: ml.p5.48xlarge, instance_count: 4, max_runtime_minutes: 7200}",
         "{instance_type: ml.c6i.32xlarge, hyperparameters: {lr: 1.0e-7, seed: 2147483647, weight_decay: 0, "
         "class_weights: balanced}}",
+        "{checkpoints: {enabled: true, every_minutes: 0}}",
         "{hyperparameters: {schedule: constant, warmup: 0, accumulate: 1024, optimizer: adam, clip_norm: 1000000, "
         "ema: 0.99999, early_stopping: 1000, mixup: 10, cutmix: 10, sampling: balanced}}",
     ),

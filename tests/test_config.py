@@ -111,7 +111,7 @@ def test_a_config_cannot_be_changed() -> None:
     ("text", "line"),
     [
         ("trainign: {}", "trainign: is not a key here; did you mean `training`?"),
-        ("training: {epochs: 3}", "training.epochs: is not a key here; known: hyperparameters, "),
+        ("training: {epochs: 3}", "training.epochs: is not a key here; known: checkpoints, hyperparameters, "),
         ("training: {instance_cout: 1}", "training.instance_cout: is not a key here; did you mean `instance_count`?"),
         (
             "training: {instance_count: 0}",
@@ -209,6 +209,21 @@ def test_a_config_cannot_be_changed() -> None:
         (
             "model: {weights: w.pth, warm_start: model.tar.gz}",
             'model.warm_start: "model.tar.gz" beside weights: a model has one start',
+        ),
+        (
+            "training: {checkpoints: true}",
+            "training.checkpoints: true is not allowed; allowed: keys and values: enabled",
+        ),
+        (
+            "training: {checkpoints: {every_minutes: -1}}",
+            "training.checkpoints.every_minutes: -1 is not allowed; allowed: a whole number from 0 to 1440",
+        ),
+        *(
+            (
+                f"training: {{checkpoints: {{address: '{address}'}}}}",
+                f'training.checkpoints.address: "{address}" is not allowed; allowed: text or null (S3 folder, en',
+            )
+            for address in ("s3://b-1/x", "s3://b-1/", "s3://b-1//x/", "/opt/x/", "s3://b-1/x y/")
         ),
         (
             "training: {hyperparameters: {warmup: 1}}",

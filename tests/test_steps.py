@@ -194,7 +194,8 @@ def test_tuned_values_reach_training_as_text_and_stand_in_one_place_only() -> No
 @every_config
 def test_train_py_is_told_every_value_that_it_takes_and_no_other(name: str) -> None:
     values = steps(definition(name))["TrainModel"]["Arguments"]["HyperParameters"]
-    assert {key for key in values if not key.startswith("sagemaker_")} == set(hyperparameters.NAMES)
+    told = {key for key in values if not key.startswith("sagemaker_")}
+    assert told - {"checkpoint_minutes"} == set(hyperparameters.NAMES)
 
 
 def test_the_shipped_tuning_searches_two_values_in_four_trials_of_two_epochs() -> None:
@@ -231,13 +232,29 @@ def test_searched_epochs_are_no_parameter() -> None:
     }
 
 
-def test_spot_training_waits_as_long_as_it_may_and_promises_no_checkpoints() -> None:
+def test_spot_training_waits_as_long_as_it_may() -> None:
     arguments = {name: step["Arguments"] for name, step in steps(definition("spot")).items()}
-    assert "CheckpointConfig" not in json.dumps(arguments)  # train.py writes none
     for job in (arguments["TrainModel"], arguments["TuneModel"]["TrainingJobDefinition"]):
         assert job["EnableManagedSpotTraining"] is True
         assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
     assert "MaxWaitTimeInSeconds" not in json.dumps(definition("shipped"))
+
+
+def test_train_model_alone_keeps_checkpoints_at_an_address_that_no_execution_changes() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("spot")).items()}
+    assert arguments["TrainModel"]["CheckpointConfig"] == {
+        "S3Uri": "s3://darkroom-111122223333-us-east-1/darkroom-digits/checkpoints/",
+        "LocalPath": "/opt/ml/checkpoints",
+    }
+    assert arguments["TrainModel"]["HyperParameters"]["checkpoint_minutes"] == "5"
+    assert "heckpoint" not in json.dumps(arguments["TuneModel"])
+    assert "heckpoint" not in json.dumps(definition("shipped"))
+
+
+def test_checkpoints_may_lie_elsewhere(tmp_path: Path) -> None:
+    text = "training: {checkpoints: {enabled: true, address: 's3://b-1/states/cats/'}}"
+    job = steps(compiled(tmp_path, text))["TrainModel"]["Arguments"]
+    assert job["CheckpointConfig"]["S3Uri"] == "s3://b-1/states/cats/"
 
 
 def channels(document: Document) -> dict[str, list[Any]]:
@@ -466,7 +483,8 @@ def corner_values() -> list[list[str]]:
     found = []
     sections = config_schema()["$defs"]
     model = {name: sections["ModelSection"]["properties"][name] for name in ("stem", "dropout", "trainable_layers")}
-    for name, node in {**sections["Hyperparameters"]["properties"], **model}.items():
+    minutes = {"checkpoint_minutes": sections["CheckpointsSection"]["properties"]["every_minutes"]}
+    for name, node in {**sections["Hyperparameters"]["properties"], **model, **minutes}.items():
         ends = [node[key] for key in ("minimum", "maximum", "default") if key in node]
         found += [[f"--{name}", str(value)] for value in node.get("enum", ends)]
     assert len(found) > 25

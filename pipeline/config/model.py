@@ -64,6 +64,11 @@ class Config(Section):
         """ARN for `step`, a key of the section roles."""
         return getattr(self.roles, step) or self.pipeline.role_arn
 
+    @property
+    def checkpoint_address(self) -> str:
+        """Fixed, and no part of an execution's folder: it is a cache key, and the next execution has to find it."""
+        return self.training.checkpoints.address or self.pipeline.address("checkpoints")
+
     def model_address(self, key: str, digest: str) -> str:
         """What the channel `key` (weights or warm_start) holds: an address in S3 as it is given, be it an object's or a
         folder's; for a file of this machine the folder that `digest` names."""

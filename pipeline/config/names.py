@@ -11,6 +11,8 @@ FUNCTION_ARN = r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9
 KMS_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]+$(?!\n)"
 BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$(?!\n)"
 PREFIX = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*$(?!\n)"
+# A folder below a bucket, not the bucket itself: what is written there may be deleted there, too.
+S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/(?!/)([^\x00-\x20/]+/)+$(?!\n)"
 IMAGE = r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+([:@][a-zA-Z0-9._:-]+)?$(?!\n)"
 DURATION = r"^P(?=.*[1-9])([0-9]+W|([0-9]+Y)?([0-9]+M)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?)?)$(?!\n)"
 TAG_KEY = r"^(?!aws:)[\w .:/=+@-]{1,128}$(?!\n)"

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from pipeline.config import names
 from pipeline.config.architectures import NAMES
 from pipeline.config.hyperparameters import Hyperparameters
-from pipeline.config.section import Section
+from pipeline.config.section import Section, text
 from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
 from pipeline.dataset_source import in_s3
 
@@ -85,6 +86,19 @@ class ModelSection(Section):
         }
 
 
+class CheckpointsSection(Section):
+    """Of TrainModel, never of trials: a job that was interrupted goes on where it was."""
+
+    enabled: bool = Field(default=False, description="true: TrainModel keeps its state in S3 while it runs.")
+    address: str | None = text(
+        "S3 folder, ending in /, the same in every run, and of one run at a time. null: checkpoints/ of the pipeline.",
+        names.S3_FOLDER,
+    )
+    every_minutes: int = Field(
+        default=10, ge=0, le=1440, description="Between two states, besides the one of each epoch. 0: epochs only."
+    )
+
+
 class TrainingSection(Section):
     """The machine, and the values without tuning."""
 
@@ -103,6 +117,7 @@ class TrainingSection(Section):
     max_wait_minutes: Minutes | None = Field(
         default=None, description="Spot only: longest time with waiting. null: the same as max_runtime_minutes."
     )
+    checkpoints: CheckpointsSection = CheckpointsSection()
     hyperparameters: Hyperparameters = Hyperparameters()
 
 

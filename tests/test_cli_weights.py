@@ -103,6 +103,11 @@ def test_weights_become_a_plain_complete_state_dict_and_a_line_for_the_configura
     assert main(["weights", NAME]) == 0  # there already: no network is asked
     assert capsys.readouterr().out == captured.out
 
+    (project / "examples").mkdir()
+    (project / "examples" / "other.yaml").write_text("{}")
+    assert main(["weights", NAME, "-c", "examples/other.yaml"]) == 0
+    assert f"  weights: ../.darkroom/weights/{NAME}.pth\n" in capsys.readouterr().err
+
 
 def test_densenets_old_names_become_those_of_today(project: Path, capsys: Captured) -> None:
     network = get_model("densenet121").state_dict()

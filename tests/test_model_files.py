@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.client import local_client
 from pipeline.compile import compile_pipeline
 from pipeline.compiled import CompiledOnDisk
@@ -123,6 +124,15 @@ def test_the_file_is_put_at_the_address_that_the_definition_holds_once(project: 
     assert clients.storage.get_bytes(address) == b"weights"
     os.unlink(path)
     uploads.put_model_files(clients, made)  # what is there already is not read again
+
+
+def test_compiling_for_a_later_start_puts_the_file_where_the_definition_expects_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compile", "-c", str(project / "pipeline.yaml"), "-o", "-"]) == 0
+    [(address, _)] = compiled(project).model_files()
+    assert address.removesuffix("w.pth") in capsys.readouterr().out
+    assert local_client(str(project / ".darkroom")).storage.get_bytes(address) == b"weights"
 
 
 def test_a_file_that_changes_between_compiling_and_copying_is_refused(project: Path) -> None:

@@ -47,9 +47,10 @@ def _file_name(name: str) -> str:
 
 
 def _from_config(path: str, config: str) -> str:
-    """As the configuration has to say it: relative to that file, where the file lies below its folder."""
-    relative = os.path.relpath(path, os.path.dirname(os.path.abspath(config)))
-    return path if relative.startswith("..") else relative
+    """As the configuration has to say it: relative to that file, where both lie in one project."""
+    project = os.path.dirname(home(config))
+    inside = os.path.commonpath([path, project]) == project
+    return os.path.relpath(path, os.path.dirname(os.path.abspath(config))) if inside else path
 
 
 def _taken(path: str) -> Exception:

@@ -86,7 +86,7 @@ def _part(
         scores = network(pictures.detach().requires_grad_().clone())
         if last.output is None or not last.output.requires_grad or not scores.requires_grad:
             return None
-        chosen = scores[torch.arange(len(pictures)), torch.as_tensor(classes, device=scores.device)]
+        chosen = scores.gather(1, torch.as_tensor(classes, device=scores.device)[:, None])
         (slopes,) = torch.autograd.grad(chosen.sum(), last.output, allow_unused=True)
     if slopes is None:  # the scores do not come from there
         return None

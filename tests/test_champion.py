@@ -87,6 +87,11 @@ def test_modules_of_the_archive_come_before_ours(tmp_path: Path, test_split: Spl
     assert champion.judged(put(tmp_path, code, **modules), test_split, 60) is not None
 
 
+def test_what_the_archive_lacks_is_not_taken_from_us(tmp_path: Path, test_split: Split) -> None:
+    with pytest.raises(champion.NotJudged, match="No module named 'metrics'"):
+        champion.judged(put(tmp_path, f"import metrics\n{BY_COLOUR}"), test_split, 60)
+
+
 def test_without_an_archive_there_is_no_champion(tmp_path: Path, test_split: Split) -> None:
     (tmp_path / "none").write_text("no approved model")
     assert champion.judged(tmp_path, test_split, 60) is None

@@ -84,6 +84,29 @@ def test_a_network_without_convolutions_and_one_that_sees_too_coarsely_have_none
         assert gradcam.maps(network, torch.rand(2, 3, 16, 16), ZERO) is None
 
 
+def test_the_map_is_the_papers_formula() -> None:
+    """Each channel counts by its mean gradient, here the head's own weights; what speaks against the class is cut."""
+    torch.manual_seed(1)
+    head = nn.Linear(4 * 6 * 6, 2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), head)
+    picture = torch.randn(1, 3, 6, 6)
+    found = gradcam.maps(network, picture, np.array([1]))
+    assert found is not None
+    with torch.no_grad():
+        weights = head.weight[1].view(4, 6, 6).mean((1, 2))
+        whole = (weights[:, None, None] * network[0](picture)[0]).sum(0)
+    assert whole.min() < 0 < whole.max()
+    assert np.allclose(found.cells[0], (whole.relu() / whole.max()).numpy(), atol=1e-5)
+
+
+def test_patches_that_become_a_sequence_are_no_last_convolution() -> None:
+    """As in an MLP-mixer, which has no attention."""
+    patches = nn.Sequential(
+        nn.Conv2d(3, 4, 4, stride=4), nn.Flatten(2), nn.Linear(16, 8), nn.Flatten(), nn.Linear(32, 2)
+    )
+    assert gradcam.maps(patches, torch.rand(1, 3, 16, 16), ZERO[:1]) is None
+
+
 def test_frozen_layers_are_followed_and_the_network_is_left_as_it_was() -> None:
     network = Brightness().requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -75,7 +75,7 @@ class Resumable:
 def _fingerprint(args: argparse.Namespace) -> dict[str, str]:
     settings = {name: getattr(args, name) for name in hyperparameters.NAMES}
     data = {"train": args.train_dir / manifest.NAME, "validation": args.validation_dir / manifest.NAME}
-    for channel in (args.weights_dir, args.warm_start_dir):
-        files = sorted(path for path in channel.iterdir() if path.is_file()) if channel and channel.is_dir() else []
-        data |= {f"{channel.name}/{path.name}": path for path in files}
+    for channel in filter(None, (args.weights_dir, args.warm_start_dir)):
+        files = sorted(channel.iterdir()) if channel.is_dir() else [channel]
+        data |= {f"to start from: {path.name}": path for path in files if path.is_file()}
     return checkpoints.fingerprint(settings, data)

@@ -67,6 +67,24 @@ def test_clipping_shortens_the_whole_gradient_and_keeps_its_direction() -> None:
     assert torch.allclose(moved, moved[0].expand_as(moved))
 
 
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+def test_float16s_scaler_changes_neither_the_step_nor_the_clipping(clip_norm: float) -> None:
+    linear, scaler = layer(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer = optimizers.build(linear, Namespace(**ARGS))
+    scaler.scale(5 * sum(parameter.sum() for parameter in linear.parameters())).backward()
+    optimizers.step(optimizer, scaler, clip_norm)
+    assert torch.allclose(linear.weight, stepped(5.0, clip_norm).weight, rtol=1e-5)
+
+
+def test_a_gradient_beyond_float16_skips_the_step_and_lowers_the_scale() -> None:
+    linear, scaler = layer(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer = optimizers.build(linear, Namespace(**ARGS))
+    scaler.scale(linear.weight.sum() * torch.inf).backward()
+    optimizers.step(optimizer, scaler, 1.0)
+    assert torch.equal(linear.weight, torch.zeros(2, 3))
+    assert scaler.get_scale() == 512
+
+
 @pytest.mark.parametrize("clip_norm", [0.0, 100.0])
 def test_a_short_gradient_or_no_clipping_leaves_it_alone(clip_norm: float) -> None:
     assert torch.allclose(stepped(5.0, clip_norm).weight, torch.full((2, 3), -0.5))

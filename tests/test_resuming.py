@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import model
 import pictures
 import pytest
 import torch
@@ -126,6 +128,21 @@ def test_another_setting_starts_afresh_and_says_so(
     assert "of another training; not equal: lr" in capsys.readouterr().err
     assert [row["epoch"] for row in rows(tmp_path)] == [1, 2]
     assert pictures.json_of(tmp_path / "output/data/report/training.json")["resumed_at"] is None
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_other_weights_to_start_from_are_another_training(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: bool
+) -> None:
+    (tmp_path / "given").mkdir()
+    channel = tmp_path / "given" if folder else tmp_path / "given/w.pt"
+    for seed, killed in ((0, True), (1, False)):
+        torch.manual_seed(seed)
+        model.save_weights(model.build("shufflenet_v2_x0_5", 3), tmp_path / "given/w.pt")
+        SAVES_LEFT[:] = [1] if killed else []
+        with pytest.raises(Killed) if killed else contextlib.nullcontext():
+            train.main(arguments(colours, tmp_path, "--weights-dir", str(channel)), {})
+    assert "of another training; not equal: data to start from: w.pt" in capsys.readouterr().err
 
 
 def test_success_removes_the_checkpoint_and_none_is_written_where_none_is_wanted(colours: Path, tmp_path: Path) -> None:

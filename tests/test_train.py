@@ -363,6 +363,8 @@ REFUSED = {
     "sampling": (["--sampling", "random"], "'shuffled', 'balanced'"),
     "patience": (["--early_stopping", "-1"], "from 0 to 10000"),
     "float16 without a GPU": (["--precision", "float16"], "needs a GPU"),
+    "minutes": (["--checkpoint_minutes", "-1"], "from 0 to 10000"),
+    "too many layers": (["--trainable_layers", "6"], "the network has 5 blocks below its head"),
     "decay": (["--ema", "1"], "from 0 to 0.99999"),
     "model": (["--model", "resnet81"], "did you mean resnet18"),
     "small stem": (["--model", "mobilenet_v3_small", "--stem", "small"], "no small stem"),

@@ -76,7 +76,8 @@ def test_sums_are_exact_in_bright_and_in_noisy_pictures(size: int) -> None:
 
 
 def test_other_threads_and_another_process_give_the_same_bits() -> None:
-    code = "import scenes; from preparation import fingerprints as f; print(f.of(scenes.scenes(20, 73, seed=4)).tolist())"
+    hashed = "fingerprints.of(scenes.scenes(20, 73, seed=4)).tolist()"
+    code = f"import scenes; from preparation import fingerprints; print({hashed})"
     here = Path(__file__).parent
     found = set()
     for threads in ("1", "2"):

@@ -512,3 +512,19 @@ def test_the_list_of_networks_is_torchvisions() -> None:
 
     left_out = {"googlenet", "inception_v3"}
     assert set(torchvision.models.list_models(module=torchvision.models)) == set(NAMES) | left_out
+
+
+def test_a_wrong_key_hides_no_other_mistake_of_its_section(tmp_path: Path) -> None:
+    text = "tuning: {max_jobs: lots, max_parallel_jobs: 9, ranges: {lr: {min: 1, max: 0.1}, sped: {values: [1]}}}"
+    found = problems(tmp_path, text)
+    assert [line.partition(":")[0] for line in found] == [
+        "tuning.max_jobs",
+        "tuning.ranges.lr.min",
+        "tuning.ranges.sped",
+    ]
+
+
+def test_nothing_is_said_of_the_default_of_a_wrong_key(tmp_path: Path) -> None:
+    """With kind digits, a source would be one too many."""
+    found = problems(tmp_path, "dataset: {kind: imagfolder, source: pictures}\nmodel: {weights: 3, stem: small}")
+    assert [line.partition(":")[0] for line in found] == ["dataset.kind", "model.weights"]

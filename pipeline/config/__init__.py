@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 from pipeline.config.model import Config
 from pipeline.config.problems import Problem, problems_of
 from pipeline.config.rules import RULES
+from pipeline.config.section import Section
 from pipeline.config.yaml_file import HINT, read_yaml
 from pipeline.errors import ConfigError
 
@@ -24,19 +27,51 @@ def load_config(path: Path) -> Config:
         config, problems = Config.model_validate(document), []
     except ValidationError as exc:
         problems = list(problems_of(exc, document, schema))
-        config = _sound_sections(document, {str(problem.path[0]) for problem in problems})
-    broken = {problem.path[0] for problem in problems}
+        config = _sound_keys(document, problems)
+    broken = {tuple(problem.path[:2]) for problem in problems}
     for sections, rule in RULES:
-        if broken.isdisjoint(sections):
-            problems.extend(rule(*(getattr(config, section) for section in sections)))
+        problems.extend(_told(rule(*(_Known(getattr(config, name), name, broken) for name in sections))))
     if problems:
         raise ConfigError(path.name, [str(problem) for problem in sorted(problems, key=_position)], HINT)
     return config
 
 
-def _sound_sections(document: dict[str, Any], broken: set[str]) -> Config:
-    """The configuration with defaults in place of broken sections: enough for rules that do not read those."""
-    return Config.model_validate({name: value for name, value in document.items() if name not in broken})
+class _Wrong(Exception):
+    """A rule asks for a key that is itself wrong."""
+
+
+class _Known:
+    """A section whose wrong keys cannot be read: what a rule would say of their defaults would mislead."""
+
+    def __init__(self, section: Section, name: str, broken: set[tuple[str | int, ...]]) -> None:
+        self._section, self._name, self._broken = section, name, broken
+
+    def __getattr__(self, key: str) -> Any:
+        if (self._name,) in self._broken or (self._name, key) in self._broken:
+            raise _Wrong
+        derived = getattr(type(self._section), key, None)
+        if isinstance(derived, property) and derived.fget is not None:
+            return derived.fget(self)
+        return getattr(self._section, key)
+
+
+def _told(rule: Iterator[Problem]) -> Iterator[Problem]:
+    """What a rule says until it asks for a key that is itself wrong."""
+    with suppress(_Wrong):
+        yield from rule
+
+
+def _sound_keys(document: dict[str, Any], problems: list[Problem]) -> Config:
+    """The configuration without its wrong keys: enough for rules, which do not get to see those."""
+    sound: dict[str, Any] = {
+        name: dict(value) if isinstance(value, dict) else value for name, value in document.items()
+    }
+    for section, *keys in (problem.path for problem in problems):
+        if keys and isinstance(sound.get(str(section)), dict):
+            sound[str(section)].pop(keys[0], None)
+        else:
+            sound.pop(str(section), None)
+    return Config.model_validate(sound)
 
 
 def _position(problem: Problem) -> int:

@@ -206,7 +206,7 @@ def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
         yield Problem(path, f"{quoted(value)} is not allowed for {name}; allowed: {allowed}")
 
 
-# Each rule runs when the sections it reads are themselves right, so that nothing is reported twice.
+# Each rule runs until it reads a key that is itself wrong, so that nothing is reported twice.
 RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
     (("model", "dataset"), model_rules),

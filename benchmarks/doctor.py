@@ -16,14 +16,15 @@ import time
 import tracemalloc
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "entrypoints"), str(ROOT / "tests")]
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import numpy as np  # noqa: E402
-import scenes  # noqa: E402
-from preparation import doctor, fingerprints, near  # noqa: E402
-from preparation.items import Item, Source  # noqa: E402
+import numpy as np
+import scenes
+from preparation import doctor, fingerprints, near
+from preparation.items import Item, Source
 
 LIMITS = {32: 150, 400: 1000}  # µs a picture
 COUNTS = {32: 2000, 400: 200}

@@ -20,17 +20,17 @@ from typing import NamedTuple
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
-import features  # noqa: E402
-import freezing  # noqa: E402
-import model  # noqa: E402
-import numpy as np  # noqa: E402
-import precision  # noqa: E402
-import torch  # noqa: E402
-from batches import Batches  # noqa: E402
-from data import Split, open_split  # noqa: E402
-from preparation import shards  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+import features
+import freezing
+import model
+import numpy as np
+import precision
+import torch
+from batches import Batches
+from data import Split, open_split
+from preparation import shards
+from torch import nn
+from torch.nn import functional as F
 
 SIZE, CLASSES, BATCH = 64, 10, 64
 CPU = torch.device("cpu")

@@ -22,13 +22,13 @@ if hasattr(os, "sched_setaffinity"):
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
-import images  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from batches import Batches, corners  # noqa: E402
-from data import Split, open_split  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from preparation import shards  # noqa: E402
+import images
+import numpy as np
+import torch
+from batches import Batches, corners
+from data import Split, open_split
+from numpy.typing import NDArray
+from preparation import shards
 
 BATCH = 64
 PIXELS = NDArray[np.uint8]

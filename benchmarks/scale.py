@@ -12,10 +12,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from local_pipelines import BUCKET, IMAGE, ROLE, Local, document, processing  # noqa: E402
+from local_pipelines import BUCKET, IMAGE, ROLE, Local, document, processing
 
 TRIAL = "import json; print('score=' + json.load(open('/opt/ml/input/config/hyperparameters.json'))['x'], flush=True)"
 

@@ -21,12 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ENTRYPOINTS = Path(__file__).resolve().parent.parent / "entrypoints"
-sys.path.insert(0, str(ENTRYPOINTS))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
 BATCH = 128
 CLASSES = 10

@@ -440,7 +440,7 @@ def test_findings_are_told_with_what_the_doctor_knows_of_each_file(clients: Clie
     for part in (
         *("c.png: cut short", "d.png: 9x900", "e.png", "a.png (train) = b.png (test)", "1 moved"),
         *("f.png (cat) = g.png (dog)", "cat: 1,200", "60 times", "classes without a picture: validation"),
-        *("2,000 copies", "and 3,000 more", "something new"),
+        *("copies: 2,000", "and 3,000 more", "something new"),
     ):
         assert part in text
 

@@ -25,7 +25,7 @@ MEANINGS = {
     "imbalance": "the largest class is many times the smallest",
     "odd_sizes": "very small, or very long and narrow",
 }
-NOTES = {"moved": "{:,} moved", "dropped": "{:,} dropped", "copies": "{:,} copies", "ratio": "{:g} times"}
+NOTES = {"moved": "{:,} moved", "dropped": "{:,} dropped", "copies": "copies: {:,}", "ratio": "{:g} times"}
 STATES = {"warn": "stopped", "fail": "bad"}  # an action that left the pictures as they were stands out
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
 import features
@@ -28,31 +29,12 @@ import precision
 import torch
 from batches import Batches
 from data import Split, open_split
-from preparation import shards
+from pictures import split as write_split
 from torch import nn
 from torch.nn import functional as F
 
 SIZE, CLASSES, BATCH = 64, 10, 64
 CPU = torch.device("cpu")
-
-
-class Squares:
-    """Stands in for staging.Staged: noise around a colour that tells the class."""
-
-    size, encoding = SIZE, "raw"
-
-    def pixels(self, indices: np.ndarray) -> np.ndarray:
-        found = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
-        for out, index in zip(found, indices.tolist(), strict=True):
-            random = np.random.default_rng(index)
-            colour = np.random.default_rng(index % CLASSES).integers(60, 196, 3)
-            out[:] = np.clip(colour + random.normal(0, 40, out.shape), 0, 255)
-        return found
-
-
-class Item(NamedTuple):
-    name: str
-    label: int
 
 
 class Run(NamedTuple):
@@ -61,25 +43,18 @@ class Run(NamedTuple):
     weights: torch.Tensor
 
 
-def written(folder: Path, numbers: np.ndarray) -> Split:
-    folder.mkdir()
-    items = [Item(str(number), number % CLASSES) for number in range(int(numbers[-1]) + 1)]
-    files, sums = shards.write_split(folder, Squares(), numbers, items)
-    body = {
-        "split": folder.name,
-        "classes": [str(label) for label in range(CLASSES)],
-        "count": len(numbers),
-        "class_weights": [1.0] * CLASSES,
-        "image_size": SIZE,
-        "stored_size": SIZE,
-        "square": "crop",
-        "encoding": "raw",
-        "mean": sums.mean(),
-        "deviation": sums.deviation(),
-        "source": {"kind": "benchmark", "digest": ""},
-    }
-    shards.publish(folder, files, body)
-    return open_split(folder)
+def written(folder: Path, numbers: range) -> Split:
+    labels = [number % CLASSES for number in numbers]
+    return open_split(
+        write_split(folder, np.stack([drawn(number) for number in numbers]), labels, list(map(str, range(CLASSES))))
+    )
+
+
+def drawn(number: int) -> np.ndarray:
+    """Noise around a colour that tells the class."""
+    colour = np.random.default_rng(number % CLASSES).integers(60, 196, 3)
+    noise = np.random.default_rng(number).normal(0, 40, (SIZE, SIZE, 3))
+    return np.clip(colour + noise, 0, 255).astype(np.uint8)
 
 
 def run(splits: tuple[Split, Split], epochs: int, folder: str | None) -> Run:
@@ -127,8 +102,8 @@ def main(rounds: int = 3, pictures: int = 4000, epochs: int = 10) -> None:
     torch.set_num_threads(1)
     rows: list[tuple[Run, Run, Run]] = []
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        numbers = np.arange(pictures + pictures // 4)
-        splits = written(Path(folder, "train"), numbers[:pictures]), written(Path(folder, "check"), numbers[pictures:])
+        more = range(pictures, pictures + pictures // 4)
+        splits = written(Path(folder, "train"), range(pictures)), written(Path(folder, "check"), more)
         for number in range(rounds):
             cache = str(Path(folder, f"features-{number}"))
             rows.append((run(splits, epochs, None), run(splits, epochs, cache), run(splits, epochs, cache)))

@@ -21,11 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from pictures import split as write_split
 
 BATCH = 128
 CLASSES = 10
@@ -80,38 +81,12 @@ def measured(loop: str, folder: str, case: Case) -> Figures:
 
 def prepared(folder: Path, side: int, count: int) -> None:
     """Noise as pixels.npy for the reference, and stored with a margin of 4 px on each side as shards for ours."""
-    from preparation import shards
-
     pixels = np.random.default_rng(0).integers(0, 256, (count, side + 8, side + 8, 3), dtype=np.uint8)
     np.save(folder / "pixels.npy", pixels[:, 4:-4, 4:-4])
     for name, part in (("train", pixels), ("validation", pixels[:BATCH])):
-        (folder / name).mkdir()
-        items = [Item(str(index), index % CLASSES) for index in range(len(part))]
-        files, _ = shards.write_split(folder / name, Squares(part), np.arange(len(part)), items)
-        shared = {"classes": [str(label) for label in range(CLASSES)], "class_weights": [1.0] * CLASSES}
-        sizes = {"image_size": side, "stored_size": side + 8, "square": "crop", "encoding": "raw"}
+        labels = [index % CLASSES for index in range(len(part))]
         scales = {"mean": list(MEAN), "deviation": list(DEVIATION)}
-        body = {"split": name, "count": len(part), "source": {"kind": "benchmark", "digest": ""}}
-        shards.publish(folder / name, files, {**body, **shared, **sizes, **scales})
-
-
-class Item(NamedTuple):
-    name: str
-    label: int
-
-
-class Squares(NamedTuple):
-    """Stands in for staging.Staged."""
-
-    all: NDArray[np.uint8]
-    encoding: str = "raw"
-
-    @property
-    def size(self) -> int:
-        return self.all.shape[1]
-
-    def pixels(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.all[indices]
+        write_split(folder / name, part, labels, [str(label) for label in range(CLASSES)], image_size=side, **scales)
 
 
 def reference(folder: Path, side: int) -> Figures:

@@ -6,7 +6,6 @@ import argparse
 import copy
 import dataclasses
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import features
@@ -26,14 +25,6 @@ from torch.nn import functional as F
 
 CPU = torch.device("cpu")
 Layers = features.Layers
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

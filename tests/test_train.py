@@ -36,14 +36,6 @@ ENTRYPOINTS = Path(train.__file__).parent
 LINE = re.compile(r"epoch=\d+ train_loss=[0-9.]+ validation_loss=[0-9.]+ validation_accuracy=[0-9.]+")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():  # type: ignore[no-untyped-def]
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.colours(tmp_path_factory.mktemp("colours"), {"train": 14, "validation": 3})

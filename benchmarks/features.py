@@ -21,17 +21,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
-import features
-import freezing
 import model
 import numpy as np
-import precision
 import torch
-from batches import Batches
 from data import Split, open_split
 from pictures import split as write_split
 from torch import nn
 from torch.nn import functional as F
+from training import features, freezing, precision
+from training.batches import Batches
 
 SIZE, CLASSES, BATCH = 64, 10, 64
 CPU = torch.device("cpu")

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 import images
 import numpy as np
 import torch
-from batches import Batches, corners
 from data import Split, open_split
 from numpy.typing import NDArray
 from preparation import shards
+from training.batches import Batches, corners
 
 BATCH = 64
 PIXELS = NDArray[np.uint8]

@@ -130,8 +130,8 @@ def reference(folder: Path, side: int) -> Figures:
 
 def ours(folder: Path, _: int) -> Figures:
     """train.py as a job starts it; the time that its batches take is measured around their iterator."""
-    import batches
     import train
+    from training import batches
 
     waiters: list[Waiting] = []
 
@@ -140,7 +140,7 @@ def ours(folder: Path, _: int) -> Figures:
             waiters.append(Waiting())
             return waiters[-1].over(super().shuffled(*args, **options))
 
-    import features
+    from training import features
 
     features.Batches = Watched  # type: ignore[misc]
     folders = [f"--train-dir={folder / 'train'}", f"--validation-dir={folder / 'validation'}"]

@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import archive
-import calibration
-import champion
-import comparison
-import gradcam
 import images
 import inference
 import jsonfile
-import metrics
 import numpy as np
 from data import Split, open_split
+from evaluation import calibration, champion, comparison, gradcam, metrics
 from numpy.typing import NDArray
 from refusal import Parser, Refusal, exit_code, note_file
 

@@ -9,33 +9,35 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-import averaging
-import calibration
 import custom
-import features
-import freezing
-import hyperparameters
 import jsonfile
-import machine
-import mixing
 import model
-import optimizers
-import packing
-import precision
-import progress
-import resuming
-import schedules
-import stopping
 import torch
-import weights
-from batches import Batches, class_weights
 from data import Split, open_split
-from features import Features
-from progress import Epoch
+from evaluation import calibration
 from refusal import Refusal, exit_code
-from resuming import Position
 from torch import Tensor, nn
 from torch.nn import functional as F
+from training import (
+    averaging,
+    features,
+    freezing,
+    hyperparameters,
+    machine,
+    mixing,
+    optimizers,
+    packing,
+    precision,
+    progress,
+    resuming,
+    schedules,
+    stopping,
+    weights,
+)
+from training.batches import Batches, class_weights
+from training.features import Features
+from training.progress import Epoch
+from training.resuming import Position
 
 CHECKED_EVERY = 10  # steps between looks at the loss: each look waits for the device
 

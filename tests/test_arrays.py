@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import arrays
 import pytest
 import torch
 from torch import Tensor
+from training import arrays
 
 SHAPE = (5, 3)
 VALUES = torch.arange(15, dtype=torch.float32).reshape(SHAPE)

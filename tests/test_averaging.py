@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import averaging
 import pytest
 import torch
 from torch import nn
+from training import averaging
 
 
 def network(value: float) -> nn.Module:

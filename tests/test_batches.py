@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import batches
 import images
 import numpy as np
 import pictures
@@ -14,6 +13,7 @@ import torch
 from data import Split, open_split
 from numpy.typing import NDArray
 from refusal import Refusal
+from training import batches
 
 CPU = torch.device("cpu")
 

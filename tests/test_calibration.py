@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import calibration
 import numpy as np
 import pytest
 import torch
+from evaluation import calibration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

@@ -10,10 +10,10 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import champion
 import pictures
 import pytest
 from data import Split, open_split
+from evaluation import champion
 
 # Answers by colour alone, with the standard library and NumPy: starts fast, unlike torch.
 BY_COLOUR = """
@@ -88,8 +88,8 @@ def test_modules_of_the_archive_come_before_ours(tmp_path: Path, test_split: Spl
 
 
 def test_what_the_archive_lacks_is_not_taken_from_us(tmp_path: Path, test_split: Split) -> None:
-    with pytest.raises(champion.NotJudged, match="No module named 'metrics'"):
-        champion.judged(put(tmp_path, f"import metrics\n{BY_COLOUR}"), test_split, 60)
+    with pytest.raises(champion.NotJudged, match="No module named 'evaluation'"):
+        champion.judged(put(tmp_path, f"from evaluation import metrics\n{BY_COLOUR}"), test_split, 60)
 
 
 def test_without_an_archive_there_is_no_champion(tmp_path: Path, test_split: Split) -> None:

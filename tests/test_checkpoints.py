@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import checkpoints
 import pytest
 import torch
 from refusal import Refusal
+from training import checkpoints
 
 MARK = {"code": "c", "processes": "1", "data train": "d", "lr": "0.1"}
-ENTRYPOINTS = Path(checkpoints.__file__).parent
+ENTRYPOINTS = Path(checkpoints.__file__).parents[1]
 
 
 def written(folder: Path, content: bytes) -> None:
@@ -161,12 +161,13 @@ def test_the_fingerprint_knows_settings_data_code_and_processes(tmp_path: Path) 
 
 
 def test_a_changed_module_is_other_code(tmp_path: Path) -> None:
-    program = "import checkpoints, pathlib\n"
+    program = "import pathlib\nfrom training import checkpoints\n"
     for number in (1, 1, 2):
         program += (
             f"pathlib.Path('mine.py').write_text('X = {number}')\nprint(checkpoints.fingerprint({{}}, {{}})['code'])\n"
         )
-    for name in ("checkpoints.py", "refusal.py"):
+    (tmp_path / "training").mkdir()
+    for name in ("training/checkpoints.py", "refusal.py"):
         (tmp_path / name).write_bytes((ENTRYPOINTS / name).read_bytes())
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     first, same, other = done.stdout.split()
@@ -209,7 +210,7 @@ def test_sagemaker_says_where_checkpoints_are_kept(tmp_path: Path) -> None:
 SAVING = """
 import sys, torch
 from pathlib import Path
-import checkpoints
+from training import checkpoints
 for step in range(10**9):
     checkpoints.save(Path(sys.argv[1]), {"a": "b"}, {"step": step, "weights": torch.full((500_000,), step)})
     if step == 0:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import comparison
 import numpy as np
 import pytest
+from evaluation import comparison
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import hyperparameters
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from preparation import actions
 from pydantic import ValidationError
+from training import hyperparameters
 
 from pipeline.config import Config, config_schema, load_config
 from pipeline.config.architectures import NAMES

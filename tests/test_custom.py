@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import custom
-import freezing
 import model
 import pytest
 import torch
 from refusal import Refusal
+from training import freezing
 
 GOOD = """
 from dataclasses import dataclass

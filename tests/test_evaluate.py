@@ -12,11 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import archive
-import calibration
 import evaluate
 import images
 import inference
-import metrics
 import numpy as np
 import payload
 import pictures
@@ -24,6 +22,7 @@ import pytest
 import torch
 import train
 from data import open_split
+from evaluation import calibration, metrics
 from refusal import Refusal
 from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score, top_k_accuracy_score
 

@@ -8,20 +8,16 @@ import dataclasses
 import os
 from pathlib import Path
 
-import features
-import freezing
-import hyperparameters
 import model
-import optimizers
 import pictures
 import pytest
-import schedules
 import torch
 import train
-from batches import Batches
 from data import Split, open_split
 from torch import Tensor, nn
 from torch.nn import functional as F
+from training import features, freezing, hyperparameters, optimizers, schedules
+from training.batches import Batches
 
 CPU = torch.device("cpu")
 Layers = features.Layers

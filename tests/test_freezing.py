@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import re
 
-import freezing
 import model
 import pytest
 import torch
 from refusal import Refusal
 from torch import nn
+from training import freezing
 
 COUNTS = {
     "alexnet": 7,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gradcam
 import numpy as np
 import pytest
 import torch
+from evaluation import gradcam
 from torch import Tensor, nn
 from torchvision.models import get_model
 

@@ -24,7 +24,7 @@ print(arrays.kept(folder / name, (2, 3), lambda _: True, rows, 1 << 20).sum().it
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_later_job_finds_what_an_earlier_one_kept(tmp_path: Path, kind: str) -> None:
     body = request(tmp_path, PROGRAM)
-    arrays = Path(__file__).parent.parent / "entrypoints/arrays.py"
+    arrays = Path(__file__).parent.parent / "entrypoints/training/arrays.py"
     put_archive(tmp_path, "s3://b/code/sourcedir.tar.gz", {"train.py": PROGRAM, "arrays.py": arrays.read_text()})
     first = run_job(tmp_path, "Training", body, isolation=kind)
     again = run_job(tmp_path, "Training", body, isolation=kind, job_name="job-2")

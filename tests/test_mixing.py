@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mixing
 import pytest
 import torch
-from mixing import Target
 from torch import Tensor
 from torch.nn import functional
+from training import mixing
+from training.mixing import Target
 
 COUNT, SIDE = 6, 20
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-import optimizers
 import pytest
 import torch
 from torch import nn
+from training import optimizers
 
 ARGS = {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0, "optimizer": "sgd"}
 SCALER = torch.amp.GradScaler("cpu", enabled=False)

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import pictures
 import pytest
 from local_jobs import put_archive, run_job, start_job
 from test_jobs_training import channel, request
+from training import checkpoints
 
 from pipeline.local.storage import Storage
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import sampling
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
+from training import sampling
 
 
 def drawn(labels: list[int], how: str, seed: int = 0) -> list[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import schedules
-from schedules import factor
+from training import schedules
+from training.schedules import factor
 
 SHARES = [number / 200 for number in range(201)]
 

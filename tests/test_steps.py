@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hyperparameters
 import pytest
+from training import hyperparameters
 
 from pipeline.builder import build
 from pipeline.config import config_schema, load_config
@@ -26,7 +26,8 @@ TOLD = ("HyperParameters", "Environment")
 PARSE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import evaluate, hyperparameters, lambda_deploy, prepare
+import evaluate, lambda_deploy, prepare
+from training import hyperparameters
 folders = {"SM_CHANNEL_TRAIN": "a", "SM_CHANNEL_VALIDATION": "b", "SM_MODEL_DIR": "c", "SM_OUTPUT_DATA_DIR": "d"}
 parsers = {"prepare": prepare.parser(), "evaluate": evaluate.parser(), "train": hyperparameters.parser(folders)}
 refused = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-import stopping
 import torch
 from torch import nn
+from training import stopping
 
 
 def epochs(patience: int, losses: list[float]) -> tuple[int, int, float]:

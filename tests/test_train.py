@@ -14,23 +14,21 @@ from pathlib import Path
 
 import archive
 import archives
-import calibration
 import evaluate
-import hyperparameters
 import model
 import numpy as np
-import packing
 import pictures
-import precision
 import prepare
 import pytest
 import shapes
 import torch
 import train
-from batches import Batches
 from data import Split, open_split
+from evaluation import calibration
 from refusal import Refusal
 from torch.nn import functional
+from training import hyperparameters, packing, precision
+from training.batches import Batches
 
 ENTRYPOINTS = Path(train.__file__).parent
 LINE = re.compile(r"epoch=\d+ train_loss=[0-9.]+ validation_loss=[0-9.]+ validation_accuracy=[0-9.]+")

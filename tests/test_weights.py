@@ -14,10 +14,10 @@ import archive
 import model
 import pytest
 import torch
-import weights
 from refusal import Refusal
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
+from training import weights
 
 CLASSES = ["blue", "green", "red"]
 

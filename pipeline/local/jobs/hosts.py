@@ -222,7 +222,7 @@ def note_simulated(context: JobContext, image: Image, instance_type: str) -> Non
 
 
 def feature_cache(context: JobContext) -> dict[str, str]:
-    """The variable by which entrypoints/features.py finds what an earlier training job of this machine computed.
+    """The variable by which entrypoints/training/features.py finds what an earlier job of this machine computed.
 
     It is no part of a request: what a step's cache compares does not depend on it.
     """

@@ -15,23 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import arrays
-import freezing
 import model
-import progress
-import sampling
 import torch
 import torchvision
-from batches import Batches
 from data import Split
 from torch import Tensor, nn
+
+from training import arrays, freezing, progress, sampling
+from training.batches import Batches
 
 FOLDER = "DARKROOM_FEATURE_CACHE"  # the local service names a folder of its home there; elsewhere it is absent
 LIMIT = 8 * 2**30  # bytes of all files in that folder: 500,000 pictures with 4,096 features
 ON_CPU = 64  # pictures in one pass: 1.1 x the speed of 256 (ResNet18 at 64 px, bfloat16, one core of an EPYC, n=3)
 SAMPLE = 16  # pictures that are computed again before a file is believed
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 5e-2}  # of the sample's largest feature
-CODE = ("batches.py", "data.py", "mapped.py", "features.py", "arrays.py")  # what makes features of stored squares
+# What makes features of stored squares.
+CODE = ("training/batches.py", "data.py", "mapped.py", "training/features.py", "training/arrays.py")
 DATA = ("shards", "image_size", "stored_size", "encoding", "mean", "deviation")  # the manifest's keys that they read
 Layers = tuple[nn.Module, nn.Module]  # a network and its head
 
@@ -176,7 +175,7 @@ def digest(split: Split, layers: Layers, device: torch.device, precision: torch.
     machine = [torch.__version__, torchvision.__version__, torch.backends.cpu.get_cpu_capability(), str(device.type)]
     summed = hashlib.sha256(json.dumps([data, machine, str(precision)], sort_keys=True).encode())
     for name in CODE:
-        summed.update(Path(__file__).with_name(name).read_bytes())
+        summed.update((Path(__file__).parents[1] / name).read_bytes())
     network, head = layers
     own = set(head.modules())
     for name, layer in network.named_modules():

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import checkpoints
 from refusal import Parser, Refusal
+
+from training import checkpoints
 
 NAMES = (
     "model",

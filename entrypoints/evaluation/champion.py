@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import archive
-import judge
 import numpy as np
 from data import Split
 from payload import MAX_BODY
 from refusal import Refusal
+
+from evaluation import judge
 
 ARCHIVE = "model.tar.gz"
 AT_ONCE = 64  # pictures

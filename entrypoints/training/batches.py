@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import sampling
 import torch
 from data import Split
 from numpy.typing import NDArray
 from refusal import Refusal
 from torch import Tensor
+
+from training import sampling
 
 SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
 AUGMENTATIONS = ("none", "shift", "flip")

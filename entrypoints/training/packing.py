@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import archive
-import hyperparameters
 import jsonfile
 import model
-import progress
 from data import Split
-from progress import Epoch
 from torch import nn
+
+from training import hyperparameters, progress
+from training.progress import Epoch
 
 # Copied into the model archive's code/: what serves the model, with all that it imports.
 SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
@@ -32,7 +32,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
     code = args.model_dir / "code"
     code.mkdir(exist_ok=True)
     for name in SHIPS:
-        shutil.copyfile(Path(__file__).with_name(name), code / name)
+        shutil.copyfile(Path(__file__).parents[1] / name, code / name)
     manifest = training.manifest
     card = {
         "format": archive.FORMAT,

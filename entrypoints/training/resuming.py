@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-import checkpoints
-import hyperparameters
 import manifest
 import torch
-from progress import Epoch
 from torch import Tensor
+
+from training import checkpoints, hyperparameters
+from training.progress import Epoch
 
 
 class Part(Protocol):

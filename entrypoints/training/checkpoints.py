@@ -54,7 +54,7 @@ def fingerprint(settings: Mapping[str, object], data: Mapping[str, Path], world:
     """
     read = {f"data {name}": _sha256(path) for name, path in data.items()}
     chosen = {name: repr(value) for name, value in settings.items()}
-    return {"code": _code(Path(__file__).parent), "processes": str(world), **read, **chosen}
+    return {"code": _code(Path(__file__).parents[1]), "processes": str(world), **read, **chosen}
 
 
 def resume(folder: Path | None, fingerprint: Mapping[str, str]) -> dict[str, Any] | None:
@@ -165,7 +165,7 @@ def _sync(folder: Path) -> None:
 
 
 def _code(folder: Path) -> str:
-    """All modules that lie beside this one: in a job, just those that the program may import."""
+    """All modules of the import root: in a job, just those that the program may import."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         content = path.read_bytes()

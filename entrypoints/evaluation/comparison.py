@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import metrics
 import numpy as np
 from numpy.typing import NDArray
+
+from evaluation import metrics
 
 Hits = NDArray[np.bool_]
 

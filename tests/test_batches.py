@@ -83,6 +83,32 @@ def test_validation_is_shown_in_order_by_its_centres(tmp_path: Path, encoding: s
     assert np.array_equal(shown.permute(0, 2, 3, 1).round().byte().numpy(), split.take(np.arange(30))[:, 1:7, 1:7])
 
 
+def test_validation_of_several_batches_has_each_picture_with_its_own_label(tmp_path: Path) -> None:
+    pixels = grid(300, 4)  # their blue begins anew at 256
+    labels = [index // 256 for index in range(300)]
+    split = open_split(
+        pictures.split(tmp_path / "s", pixels, labels, ["a", "b"], mean=[0.0] * 3, deviation=[1 / 255] * 3)
+    )
+    shown = list(batches.Batches(split, CPU).in_order())
+    assert [len(part) for part, _ in shown] == [256, 44]
+    assert torch.cat([part[:, 2, 0, 0] for part, _ in shown]).round().tolist() == [*range(256), *range(44)]
+    assert torch.cat([part for _, part in shown]).tolist() == labels
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("augment", batches.AUGMENTATIONS)
+@pytest.mark.parametrize("margin", [0, 3])
+def test_a_gpu_is_shown_the_same_pictures_as_a_cpu(tmp_path: Path, augment: str, margin: int) -> None:
+    split = opened(tmp_path, grid(46, 16), 16 - margin)
+    shown = [
+        batches.Batches(split, torch.device(name)).shuffled(10, augment, torch.Generator().manual_seed(1))
+        for name in ("cpu", "cuda")
+    ]
+    for (pixels, labels), (there, labels_there) in zip(*shown, strict=True):
+        assert torch.allclose(pixels, there.cpu())
+        assert torch.equal(labels, labels_there.cpu())
+
+
 def test_without_a_margin_pixels_are_shifted_and_none_invented(tmp_path: Path) -> None:
     whole = grid(100, 20)
     moved = epoch(opened(tmp_path, whole, 20), "shift")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from training import sampling
 SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
 AUGMENTATIONS = ("none", "shift", "flip")
 EVALUATION_BATCH = 256
-Work = Callable[[], tuple[NDArray[np.uint8], Tensor]]
+Read = TypeVar("Read")
 
 
 class Batches:
@@ -50,29 +52,39 @@ class Batches:
             changes = drawn(size, side, augment, self.split.margin > 0, random)
             if number >= first:
                 pictures = augmented(self._on_device(pixels), *changes)
-                yield self._normalised(pictures), self.labels[indices.to(self.device)]
+                yield self._normalised(pictures), self.labels[indices.to(self.device, non_blocking=True)]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The centres of all pictures."""
-        for start in range(0, len(self.split), EVALUATION_BATCH):
-            pixels = self.split.centred(start, start + EVALUATION_BATCH)
+        starts = range(0, len(self.split), EVALUATION_BATCH)
+        for start, pixels in zip(starts, _one_ahead(partial(self._centred, start) for start in starts), strict=True):
             yield self._normalised(self._on_device(pixels)), self.labels[start : start + len(pixels)]
 
     def steps(self, size: int) -> int:
         return max(1, len(self.split) // size)
 
-    def _reading(self, indices: Tensor, augment: str, random: torch.Generator, wanted: bool) -> Work:
+    def _reading(
+        self, indices: Tensor, augment: str, random: torch.Generator, wanted: bool
+    ) -> Callable[[], tuple[Tensor, Tensor]]:
         """Draws its crops now, reads when it is called."""
         tops, lefts = corners(len(indices), self.split.margin, augment, random).numpy()
         read = len(indices) if wanted else 0
         return lambda: (
-            self.split.crops(indices[:read].numpy(), tops[:read], lefts[:read], self.split.image_size),
+            self._ready(self.split.crops(indices[:read].numpy(), tops[:read], lefts[:read], self.split.image_size)),
             indices,
         )
 
-    def _on_device(self, pixels: NDArray[np.uint8]) -> Tensor:
+    def _centred(self, start: int) -> Tensor:
+        return self._ready(self.split.centred(start, start + EVALUATION_BATCH))
+
+    def _ready(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Where a GPU can fetch them while the program goes on: from other memory, a copy first waits for the GPU."""
+        read = torch.from_numpy(pixels)
+        return read.pin_memory() if self.device.type == "cuda" else read
+
+    def _on_device(self, pixels: Tensor) -> Tensor:
         """(n, 3, H, W) views of (n, H, W, 3) memory: channels_last without a copy."""
-        return torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 
     def _normalised(self, pictures: Tensor) -> Tensor:
         pixels = pictures.permute(0, 2, 3, 1)
@@ -124,7 +136,7 @@ def augmented(pictures: Tensor, offsets: Tensor | None, mirrored: Tensor | None)
     if offsets is not None:
         pictures = _shifted(pictures, offsets)
     if mirrored is not None:
-        chosen = torch.nonzero(mirrored)[:, 0].to(pictures.device)
+        chosen = torch.nonzero(mirrored)[:, 0].to(pictures.device, non_blocking=True)
         pictures[chosen] = pictures[chosen].flip(-1)
     return pictures
 
@@ -132,14 +144,14 @@ def augmented(pictures: Tensor, offsets: Tensor | None, mirrored: Tensor | None)
 def _shifted(pictures: Tensor, offsets: Tensor) -> Tensor:
     """A shift repeats the edges where it uncovers them."""
     count, _, height, width = pictures.shape
-    rows = (torch.arange(height) + offsets[0]).clamp_(0, height - 1).to(pictures.device)
-    columns = (torch.arange(width) + offsets[1]).clamp_(0, width - 1).to(pictures.device)
+    rows = (torch.arange(height) + offsets[0]).clamp_(0, height - 1).to(pictures.device, non_blocking=True)
+    columns = (torch.arange(width) + offsets[1]).clamp_(0, width - 1).to(pictures.device, non_blocking=True)
     each = torch.arange(count, device=pictures.device)[:, None, None]
     return pictures.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _one_ahead(reading: Iterable[Work]) -> Iterator[tuple[NDArray[np.uint8], Tensor]]:
-    """Reads the next batch while this one is trained on; draws stay in the order of the batches."""
+def _one_ahead(reading: Iterable[Callable[[], Read]]) -> Iterator[Read]:
+    """Reads the next batch while this one is worked on; draws stay in the order of the batches."""
     with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
         ahead = None
         for work in reading:

@@ -13,6 +13,7 @@ FILES = {".".join(path.relative_to(ENTRYPOINTS).with_suffix("").parts): path for
 OWN = {name.partition(".")[0] for name in FILES}
 IMAGE = {"torch", "torchvision", "numpy", "PIL", "sklearn", "pandas", "pyarrow", "cv2", "scipy"}
 IMAGE |= {"threadpoolctl"}  # scikit-learn requires it
+IMAGE |= {"onnx", "onnxruntime"}  # of builds of the image up to 2026-07; looked for, and never taken for granted
 SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
 PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
 

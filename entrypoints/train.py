@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from training import (
     averaging,
+    export,
     features,
     freezing,
     hyperparameters,
@@ -53,7 +54,9 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     _refuse_mismatch(training, validation)
     torch.manual_seed(args.seed)
     order, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
-    network = build(args, training).to(device, memory_format=torch.channels_last)
+    network = build(args, training)
+    export.rehearse(args, network, training.image_size)
+    network = network.to(device, memory_format=torch.channels_last)
     dtype = precision.chosen(args.precision, network, training.image_size, device)
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
@@ -110,6 +113,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     kept = epochs[best.restore(average.network) - 1]
     temperature = _temperature(average.network, check, autocast)
     packing.save(args, features.whole(network, learner, average.network), training, kept, temperature)
+    export.add(args, validation)
     checkpoint.remove()
     ended = time.perf_counter()
     report = {

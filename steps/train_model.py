@@ -45,6 +45,8 @@ def _hyperparameters(context: Context, tuned: RequestStep | None) -> dict[str, A
     checkpoints = context.config.training.checkpoints
     if checkpoints.enabled:
         values["checkpoint_minutes"] = str(checkpoints.every_minutes)
+    if context.config.model.onnx:  # nobody looks into the archives of trials
+        values["onnx"] = "True"
     if "TrainingEpochs" in context.parameters:
         values["epochs"] = context.text("TrainingEpochs")
     if tuned is not None:

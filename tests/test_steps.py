@@ -199,6 +199,14 @@ def test_train_py_is_told_every_value_that_it_takes_and_no_other(name: str) -> N
     assert told - {"checkpoint_minutes"} == set(hyperparameters.NAMES)
 
 
+def test_only_the_model_that_is_kept_becomes_an_onnx_graph(tmp_path: Path) -> None:
+    document = compiled(tmp_path, "model: {onnx: true}")
+    assert steps(document)["TrainModel"]["Arguments"]["HyperParameters"]["onnx"] == "True"
+    trials = steps(document)["TuneModel"]["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert "onnx" not in trials
+    assert hyperparameters.parser({}).parse_args(["--onnx", "True"]).onnx is True
+
+
 def test_the_shipped_tuning_searches_two_values_in_four_trials_of_two_epochs() -> None:
     document = definition("shipped")
     defaults = {name: each["DefaultValue"] for name, each in parameters(document).items()}

@@ -84,6 +84,7 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--class_weights", choices=("none", "balanced"), default="none", help="balanced: rare classes count for more")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--seed", type=_whole(0, 2**31 - 1), default=0)
+    add("--onnx", type=_yes, default=False, help="the model archive holds model.onnx as well")
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
     for option, variable in FOLDERS.items():
         add(option, type=Path, default=Path(env[variable]) if env.get(variable) else None)
@@ -112,6 +113,13 @@ def _word(text: str) -> str:
     if not re.fullmatch("[A-Za-z0-9_]+", text):
         raise argparse.ArgumentTypeError(f"{text!r}: take letters, digits and underscores only, such as resnet18")
     return text
+
+
+def _yes(text: str) -> bool:
+    """As SageMaker's toolkit writes what is true, or JSON."""
+    if text not in ("True", "False", "true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r}: take true or false")
+    return text.lower() == "true"
 
 
 def _layers(text: str) -> str | int:

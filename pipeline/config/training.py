@@ -64,6 +64,10 @@ class ModelSection(Section):
         description="Model of an earlier run to start from, also one of other classes: its model.tar.gz, relative to "
         "this file, or its s3:// address.",
     )
+    onnx: bool = Field(
+        default=False,
+        description="true: the model archive holds model.onnx as well, which TrainModel compares with the network.",
+    )
 
     @property
     def starts(self) -> dict[str, str]:

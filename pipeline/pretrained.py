@@ -153,8 +153,9 @@ def _plain(name: str, raw: str, made: str, url: str) -> None:
         ) from exc
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise DarkroomError(f"{url} holds no plain state dict", "name torchvision's own file with --url")
+    unwarned = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with torch.device("meta"):
-        network = get_model(name)
+        network = get_model(name, **unwarned)
     _load(network, state, f"{url}: not the weights of {name}")
     complete = {key: torch.zeros_like(value, device="cpu") if value.is_meta else value.contiguous()
                 for key, value in network.state_dict().items()}  # fmt: skip

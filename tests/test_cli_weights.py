@@ -109,6 +109,16 @@ def test_weights_become_a_plain_complete_state_dict_and_a_line_for_the_configura
     assert f"  weights: ../.darkroom/weights/{NAME}.pth\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_weights_with_auxiliary_outputs_are_kept_whole_and_silently(project: Path, name: str) -> None:
+    """Published files hold them; train.py leaves them out."""
+    published = get_model(name, init_weights=False).state_dict()
+    target = project / "w.pth"
+    with served(saved(published)) as url:
+        assert pretrained.main([name, str(target), url]) == 0
+    assert torch.load(target, weights_only=True).keys() == published.keys()
+
+
 def test_densenets_old_names_become_those_of_today(project: Path, capsys: Captured) -> None:
     network = get_model("densenet121").state_dict()
     old = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value for key, value in network.items()}

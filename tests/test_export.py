@@ -112,7 +112,7 @@ def test_both_runtimes_agree(tmp_path: Path) -> None:
 
 def test_another_networks_graph_is_refused(tmp_path: Path) -> None:
     path = exported(tmp_path / "g.onnx", predictor(model.build("shufflenet_v2_x0_5", 4)))
-    with pytest.raises(Refusal, match="scores differ by up to .* set model.onnx: false"):
+    with pytest.raises(Refusal, match="scores differ by up to .* switch off model.onnx"):
         export.compare(path, predictor(model.build("shufflenet_v2_x0_5", 4)), noise(2))
 
 
@@ -153,7 +153,7 @@ class Exotic(nn.Module):
 
 def test_what_has_no_graph_is_refused_before_any_training(tmp_path: Path) -> None:
     asked = argparse.Namespace(onnx=True)
-    with pytest.raises(Refusal, match="cannot become an ONNX graph .*bessel_j0.* set model.onnx: false"):
+    with pytest.raises(Refusal, match="cannot become an ONNX graph .*bessel_j0.* switch off model.onnx"):
         export.rehearse(asked, Exotic(), 32)
     export.rehearse(argparse.Namespace(onnx=False), Exotic(), 32)
 

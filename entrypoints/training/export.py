@@ -34,7 +34,7 @@ INPUT, OUTPUTS = "pictures", ("scores", "probabilities")
 SAMPLE = 8  # pictures that both are asked about; the slower of the two runtimes takes 1 s for one (ResNet18, 224 px)
 TOLERANCE = 1e-3  # of the largest score: sums in another order differ by 1e-6, another network by all of it
 LARGEST = 2**31  # bytes: a protobuf holds no more
-MEND = "set model.onnx: false in pipeline.yaml (--onnx False), or change the network"
+MEND = "change the network, or switch off model.onnx in pipeline.yaml (--onnx)"
 Run = Callable[[Path, NDArray[np.uint8]], list[NDArray[np.float32]]]
 
 

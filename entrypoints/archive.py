@@ -14,6 +14,8 @@ from refusal import Refusal
 
 CARD = "model.json"
 WEIGHTS = "model.pt"
+CODE = "code"
+OWN = "own"  # below the code, here and in train.py's archive: somebody's own network, out of the way of our modules
 FORMAT = 2  # 1: before pictures were stored larger than the model sees them
 MAX_MEMBERS = 10_000
 # Weights shrink by a tenth, code to a quarter: an archive that grows 20-fold is no model.

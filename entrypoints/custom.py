@@ -1,7 +1,8 @@
-"""Somebody's own network, from a Python file shipped beside train.py."""
+"""Somebody's own network, from a Python file that travels with train.py; as a program: does it build and answer?"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,17 +11,29 @@ from pathlib import Path
 from types import ModuleType
 
 import model
+import neighbours
 import torch
-from refusal import Refusal
+from refusal import Parser, Refusal, exit_code
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 
+def main(argv: list[str] | None = None) -> int:
+    """What `darkroom validate` starts: trains nothing, writes nothing."""
+    parser = Parser(description=__doc__)
+    parser.add_argument("file", type=Path, help="has a function build(num_classes)")
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--image_size", type=int, default=32)
+    return exit_code(lambda: _tell(parser.parse_args(argv)), None)
+
+
 def build(file: Path, num_classes: int, dropout: float = 0.0) -> nn.Module:
-    """Somebody's own network: what `build(num_classes)` of this Python file returns. Its code is run."""
+    """Somebody's own network: what `build(num_classes)` of this Python file returns. Its code is run, and that of the
+    files beside it that it imports."""
     if not file.is_file():
         raise Refusal(f"{file}: no such file, and model_file names it: ship it beside train.py")
+    neighbours.look_beside(file)
     module = ModuleType(f"own_{file.stem}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # dataclasses look there for their module
@@ -85,8 +98,25 @@ def _blaming(file: Path | None, what: str) -> Iterator[None]:
         cause = f"{type(error).__name__}: {reason}"
         if file is None:
             raise Refusal(f"{what} ({cause}): set image_size or model to what fits the other") from None
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        if isinstance(error, SyntaxError) and error.filename == str(file):
-            lines.append(error.lineno)
-        line = f", line {lines[-1]}" if lines else ""
-        raise Refusal(f"{file}{line}: {what} ({cause}): mend the file") from None
+        raise Refusal(f"{_place(file, error)}: {what} ({cause}): mend the file") from None
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """The last line of its own code that ran, be it of a file beside it."""
+    own = {str(file), *map(str, neighbours.files().values())}
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or "", error.lineno))
+    mine = [place for place in places if place[0] in own]
+    return f"{mine[-1][0]}, line {mine[-1][1]}" if mine else str(file)
+
+
+def _tell(args: argparse.Namespace) -> None:
+    network = build(args.file, args.classes)
+    check(network, args.classes, args.image_size, args.file)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    print(f"{count:,} parameters; {args.image_size} px and {args.classes} classes fit")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import archive
+import custom
 import model
 import numpy as np
 import payload
@@ -36,7 +37,10 @@ class Predictor(NamedTuple):
 
 
 def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
-    """Reads an unpacked model archive; raises Refusal when it is damaged or another one."""
+    """Reads an unpacked model archive; raises Refusal when it is damaged or another one.
+
+    Of somebody's own network the code is run that the archive holds: give it only archives that you would run.
+    """
     folder = Path(model_dir)
     card = archive.read_card(folder)
     shape, pixels = card["architecture"], card["preprocessing"]
@@ -47,13 +51,28 @@ def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
         raise Refusal(f"{weights}: missing from the model archive: train again")
     if archive.sha256(weights) != card["weights"]["sha256"]:
         raise Refusal(f"{weights}: not the weights that the card describes: train again")
-    network = model.build(shape["name"], shape["num_classes"], shape["stem"])
+    network = _own(shape, folder, pixels["image_size"]) if "file" in shape else _named(shape)
     model.load_weights(network, weights)
     network = network.eval().to(model.device(), memory_format=torch.channels_last)
     mean = torch.tensor(pixels["mean"]).mul(255).view(1, 3, 1, 1)
     scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
     frame = payload.Frame(pixels["image_size"], pixels["stored_size"], pixels["square"])
     return Predictor(network, tuple(card["classes"]), frame, mean, scale, _temperature(card, folder))
+
+
+def _named(shape: dict[str, Any]) -> nn.Module:
+    return model.build(shape["name"], shape["num_classes"], shape["stem"])
+
+
+def _own(shape: dict[str, Any], folder: Path, image_size: int) -> nn.Module:
+    """Run once, so that whatever it imports as it runs is there before the first request."""
+    own = folder / archive.CODE / archive.OWN
+    if {path.relative_to(own).as_posix(): archive.sha256(path) for path in own.rglob("*.py")} != shape["sha256"]:
+        raise Refusal(f"{own}: not the network's code that the card describes: train again")
+    file = own / Path(shape["file"]).name
+    network = custom.build(file, shape["num_classes"])
+    custom.check(network, shape["num_classes"], image_size, file)
+    return network
 
 
 def _temperature(card: dict[str, Any], folder: Path) -> float:

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import custom
 import jsonfile
@@ -137,8 +138,12 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
 def build(args: argparse.Namespace, training: Split) -> nn.Module:
     """With the weights of a channel where there is one, and only the wanted layers left to train."""
     classes = training.classes
-    network = model.build(args.model, len(classes), args.stem, args.dropout)
-    custom.check(network, len(classes), training.image_size)
+    file = Path(args.model_file) if args.model_file else None
+    if file:
+        network = custom.build(file, len(classes), args.dropout)
+    else:
+        network = model.build(args.model, len(classes), args.stem, args.dropout)
+    custom.check(network, len(classes), training.image_size, file)
     if args.weights_dir:
         progress.say(weights.load_pretrained(network, args.weights_dir))
     elif args.warm_start_dir:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import source
 from pipeline.config import Config
 from pipeline.config.instances import accelerator
+from pipeline.config.training import OWN
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PROCESSING_PROGRAMS = ("prepare.py", "evaluate.py")
 TRAINING_PROGRAM = "train.py"
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 DEPLOY_PROGRAM = "lambda_deploy.py"
 # What the SDK asks for while it is imported; none of it reaches the definition.
 _OFFLINE = {
@@ -68,12 +70,15 @@ class Compiled:
     images: tuple[str, ...]
 
 
-def build(config: Config, root: Path, digests: Mapping[str, str] = _NONE) -> Compiled:
+def build(
+    config: Config, root: Path, digests: Mapping[str, str] = _NONE, own: Mapping[str, bytes] = _NO_FILES
+) -> Compiled:
     """Compiles without network, credentials or a clock; `root` is the folder of the entry points.
 
-    `digests`: for each key of config.model.local_files the name that the file's content gives.
+    `digests`: for each key of config.model.local_files the name that the file's content gives. `own`: the file of
+    config.model.file and those that it imports, by their paths below its folder.
     """
-    assets, code = _code(config, root)
+    assets, code = _code(config, root, own)
     with _offline():
         from steps.context import Context
         from steps.parameters import description, parameters
@@ -95,12 +100,14 @@ def build(config: Config, root: Path, digests: Mapping[str, str] = _NONE) -> Com
     )
 
 
-def _code(config: Config, root: Path) -> tuple[tuple[Asset, ...], dict[str, str]]:
+def _code(config: Config, root: Path, own: Mapping[str, bytes]) -> tuple[tuple[Asset, ...], dict[str, str]]:
     """Each program under an address that its content names: plain files for Processing, an archive for training."""
     assets: list[Asset] = []
     code: dict[str, str] = {}
     for program in (*PROCESSING_PROGRAMS, TRAINING_PROGRAM):
         files = source.program_files(root, program)
+        if program == TRAINING_PROGRAM:
+            files |= {f"{OWN}/{name}": body for name, body in own.items()}
         code[program] = config.pipeline.address("code", f"{Path(program).stem}-{source.digest(files)}")
         if program == TRAINING_PROGRAM:
             files = {"sourcedir.tar.gz": source.archive(files)}

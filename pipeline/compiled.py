@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 
-from pipeline import model_files
+from pipeline import model_files, own_network
 from pipeline.dataset_source import in_s3, located
 
 TYPE_CHECKING = False
@@ -72,12 +72,23 @@ class CompiledOnDisk:
         ]
 
     def is_current(self) -> bool:
-        """Whether the files that training starts from are still those that the definition names by their content."""
-        return all(model_files.unchanged(each, self._config) for each in self.manifest["model_files"])
+        """Whether the files that section model names are still those that the definition names by their content."""
+        own = self.manifest["own_network"]
+        return (own is None or own_network.unchanged(own["source"], own["digest"], self._config)) and all(
+            model_files.unchanged(each, self._config) for each in self.manifest["model_files"]
+        )
+
+    def own_network_tried(self, root: str) -> str | None:
+        """What train.py, below `root`, would say of model.file; None without one, or where it cannot be tried here."""
+        own = self.manifest["own_network"]
+        return own and own_network.tried(own["source"], self._config, root, own["image_size"])
 
 
-def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], target: Path) -> None:
-    """The folder of a compiled pipeline, for which `starts` were read; `target` exists already."""
+def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], own: str | None, target: Path) -> None:
+    """The folder of a compiled pipeline, for which `starts` were read, and what gives the digest `own`.
+
+    `target` exists already.
+    """
     (target / "definition.json").write_text(compiled.definition_json, encoding="utf-8")
     files = [
         (f"assets/{number:03d}-{asset.uri.rsplit('/', 1)[-1]}", asset) for number, asset in enumerate(compiled.assets)
@@ -107,5 +118,6 @@ def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], targe
             }
             for each in starts
         ],
+        "own_network": own and {"source": config.model.file, "digest": own, "image_size": config.dataset.image_size},
     }
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -17,8 +17,8 @@ SHIPS = "SHIPS"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def program_files(root: Path, program: str) -> dict[str, bytes]:
-    """`program` and everything below `root` that it imports or names in SHIPS, by relative path, sorted."""
+def program_files(root: Path, program: str, *, ships: bool = True) -> dict[str, bytes]:
+    """`program` and everything below `root` that it imports or (`ships`) names in SHIPS, by relative path, sorted."""
     found: dict[str, bytes] = {}
     waiting = [_inside(root, program, f"the program {program!r}")]
     while waiting:
@@ -27,7 +27,7 @@ def program_files(root: Path, program: str) -> dict[str, bytes]:
             continue
         found[name] = (root / name).read_bytes()
         if name.endswith(".py"):
-            waiting.extend(_needs(root, name, found[name]))
+            waiting.extend(_needs(root, name, found[name], ships))
     return dict(sorted(found.items()))
 
 
@@ -63,24 +63,26 @@ def zip_archive(files: Mapping[str, bytes]) -> bytes:
     return raw.getvalue()
 
 
-def _needs(root: Path, name: str, body: bytes) -> list[str]:
-    tree = _parsed(name, body)
-    needed = [path for module in _imported(tree, name) for path in _module_files(root, module)]
+def _needs(root: Path, name: str, body: bytes, ships: bool) -> list[str]:
+    tree = _parsed(name, body, root.name)
+    needed = [path for module in imported(tree, name) for path in _module_files(root, module)]
+    if not ships:
+        return needed
     needed += [_inside(root, entry, f"{name}: SHIPS names {entry!r}, which") for entry in _shipped(tree, name)]
     return needed
 
 
-def _parsed(name: str, body: bytes) -> ast.Module:
+def _parsed(name: str, body: bytes, folder: str) -> ast.Module:
     try:
         return ast.parse(body, filename=name)
     except SyntaxError as exc:
         line = f"{name}:{exc.lineno}" if exc.lineno else name
-        raise DarkroomError(f"{line}: {exc.msg}", f"mend entrypoints/{name}, then run the command again") from exc
+        raise DarkroomError(f"{line}: {exc.msg}", f"mend {folder}/{name}, then run the command again") from exc
     except (ValueError, RecursionError) as exc:
-        raise DarkroomError(f"{name}: is not Python source: {exc}", f"mend entrypoints/{name}") from exc
+        raise DarkroomError(f"{name}: is not Python source: {exc}", f"mend {folder}/{name}") from exc
 
 
-def _imported(tree: ast.Module, name: str) -> Iterator[str]:
+def imported(tree: ast.Module, name: str) -> Iterator[str]:
     """Every module that an import statement may mean, wherever it stands, packages spelt with dots."""
     package = PurePosixPath(name).parent.parts
     for node in ast.walk(tree):

@@ -29,7 +29,7 @@ def register_model(context: Context, model: RequestStep, evaluation: RequestStep
     config = context.config
     request: dict[str, Any] = {
         "ModelPackageGroupName": config.package_group,
-        "ModelPackageDescription": f"{config.model.name} of the pipeline {config.pipeline.name}",
+        "ModelPackageDescription": f"{config.model.label} of the pipeline {config.pipeline.name}",
         "InferenceSpecification": _inference(context, model),
         "ModelApprovalStatus": context.parameters["ModelApprovalStatus"],
         "ModelMetrics": {"ModelQuality": {"Statistics": _statistics(evaluation)}},
@@ -76,7 +76,7 @@ def _provenance(context: Context) -> dict[str, Any]:
         "pipeline": config.pipeline.name,
         "execution": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "dataset": config.dataset.kind,
-        "architecture": config.model.name,
+        "architecture": config.model.label,
     }
     # The folder's last part, such as train-0123456789abcdef, names the code by its content.
     code = {f"code {program}": address.rstrip("/").rsplit("/", 1)[-1] for program, address in context.code.items()}

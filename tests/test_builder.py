@@ -20,6 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import own_network
 from pipeline.builder import Compiled, build
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
@@ -49,7 +50,9 @@ def write_programs(root: Path) -> Path:
 
 
 def compiled(name: str, root: Path) -> Compiled:
-    return build(load_config(CONFIGS[name]), write_programs(root))
+    write_programs(root)
+    config = load_config(CONFIGS[name])
+    return build(config, root, own=own_network.read(config.model.file, str(CONFIGS[name]), str(root)))
 
 
 # A run in a process of its own: prints what was built, and dies at the first connection or write.
@@ -180,6 +183,7 @@ SECTIONS = {
     "model": choices(
         "{}",
         "{name: resnet50, stem: small, dropout: 0.9}",
+        f"{{file: nets/{'x' * 196}.py, dropout: 0.5}}",
         "{name: mobilenet_v3_small, weights: 's3://vision-models/w/', trainable_layers: 0}",
         "{warm_start: 's3://vision-models/runs/1/output/model.tar.gz', trainable_layers: 9999}",
     ),

@@ -1,7 +1,7 @@
 """What a frozen network gives its head, computed once for a split: for all epochs, and for all trials of a machine.
 
-A file of features is named by a digest of all that they depend on. What no digest sees (the code of somebody's own
-network) shows in a few pictures that are run through the network again before a file is believed.
+A file of features is named by a digest of all that they depend on. What no digest sees (a module that somebody's own
+network takes from elsewhere) shows in a few pictures that are run through it again before a file is believed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import model
+import neighbours
 import torch
 import torchvision
 from data import Split
@@ -174,8 +175,8 @@ def digest(split: Split, layers: Layers, device: torch.device, precision: torch.
     data = {key: split.manifest[key] for key in DATA}
     machine = [torch.__version__, torchvision.__version__, torch.backends.cpu.get_cpu_capability(), str(device.type)]
     summed = hashlib.sha256(json.dumps([data, machine, str(precision)], sort_keys=True).encode())
-    for name in CODE:
-        summed.update((Path(__file__).parents[1] / name).read_bytes())
+    for path in (*(Path(__file__).parents[1] / name for name in CODE), *neighbours.files().values()):
+        summed.update(path.read_bytes())
     network, head = layers
     own = set(head.modules())
     for name, layer in network.named_modules():

@@ -16,6 +16,7 @@ from training import checkpoints
 NAMES = (
     "model",
     "stem",
+    "model_file",
     "dropout",
     "trainable_layers",
     "epochs",
@@ -48,6 +49,10 @@ def parse(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) ->
             raise Refusal(f"no folder for {option}: give it, or set {variable} as SageMaker does")
     if args.weights_dir and args.warm_start_dir:
         raise Refusal("both --weights-dir and --warm-start-dir are given (channels weights and warm_start): take one")
+    if args.model_file and (args.model or args.stem != "torchvision"):
+        raise Refusal(f"--model or --stem beside --model_file {args.model_file}: the network is the file's: drop them")
+    if not args.model_file:
+        args.model = args.model or "resnet18"
     return args
 
 
@@ -55,8 +60,9 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     """Every value is checked by its type, so that no other character reaches the program."""
     parser = Parser(description="TrainModel, and each trial of TuneModel: prepared splits become a model archive.")
     add = parser.add_argument
-    add("--model", type=_word, default="resnet18", help="a torchvision classifier")
+    add("--model", type=_word, help="a torchvision classifier; default: resnet18")
     add("--stem", choices=("torchvision", "small"), default="torchvision")
+    add("--model_file", type=_python_file, help="in its place: a Python file with a function build(num_classes)")
     add("--dropout", type=_number(0, 0.9, "0.2"), default=0.0, help="before the last layer")
     add("--trainable_layers", type=_layers, default="all", help="blocks from the top; 0: the head only")
     add("--epochs", type=_whole(1, 10_000), default=8)
@@ -120,6 +126,14 @@ def _yes(text: str) -> bool:
     if text not in ("True", "False", "true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r}: take true or false")
     return text.lower() == "true"
+
+
+def _python_file(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_./][A-Za-z0-9_./-]*[.]py", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: take the path of a .py file, of letters, digits and _./- only, such as nets/mine.py"
+        )
+    return text
 
 
 def _layers(text: str) -> str | int:

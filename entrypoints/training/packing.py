@@ -10,6 +10,7 @@ from typing import Any
 import archive
 import jsonfile
 import model
+import neighbours
 from data import Split
 from torch import nn
 
@@ -17,11 +18,19 @@ from training import hyperparameters, progress
 from training.progress import Epoch
 
 # Copied into the model archive's code/: what serves the model, with all that it imports.
-SHIPS = ("inference.py", "serve.py", "archive.py", "colour.py", "images.py", "model.py", "payload.py", "refusal.py")
+# fmt: off
+SHIPS = (
+    "inference.py", "serve.py", "archive.py", "colour.py", "custom.py", "images.py", "model.py", "neighbours.py",
+    "payload.py", "refusal.py",
+)
+# fmt: on
 
 
 def architecture(args: argparse.Namespace, classes: int) -> dict[str, Any]:
-    """What model.build needs to make the network that the weights fit; dropout is not in the weights."""
+    """What makes the network that the weights fit, once it is built; dropout is not in the weights."""
+    if args.model_file:
+        digests = {name: archive.sha256(path) for name, path in neighbours.files().items()}
+        return {"file": Path(args.model_file).name, "sha256": digests, "num_classes": classes}
     return {"name": args.model, "stem": args.stem, "num_classes": classes}
 
 
@@ -29,10 +38,13 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
     """The card comes last: an archive without it is not taken for a model."""
     args.model_dir.mkdir(parents=True, exist_ok=True)
     model.save_weights(network, args.model_dir / archive.WEIGHTS)
-    code = args.model_dir / "code"
+    code = args.model_dir / archive.CODE
     code.mkdir(exist_ok=True)
     for name in SHIPS:
         shutil.copyfile(Path(__file__).parents[1] / name, code / name)
+    for name, path in neighbours.files().items() if args.model_file else ():
+        (code / archive.OWN / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, code / archive.OWN / name)
     manifest = training.manifest
     card = {
         "format": archive.FORMAT,

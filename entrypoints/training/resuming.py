@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import manifest
+import neighbours
 import torch
 from torch import Tensor
 
@@ -78,4 +79,5 @@ def _fingerprint(args: argparse.Namespace) -> dict[str, str]:
     for channel in filter(None, (args.weights_dir, args.warm_start_dir)):
         files = sorted(channel.iterdir()) if channel.is_dir() else [channel]
         data |= {f"to start from: {path.name}": path for path in files if path.is_file()}
+    data |= {f"own network: {name}": path for name, path in neighbours.files().items() if args.model_file}
     return checkpoints.fingerprint(settings, data)

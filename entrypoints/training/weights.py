@@ -41,7 +41,8 @@ def load_pretrained(network: nn.Module, source: Path) -> str:
 def warm_start(network: nn.Module, source: Path, architecture: Mapping[str, Any], classes: Sequence[str]) -> str:
     """`source`: a model.tar.gz, or the folder with one; nothing in it is run. Says in one sentence what was loaded.
 
-    `architecture` is what this training will write into its card; but for num_classes the earlier card has the same.
+    `architecture` is what this training will write into its card; but for num_classes, and the digests of somebody's
+    own network, the earlier card has the same.
     The head is loaded when the classes are the same in the same order.
     """
     path = _only(source, (".tar.gz",), "warm_start")
@@ -139,7 +140,8 @@ def _card(folder: Path, path: Path) -> dict[str, Any]:
 
 
 def _refuse_another(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path) -> None:
-    for key in sorted((ours.keys() | theirs.keys()) - {"num_classes"}):
+    # The code of somebody's own network may have changed: its layers' names and shapes decide.
+    for key in sorted((ours.keys() | theirs.keys()) - {"num_classes", "sha256"}):
         if theirs.get(key) != ours.get(key):
             raise Refusal(
                 f"{path}: its {key} is {theirs.get(key)}, and this training's is "

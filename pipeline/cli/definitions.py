@@ -91,8 +91,18 @@ def validate_command(args: Namespace) -> int:
         for finding in findings:
             print(finding)
     subject = os.path.basename(args.definition or args.config)
+    if not (errors or args.definition):
+        _try_own_network(args.config, where)
     print(f"{subject}: {_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _try_own_network(config: str, where: str) -> None:
+    from pipeline.compile import entrypoints_root
+
+    said = compiled_from(config, where).own_network_tried(entrypoints_root(os.path.abspath(config)))
+    if said:
+        print(f"model.file: {said}", file=sys.stderr)
 
 
 def _definition(args: Namespace, where: str) -> str:

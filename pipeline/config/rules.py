@@ -15,7 +15,7 @@ from pipeline.config.dataset import DatasetSection
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import SecuritySection
-from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection
+from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection, file_name
 from pipeline.config.tunable import TUNABLE, is_choice, is_whole
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
 
@@ -23,6 +23,7 @@ Problems = Iterator[Problem]
 _OWN_TEST = ("cifar10", "cifar100")
 _START_ENDINGS = {"weights": (".pth", ".pt"), "warm_start": (".tar.gz",)}
 _STAYS_RANDOM = "what is not trained would stay random; name model.weights or model.warm_start"
+_PYTHON_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py")  # train.py is told it through a shell
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
 
 
@@ -59,8 +60,26 @@ def _source(dataset: DatasetSection) -> Problems:
 
 
 def model_rules(model: ModelSection, dataset: DatasetSection) -> Problems:
-    for key, says in misfits(model.name, model.stem, dataset.image_size):
-        yield Problem(("model" if key == "stem" else "dataset", key), says)
+    if model.file is None:
+        for key, says in misfits(model.name, model.stem, dataset.image_size):
+            yield Problem(("model" if key == "stem" else "dataset", key), says)
+
+
+def file_rules(model: ModelSection) -> Problems:
+    if model.file is None:
+        return
+    path = ("model", "file")
+    if "://" in model.file:
+        says = f"{quoted(model.file)}: a Python file of this machine, nothing else; it travels with the code"
+        yield Problem(path, says)
+    elif not _PYTHON_FILE.fullmatch(file_name(model.file)):
+        says = f"{quoted(model.file)}: its name is of letters, digits, _ and -, and ends in .py, such as nets/mine.py"
+        yield Problem(path, says)
+    if "name" in model.model_fields_set:
+        says = f"{quoted(model.name)} beside file: the network is that of the file; leave it out"
+        yield Problem(("model", "name"), says)
+    if model.stem != "torchvision":
+        yield Problem(("model", "stem"), f"{quoted(model.stem)}: file brings its own first layer; leave it out")
 
 
 def start_rules(model: ModelSection) -> Problems:
@@ -210,6 +229,7 @@ def _value(path: tuple[str | int, ...], name: str, value: Any) -> Problems:
 RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("dataset",), dataset_rules),
     (("model", "dataset"), model_rules),
+    (("model",), file_rules),
     (("model",), start_rules),
     (("training",), spot_rules),
     (("training",), precision_rules),

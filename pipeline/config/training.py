@@ -17,6 +17,11 @@ from pipeline.dataset_source import in_s3
 # Objective metrics that train.py prints, and which way is better.
 OBJECTIVES = {"validation_accuracy": "Maximize", "validation_loss": "Minimize"}
 METRICS = ("train_loss", "validation_loss", "validation_accuracy")
+OWN = "own"  # folder of train.py's archive that holds model.file and what it imports
+
+
+def file_name(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _known(name: str) -> str:
@@ -36,6 +41,14 @@ class ModelSection(Section):
     """Which network, and what it starts from."""
 
     name: Architecture = Field(default="resnet18", description="A classifier of torchvision.")
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=900,
+        pattern=r"^[^\x00-\x1f]+$(?!\n)",
+        description="In place of name: a Python file with a function build(num_classes) that returns a network, "
+        "relative to this file. It travels with the code, and so do the files beside it that it imports.",
+    )
     stem: Literal["torchvision", "small"] = Field(
         default="torchvision",
         description="torchvision: the original 7x7 first layer with pooling. "
@@ -80,14 +93,17 @@ class ModelSection(Section):
         return {name: source for name, source in self.starts.items() if not in_s3(source)}
 
     @property
+    def label(self) -> str:
+        """What the registry calls the network."""
+        return self.name if self.file is None else file_name(self.file)
+
+    @property
     def hyperparameters(self) -> dict[str, object]:
         """What train.py is told of the network; the rest comes by channels."""
-        return {
-            "model": self.name,
-            "stem": self.stem,
-            "dropout": self.dropout,
-            "trainable_layers": self.trainable_layers,
-        }
+        network: dict[str, object] = {"model": self.name, "stem": self.stem}
+        if self.file is not None:
+            network = {"model_file": f"{OWN}/{file_name(self.file)}"}
+        return {**network, "dropout": self.dropout, "trainable_layers": self.trainable_layers}
 
 
 class CheckpointsSection(Section):

@@ -31,7 +31,7 @@ TOP = 5  # told where there are more classes
 def parser() -> Parser:
     root = Path("/opt/ml/processing")
     parser = Parser(description=__doc__)
-    parser.add_argument("--model-dir", type=Path, default=root / "input/model", help="holds model.tar.gz")
+    parser.add_argument("--model-dir", type=Path, default=root / "input/model", help="holds model.tar.gz, or all of it")
     parser.add_argument("--test-dir", type=Path, default=root / "input/test")
     parser.add_argument("--validation-dir", type=Path, default=root / "input/validation")
     parser.add_argument(
@@ -60,10 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate(args: argparse.Namespace) -> None:
     test, validation = open_split(args.test_dir), open_split(args.validation_dir)
-    with tempfile.TemporaryDirectory() as folder:
-        archive.unpack(args.model_dir / "model.tar.gz", Path(folder))
-        card = archive.read_card(Path(folder))
-        predictor = inference.model_fn(folder)
+    card, predictor = _model(args.model_dir)
     for split in (test, validation):
         _refuse_mismatch(predictor, split)
     began = time.perf_counter()
@@ -161,6 +158,15 @@ def _reliability(
     right = scores.argmax(1) == labels
     factors = {"before": 1.0, "after": temperature}
     return {name: calibration.bins(inference.chances(scores, factor), right) for name, factor in factors.items()}
+
+
+def _model(folder: Path) -> tuple[dict[str, Any], inference.Predictor]:
+    """By hand, the folder that train.py wrote will do; jobs have its archive."""
+    if (folder / archive.CARD).is_file() and not (folder / "model.tar.gz").exists():
+        return archive.read_card(folder), inference.model_fn(folder)
+    with tempfile.TemporaryDirectory() as unpacked:
+        archive.unpack(folder / "model.tar.gz", Path(unpacked))
+        return archive.read_card(Path(unpacked)), inference.model_fn(unpacked)
 
 
 def _against_champion(

@@ -62,7 +62,9 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    featuring = time.perf_counter()
     batches, check, learner = features.shown(args, (training, validation), network, device, dtype)
+    featured = time.perf_counter() - featuring
     optimizer = optimizers.build(learner, args)
     average = averaging.Average(learner, args.ema)
     best = stopping.Best(args.early_stopping)
@@ -129,7 +131,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
         "kept_epoch": kept.epoch,
         "resumed_at": {"epoch": start.epoch, "step": start.step} if start.epochs or start.step else None,
         "epochs": [epoch._asdict() for epoch in epochs],
-        "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, ended - saving),
+        "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, featured, ended - saving),
         "versions": progress.versions(),
     }
     jsonfile.write(args.output_data_dir / "report" / "training.json", report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import dataclasses
 import os
 from pathlib import Path
@@ -298,6 +299,13 @@ def trained(splits: Path, root: Path, *more: str) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.colours(tmp_path_factory.mktemp("both"), {"train": 12, "validation": 3})
+
+
+def test_the_time_for_features_is_told_by_itself(both: Path, tmp_path: Path) -> None:
+    trained(both, tmp_path)
+    seconds = json.loads((tmp_path / "output/data/report/training.json").read_text())["seconds"]
+    assert seconds["features"] > 0
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["total"], abs=0.01)
 
 
 def test_training_a_head_gives_what_the_same_steps_on_pictures_give(both: Path, tmp_path: Path) -> None:

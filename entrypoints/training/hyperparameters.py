@@ -44,6 +44,9 @@ CHANNELS = {  # that may be absent
 def parse(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> argparse.Namespace:
     """Raises Refusal for the first value that is out of range, unknown or missing."""
     args = parser(env).parse_args(argv)
+    if args.model_dir and args.output_data_dir is None:  # by hand, three folders are enough
+        folder = args.model_dir.absolute()
+        args.output_data_dir = folder.with_name(f"{folder.name}-output")
     for option, variable in FOLDERS.items():
         if getattr(args, option.strip("-").replace("-", "_")) is None:
             raise Refusal(f"no folder for {option}: give it, or set {variable} as SageMaker does")

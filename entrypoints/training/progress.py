@@ -55,11 +55,12 @@ def _row(epoch: Epoch) -> str:
     return json.dumps(epoch._asdict()) + "\n"
 
 
-def seconds(epochs: list[Epoch], total: float, saving: float) -> dict[str, float]:
+def seconds(epochs: list[Epoch], total: float, features: float, saving: float) -> dict[str, float]:
+    """Where the job's time went. `features`: computing or finding what a frozen network gives its head."""
     training = sum(epoch.train_seconds for epoch in epochs)
     validation = sum(epoch.validation_seconds for epoch in epochs)
-    others = total - training - validation - saving
-    parts = {"total": total, "training": training, "validation": validation, "saving": saving, "others": others}
+    parts = {"features": features, "training": training, "validation": validation, "saving": saving}
+    parts = {"total": total, **parts, "others": total - sum(parts.values())}
     return {name: round(value, 3) for name, value in parts.items()}
 
 

@@ -83,6 +83,8 @@ def test_the_card_says_what_the_graph_takes_and_how_it_was_checked(trained: Path
 
 
 def test_nobody_is_given_a_graph_unasked(colours: Path, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.onnx").write_text("of an earlier training in this folder")
     assert run(colours, tmp_path, *SMALL, "--onnx", "False") == 0
     assert "onnx" not in archive.read_card(tmp_path / "model")
     assert not (tmp_path / "model/model.onnx").exists()

@@ -69,9 +69,10 @@ def add(args: argparse.Namespace, validation: Split) -> None:
 
     The card, without which it is no archive, is away until they were seen to agree.
     """
+    path, card = args.model_dir / FILE, archive.read_card(args.model_dir)
+    path.unlink(missing_ok=True)  # by hand, the folder may hold an earlier network's
     if not args.onnx:
         return
-    path, card = args.model_dir / FILE, archive.read_card(args.model_dir)
     predictor = inference.model_fn(args.model_dir)
     predictor = predictor._replace(network=predictor.network.cpu())
     (args.model_dir / archive.CARD).unlink()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from training import (
     averaging,
+    distributed,
     export,
     features,
     freezing,
@@ -37,6 +38,7 @@ from training import (
     weights,
 )
 from training.batches import Batches, class_weights
+from training.distributed import World
 from training.features import Features
 from training.progress import Epoch
 from training.resuming import Position
@@ -46,13 +48,26 @@ CHECKED_EVERY = 10  # steps between looks at the loss: each look waits for the d
 
 def main(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> int:
     note = hyperparameters.failure_file(argv, env)
-    return exit_code(lambda: train(hyperparameters.parse(argv, env), machine.device(env)), note)
+    return exit_code(lambda: _train_or_launch(argv, env, note), note)
 
 
-def train(args: argparse.Namespace, device: torch.device) -> None:
+def _train_or_launch(argv: list[str] | None, env: Mapping[str, str], note: Path | None) -> None:
+    """On several hosts or GPUs this program starts itself once more for each process, numbered by torchrun."""
+    args, device = hyperparameters.parse(argv, env), machine.device(env)
+    if machine.is_launcher(env):
+        from training import launching  # torchrun is not needed by one process
+
+        launching.launch(sys.argv[1:] if argv is None else argv, env, note)
+    else:
+        with distributed.joined(env, device, note) as world:
+            train(args, device, world)
+
+
+def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     started = time.perf_counter()
     training, validation = open_split(args.train_dir), open_split(args.validation_dir)
     _refuse_mismatch(training, validation)
+    world.refuse_thin(min(args.batch_size, len(training)))
     torch.manual_seed(args.seed)
     order, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
     network = build(args, training)
@@ -63,7 +78,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
     featuring = time.perf_counter()
-    batches, check, learner = features.shown(args, (training, validation), network, device, dtype)
+    batches, check, learner = features.shown(args, (training, validation), network, device, dtype, world)
     featured = time.perf_counter() - featuring
     optimizer = optimizers.build(learner, args)
     average = averaging.Average(learner, args.ema)
@@ -72,9 +87,11 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     steps = batches.steps(args.batch_size)
     updates = math.ceil(steps / args.accumulate)
     saved = {"network": learner, "optimizer": optimizer, "scaler": scaler, "average": average, "best": best}
-    checkpoint = resuming.Resumable(args, saved, order, mixing_random)
+    checkpoint = resuming.Resumable(args, saved, (order, mixing_random), world)
+    learning = world.learning(learner, args.sync_batch_norm)
+    world.draw_apart(args.seed)
     start = checkpoint.resume(device)
-    epochs = progress.resumed(start.epochs, args.output_data_dir)
+    epochs = progress.resumed(start.epochs, args.output_data_dir, world.first)
 
     for epoch in range(start.epoch, args.epochs + 1):
         began = time.perf_counter()
@@ -88,11 +105,13 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
             done = ((epoch - 1) * updates + update) / (args.epochs * updates)
             lr = optimizer.param_groups[0]["lr"] = args.lr * schedules.factor(args.schedule, args.warmup, done)
             pictures, target = mixing.mixed(pictures, labels, args.mixup, args.cutmix, mixing_random)
+            world.sync(learning, part == parts - 1)
             with autocast:
-                scores = learner(pictures)
+                scores = learning(pictures)
             loss = mixing.loss(scores.float(), target, balance, args.label_smoothing)
+            loss, whole = world.loss(loss, labels, balance)
             scaler.scale(loss / parts).backward()
-            total += loss.detach()
+            total += whole
             if step % CHECKED_EVERY == 0 or step == steps - 1:
                 _refuse_divergence(total, epoch, step, args.lr)
             if part == parts - 1:
@@ -101,11 +120,13 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
                 if checkpoint.due() and step < steps - 1:
                     checkpoint.save(Position(epoch, step + 1, total, epochs))
         trained = time.perf_counter()
+        world.alike(average.network)
         validation_loss, accuracy = evaluate(average.network, check, autocast)
         ended = time.perf_counter()
         seconds = round(trained - began, 3), round(ended - trained, 3)
         epochs.append(Epoch(epoch, total.item() / steps, validation_loss, accuracy, lr, *seconds))
-        progress.log(epochs[-1], args.output_data_dir)
+        if world.first:
+            progress.log(epochs[-1], args.output_data_dir)
         stopped = best.stops(epoch, validation_loss, average.network)
         checkpoint.begin()
         checkpoint.save(Position(args.epochs + 1 if stopped else epoch + 1, 0, torch.zeros(()), epochs))
@@ -115,6 +136,8 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
     saving = time.perf_counter()
     kept = epochs[best.restore(average.network) - 1]
     temperature = _temperature(average.network, check, autocast)
+    if not world.first:
+        return
     packing.save(args, features.whole(network, learner, average.network), training, kept, temperature)
     export.add(args, validation)
     checkpoint.remove()
@@ -124,6 +147,7 @@ def train(args: argparse.Namespace, device: torch.device) -> None:
         "classes": len(training.classes),
         "class_weights": None if balance is None else training.manifest["class_weights"],
         "pictures": {"train": len(training), "validation": len(validation)},
+        "processes": world.size,
         "device": device.type,
         "threads": torch.get_num_threads(),
         "precision": str(dtype).removeprefix("torch."),
@@ -165,13 +189,14 @@ def evaluate(network: nn.Module, batches: Batches | Features, autocast: torch.au
     for scores, labels in judged(network, batches, autocast):
         loss += F.cross_entropy(scores, labels, reduction="sum").item()
         right += int((scores.argmax(1) == labels).sum())
+    loss, right = batches.world.summed(loss, right)
     return loss / len(batches.split), right / len(batches.split)
 
 
 def judged(
     network: nn.Module, batches: Batches | Features, autocast: torch.autocast
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Scores and labels of a split, in order."""
+    """Scores and labels of this rank's part of a split, in order."""
     network.eval()
     with torch.inference_mode():
         for pictures, labels in batches.in_order():
@@ -181,7 +206,7 @@ def judged(
 
 
 def _temperature(network: nn.Module, check: Batches | Features, autocast: torch.autocast) -> float:
-    scores = torch.cat([scores.cpu() for scores, _ in judged(network, check, autocast)])
+    scores = torch.cat(check.world.gathered([scores.cpu() for scores, _ in judged(network, check, autocast)]))
     if not scores.isfinite().all():
         raise Refusal("the trained network gives scores that are no finite numbers on validation: lower lr")
     return calibration.temperature(scores.numpy(), check.split.labels)

@@ -382,14 +382,6 @@ def test_a_gpu_instance_without_cuda_is_refused(colours: Path, tmp_path: Path) -
     assert "the instance has 1 GPUs" in failure(tmp_path)
 
 
-@pytest.mark.parametrize("hosts", ['["algo-1","algo-2"]', '["algo-1", "algo-2", "algo-3"]'])
-def test_more_than_one_instance_is_refused_before_any_training(colours: Path, tmp_path: Path, hosts: str) -> None:
-    (tmp_path / "output").mkdir()
-    assert train.main(arguments(colours, tmp_path), {"SM_HOSTS": hosts}) == 1
-    assert "this version trains on one instance: set TrainingInstanceCount=1" in failure(tmp_path)
-    assert not (tmp_path / "output/data").exists()
-
-
 def test_one_instance_trains(colours: Path, tmp_path: Path) -> None:
     values = ["--epochs", "1", "--batch_size", "16"]
     assert train.main([*arguments(colours, tmp_path), *values], {"SM_HOSTS": '["algo-1"]'}) == 0

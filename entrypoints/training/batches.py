@@ -15,6 +15,7 @@ from refusal import Refusal
 from torch import Tensor
 
 from training import sampling
+from training.distributed import ALONE, World
 
 SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have no margin
 AUGMENTATIONS = ("none", "shift", "flip")
@@ -25,9 +26,10 @@ Read = TypeVar("Read")
 class Batches:
     """`mean` and `deviation` are those of the training split, in 0…1 units, from the manifest."""
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    def __init__(self, split: Split, device: torch.device, world: World = ALONE) -> None:
         self.split = split
         self.device = device
+        self.world = world
         self.labels = torch.from_numpy(split.labels).to(device)
         # One value for each of a row of pixels: 0.33 ms a picture of 224 px, 0.45 where three are spread over them.
         self.mean = torch.tensor(split.manifest["mean"], device=device).mul(255).repeat(split.image_size)
@@ -37,45 +39,49 @@ class Batches:
     def shuffled(
         self, size: int, augment: str, random: torch.Generator, sampled: str = "shuffled", first: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch. The rest that fills no batch is left to another epoch: batch norm dislikes small batches.
+        """One epoch: of each batch of `size`, what belongs to this rank, as if one process drew it and shared it out.
 
-        A resumed training goes on at batch `first`: what comes before it is drawn as ever, and not read.
+        The rest that fills no batch is left to another epoch: batch norm dislikes small batches. A resumed training
+        goes on at batch `first`: what comes before it is drawn as ever, and not read.
         """
         count, side = len(self.split), self.split.image_size
         size = min(size, count)
+        own = self.world.own(size)
         order = sampling.order(self.split.labels, sampled, random)
         reading = (
-            self._reading(order[start : start + size], augment, random, wanted=start >= first * size)
+            self._reading(order[start : start + size], augment, random, own if start >= first * size else slice(0))
             for start in range(0, count - size + 1, size)
         )
         for number, (pixels, indices) in enumerate(_one_ahead(reading)):
-            changes = drawn(size, side, augment, self.split.margin > 0, random)
+            offsets, mirrored = drawn(size, side, augment, self.split.margin > 0, random)
             if number >= first:
+                changes = None if offsets is None else offsets[:, own], None if mirrored is None else mirrored[own]
                 pictures = augmented(self._on_device(pixels), *changes)
                 yield self._normalised(pictures), self.labels[indices.to(self.device, non_blocking=True)]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The centres of all pictures."""
-        starts = range(0, len(self.split), EVALUATION_BATCH)
-        for start, pixels in zip(starts, _one_ahead(partial(self._centred, start) for start in starts), strict=True):
+        """The centres of this rank's part of all pictures."""
+        own = self.world.own(len(self.split))
+        starts = range(own.start, own.stop, EVALUATION_BATCH)
+        reading = (partial(self._centred, start, min(start + EVALUATION_BATCH, own.stop)) for start in starts)
+        for start, pixels in zip(starts, _one_ahead(reading), strict=True):
             yield self._normalised(self._on_device(pixels)), self.labels[start : start + len(pixels)]
 
     def steps(self, size: int) -> int:
         return max(1, len(self.split) // size)
 
     def _reading(
-        self, indices: Tensor, augment: str, random: torch.Generator, wanted: bool
+        self, indices: Tensor, augment: str, random: torch.Generator, own: slice
     ) -> Callable[[], tuple[Tensor, Tensor]]:
         """Draws its crops now, reads when it is called."""
         tops, lefts = corners(len(indices), self.split.margin, augment, random).numpy()
-        read = len(indices) if wanted else 0
         return lambda: (
-            self._ready(self.split.crops(indices[:read].numpy(), tops[:read], lefts[:read], self.split.image_size)),
-            indices,
+            self._ready(self.split.crops(indices[own].numpy(), tops[own], lefts[own], self.split.image_size)),
+            indices[own],
         )
 
-    def _centred(self, start: int) -> Tensor:
-        return self._ready(self.split.centred(start, start + EVALUATION_BATCH))
+    def _centred(self, start: int, stop: int) -> Tensor:
+        return self._ready(self.split.centred(start, stop))
 
     def _ready(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Where a GPU can fetch them while the program goes on: from other memory, a copy first waits for the GPU."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from training import arrays, freezing, progress, sampling
 from training.batches import Batches
+from training.distributed import ALONE, World
 
 FOLDER = "DARKROOM_FEATURE_CACHE"  # the local service names a folder of its home there; elsewhere it is absent
 LIMIT = 8 * 2**30  # bytes of all files in that folder: 500,000 pictures with 4,096 features
@@ -39,9 +40,10 @@ Layers = tuple[nn.Module, nn.Module]  # a network and its head
 class Features:
     """Stands in for Batches where only the head learns: gives what goes into it instead of pictures."""
 
-    def __init__(self, split: Split, rows: Tensor, device: torch.device) -> None:
+    def __init__(self, split: Split, rows: Tensor, device: torch.device, world: World = ALONE) -> None:
         """`rows` is what `of` gave for this split."""
         self.split = split
+        self.world = world
         self.device = device
         self.labels = torch.from_numpy(split.labels).to(device)
         self.rows = rows
@@ -53,13 +55,15 @@ class Features:
         if augment != "none":
             raise ValueError(f"features of {augment!r} pictures are not the same in every epoch")
         size = min(size, len(self.split))
+        own = self.world.own(size)
         order = sampling.order(self.split.labels, sampled, random)
         for start in range(first * size, len(order) - size + 1, size):
-            indices = order[start : start + size]
+            indices = order[start : start + size][own]
             yield self.rows[indices].to(self.device), self.labels[indices.to(self.device)]
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for rows, labels in zip(self.rows.split(4096), self.labels.split(4096), strict=True):
+        own = self.world.own(len(self.split))
+        for rows, labels in zip(self.rows[own].split(4096), self.labels[own].split(4096), strict=True):
             yield rows.to(self.device), labels
 
     def steps(self, size: int) -> int:
@@ -67,18 +71,24 @@ class Features:
 
 
 def shown(
-    args: argparse.Namespace, splits: tuple[Split, Split], network: nn.Module, device: torch.device, dtype: torch.dtype
+    args: argparse.Namespace,
+    splits: tuple[Split, Split],
+    network: nn.Module,
+    device: torch.device,
+    dtype: torch.dtype,
+    world: World = ALONE,
 ) -> tuple[Batches | Features, Batches | Features, nn.Module]:
     """Both splits, and what is to learn from them: the network from pictures, or its head from their features.
 
-    From features where nothing else learns and a picture is the same in every epoch; it gives the same head.
+    From features where nothing else learns and a picture is the same in every epoch; it gives the same head. Each
+    rank has the features of all pictures: any of them may be in its part of a batch.
     """
     training, validation = splits
     layers = network, model.head(network)
     still = args.augment == "none" and args.mixup == args.cutmix == 0
     if args.trainable_layers != 0 or not still or not suit(layers, training.image_size, device):
-        return Batches(training, device), Batches(validation, device), network
-    ours, check = (Features(split, of(split, layers, device, dtype), device) for split in splits)
+        return Batches(training, device, world), Batches(validation, device, world), network
+    ours, check = (Features(split, of(split, layers, device, dtype), device, world) for split in splits)
     return ours, check, layers[1]
 
 

@@ -27,7 +27,7 @@ NAMES = (
     "accumulate",
 )
 NAMES = (*NAMES, "optimizer", "momentum", "weight_decay", "clip_norm", "ema", "early_stopping", "label_smoothing")
-NAMES = (*NAMES, "augment", "mixup", "cutmix", "sampling", "class_weights", "precision", "seed")
+NAMES = (*NAMES, "augment", "mixup", "cutmix", "sampling", "class_weights", "sync_batch_norm", "precision", "seed")
 
 FOLDERS = {
     "--train-dir": "SM_CHANNEL_TRAIN",
@@ -91,6 +91,7 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--cutmix", type=_number(0, 10, "1"), default=0.0, help="alpha; 0: off")
     add("--sampling", choices=("shuffled", "balanced"), default="shuffled", help="balanced: rare classes are seen more")
     add("--class_weights", choices=("none", "balanced"), default="none", help="balanced: rare classes count for more")
+    add("--sync_batch_norm", type=_yes, default=False, help="several GPUs: its statistics are those of whole batches")
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--onnx", type=_yes, default=False, help="the model archive holds model.onnx as well")
@@ -121,6 +122,14 @@ def _folder(text: str) -> Path | None:
 def _word(text: str) -> str:
     if not re.fullmatch("[A-Za-z0-9_]+", text):
         raise argparse.ArgumentTypeError(f"{text!r}: take letters, digits and underscores only, such as resnet18")
+    return text
+
+
+def _python_file(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_./][A-Za-z0-9_./-]*[.]py", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: take the path of a .py file, of letters, digits and _./- only, such as nets/mine.py"
+        )
     return text
 
 

@@ -1,4 +1,4 @@
-"""What the job runs on: one instance, its threads, its device."""
+"""What the job runs on: its hosts, how many processes each of them has, the threads and the device of this one."""
 
 from __future__ import annotations
 
@@ -10,25 +10,42 @@ import torch
 from refusal import Refusal
 
 
+def hosts(env: Mapping[str, str]) -> list[str]:
+    """As SageMaker names them, in its order: the first one leads. A machine without such names is one host."""
+    return list(json.loads(env.get("SM_HOSTS") or "[]")) or ["localhost"]
+
+
+def host(env: Mapping[str, str]) -> str:
+    return env.get("SM_CURRENT_HOST") or hosts(env)[0]
+
+
+def processes(env: Mapping[str, str]) -> int:
+    """One for each GPU of each host."""
+    return len(hosts(env)) * max(1, int(env.get("SM_NUM_GPUS") or 0))
+
+
+def is_launcher(env: Mapping[str, str]) -> bool:
+    """Several processes are wanted, and torchrun has not numbered this one."""
+    return processes(env) > 1 and "RANK" not in env
+
+
 def device(env: Mapping[str, str]) -> torch.device:
     """torch reads OMP_NUM_THREADS itself; in a container without it, SM_NUM_CPUS counts what the job may use."""
-    _refuse_several_hosts(env.get("SM_HOSTS", ""))
     if not env.get("OMP_NUM_THREADS") and env.get("SM_NUM_CPUS", "").isdecimal():
-        torch.set_num_threads(max(1, int(env["SM_NUM_CPUS"])))
+        torch.set_num_threads(max(1, int(env["SM_NUM_CPUS"]) // int(env.get("LOCAL_WORLD_SIZE") or 1)))
     device = model.device()
     if device.type == "cpu" and env.get("SM_NUM_GPUS", "0") not in ("", "0"):
         raise Refusal(
             f"the instance has {env['SM_NUM_GPUS']} GPUs and torch {torch.__version__} sees none: its image is "
             "for CPUs; set training.instance_type in pipeline.yaml to a GPU type, or take an instance without GPU"
         )
-    return device
+    return _own(device, int(env.get("LOCAL_RANK") or 0)) if "RANK" in env else device
 
 
-def _refuse_several_hosts(hosts: str) -> None:
-    """Each would train a model of its own, and SageMaker would pack the files of all of them into one archive."""
-    names = json.loads(hosts) if hosts else []
-    if len(names) > 1:
-        raise Refusal(
-            f"{len(names)} instances ({', '.join(names)}): this version trains on one instance: set "
-            "TrainingInstanceCount=1 (training.instance_count in pipeline.yaml)"
-        )
+def _own(device: torch.device, number: int) -> torch.device:
+    if device.type == "cpu":
+        return device
+    if number >= torch.cuda.device_count():
+        raise Refusal(f"process {number} of this host has no GPU: torch sees {torch.cuda.device_count()}; start fewer")
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)

@@ -29,10 +29,11 @@ class Epoch(NamedTuple):
     validation_seconds: float
 
 
-def resumed(epochs: list[Epoch], folder: Path) -> list[Epoch]:
+def resumed(epochs: list[Epoch], folder: Path, writes: bool = True) -> list[Epoch]:
     """metrics.jsonl begins with the epochs that an interrupted job has trained and logged; a copy of them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).write_text("".join(_row(epoch) for epoch in epochs), encoding="utf-8")
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / METRICS).write_text("".join(_row(epoch) for epoch in epochs), encoding="utf-8")
     return list(epochs)
 
 

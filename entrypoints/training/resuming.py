@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import manifest
@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from training import checkpoints, hyperparameters
+from training.distributed import World
 from training.progress import Epoch
+
+ASKED_EVERY = 10  # steps between two questions to the first rank, whose answer all others have to wait for
 
 
 class Part(Protocol):
@@ -33,23 +36,31 @@ class Resumable:
     """`parts` are loaded in place. `order` is replayed from its epoch's beginning, as batches are drawn ahead."""
 
     def __init__(
-        self, args: argparse.Namespace, parts: Mapping[str, Part], order: torch.Generator, mixing: torch.Generator
+        self,
+        args: argparse.Namespace,
+        parts: Mapping[str, Part],
+        generators: tuple[torch.Generator, torch.Generator],
+        world: World,
     ) -> None:
+        """`generators`: of the order, and of mixing."""
         self.folder = args.checkpoint_dir
-        self.mark = _fingerprint(args) if self.folder else {}
-        self.due: Callable[[], bool] = checkpoints.every(args.checkpoint_minutes if self.folder else 0)
+        self.world = world
+        self.mark = _fingerprint(args, world.size) if self.folder else {}
+        self.minutes = args.checkpoint_minutes if self.folder else 0
+        self.passed = checkpoints.every(self.minutes)
+        self.asked = 0
         self.parts = dict(parts)
-        self.order, self.mixing = order, mixing
-        self.begun = order.get_state()
+        self.order, self.mixing = generators
+        self.begun = self.order.get_state()
 
     def resume(self, device: torch.device) -> Position:
         """The first step of all when there is no checkpoint of this very training."""
-        found = checkpoints.resume(self.folder, self.mark)
+        found = self.world.agreed(lambda: checkpoints.resume(self.folder, self.mark))
         if found is None:
             return Position(1, 0, torch.zeros((), device=device), [])
         for name, part in self.parts.items():
             part.load_state_dict(found[name])
-        checkpoints.set_random_states(found["random"], order=self.order, mixing=self.mixing)
+        checkpoints.set_random_states(found["random"][self.world.rank], order=self.order, mixing=self.mixing)
         self.begun = self.order.get_state()
         return Position(
             found["epoch"], found["step"], found["total"].to(device), [Epoch(**row) for row in found["epochs"]]
@@ -59,13 +70,23 @@ class Resumable:
         """At the beginning of each epoch, before anything is drawn."""
         self.begun = self.order.get_state()
 
+    def due(self) -> bool:
+        """At each step, and the same on all ranks."""
+        self.asked += 1
+        if not self.minutes or (self.world.size > 1 and self.asked % ASKED_EVERY):
+            return False
+        return bool(self.world.agreed(self.passed))
+
     def save(self, position: Position) -> None:
-        """Between two steps of the optimiser: gradients are not kept."""
+        """Between two steps of the optimiser: gradients are not kept. All ranks call it, and the first one writes."""
         if not self.folder:
             return
         random = checkpoints.random_states(order=self.order, mixing=self.mixing)
         random["generators"]["order"] = self.begun
-        state = {**position._asdict(), "epochs": [row._asdict() for row in position.epochs], "random": random}
+        every = self.world.gathered([random])
+        if not self.world.first:
+            return
+        state = {**position._asdict(), "epochs": [row._asdict() for row in position.epochs], "random": every}
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         checkpoints.save(self.folder, self.mark, {**state, **parts})
 
@@ -73,11 +94,11 @@ class Resumable:
         checkpoints.remove(self.folder)
 
 
-def _fingerprint(args: argparse.Namespace) -> dict[str, str]:
+def _fingerprint(args: argparse.Namespace, world: int) -> dict[str, str]:
     settings = {name: getattr(args, name) for name in hyperparameters.NAMES}
     data = {"train": args.train_dir / manifest.NAME, "validation": args.validation_dir / manifest.NAME}
     for channel in filter(None, (args.weights_dir, args.warm_start_dir)):
         files = sorted(channel.iterdir()) if channel.is_dir() else [channel]
         data |= {f"to start from: {path.name}": path for path in files if path.is_file()}
     data |= {f"own network: {name}": path for name, path in neighbours.files().items() if args.model_file}
-    return checkpoints.fingerprint(settings, data)
+    return checkpoints.fingerprint(settings, data, world)

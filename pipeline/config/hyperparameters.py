@@ -64,6 +64,10 @@ class Hyperparameters(Section):
         description="balanced: pictures of rare classes weigh more in the loss, by their number.",
     )
 
+    sync_batch_norm: bool = Field(
+        default=False,
+        description="Several GPUs: batch norm sees the whole batch, not each GPU's part; for parts of a few pictures.",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="auto: bfloat16 where the machine is faster with it. float16: for GPUs without bfloat16.",

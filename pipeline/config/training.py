@@ -129,7 +129,7 @@ class TrainingSection(Section):
         default=1,
         ge=1,
         le=100,
-        description="How many of them (TrainingInstanceCount); train.py of this version takes one.",
+        description="How many of them (TrainingInstanceCount); they share each batch of batch_size pictures.",
     )
     volume_gb: VolumeGiB = Field(default=30, description="Size of each disk in GiB.")
     max_runtime_minutes: Minutes = Field(default=120, description="A job that runs longer is stopped.")

@@ -37,6 +37,7 @@ def parser() -> Parser:
     parser.add_argument(
         "--champion-dir", type=Path, default=root / "input/champion", help="may hold a model.tar.gz to compare with"
     )
+    parser.add_argument("--champion-package", default="", help=f"the ARN of its package; {champion.NONE}: no champion")
     parser.add_argument("--champion-seconds", type=_seconds, default=900, help="what its code may take")
     parser.add_argument("--output-dir", type=Path, default=root / "output")
     parser.add_argument("--message-file", type=Path, default=Path("/opt/ml/output/message"))
@@ -82,6 +83,7 @@ def evaluate(args: argparse.Namespace) -> None:
             **{f"error_{name}": round(calibration.error(bins), 6) for name, bins in reliability.items()},
         },
         **({"champion": compared} if compared else {}),
+        "behind_champion": _behind(compared),
     }
     # No time, no machine in here: the same model on the same pictures gives the same file.
     body = {"version": 0, "multiclass_classification_metrics": quality, "darkroom": figures}
@@ -173,22 +175,34 @@ def _against_champion(
     args: argparse.Namespace, test: Split, predicted: NDArray[np.int64]
 ) -> tuple[dict[str, Any], str]:
     """Figures, and why there are none. A champion that cannot be judged is told; it is no fault of the new model."""
+    package = {"package": args.champion_package} if args.champion_package else {}
     try:
-        other = champion.judged(args.champion_dir, test, args.champion_seconds)
+        other = champion.judged(args.champion_dir, test, args.champion_seconds, args.champion_package)
         if other is None:
             return {}, ""
         ours, actual = ([test.classes[label] for label in labels] for labels in (predicted, test.labels))
         found = comparison.compare(actual, ours, other.predicted, test.classes, other.classes)
     except (champion.NotJudged, comparison.NothingShared) as why:
         print(f"the champion could not be compared: {why}", flush=True)
-        return {"compared": False}, str(why)
+        return {"compared": False, **package}, str(why)
     low, high = found["interval"]
     print(
         f"champion_difference={found['difference']:+.4f} (95%: {low:+.4f} to {high:+.4f}) "
         f"on {found['count']} test pictures",
         flush=True,
     )
-    return {"compared": True, "archive_sha256": other.sha256, "same_data": other.same_data, **found}, ""
+    return {"compared": True, **package, "archive_sha256": other.sha256, "same_data": other.same_data, **found}, ""
+
+
+def _behind(compared: dict[str, Any]) -> float:
+    """The gate's number: by how much the accuracy is below the champion's on the pictures whose class both know.
+
+    0 without a champion. 1, which no margin allows, for one that could not be judged: a gate that was asked for does
+    not open because nobody could look.
+    """
+    if not compared:
+        return 0.0
+    return 0.0 - float(compared["difference"]) if compared["compared"] else 1.0
 
 
 def _worst(predictor: inference.Predictor, test: Split, scores: NDArray[np.float32]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ PROCESSING_PROGRAMS = ("prepare.py", "evaluate.py")
 TRAINING_PROGRAM = "train.py"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
-DEPLOY_PROGRAM = "lambda_deploy.py"
+DEPLOY_PROGRAM, CHAMPION_PROGRAM = "lambda_deploy.py", "lambda_champion.py"
+NO_CHAMPION = b"There is no approved model: EvaluateModel compares with nothing.\n"
 # What the SDK asks for while it is imported; none of it reaches the definition.
 _OFFLINE = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -95,7 +96,7 @@ def build(
         role_arn=config.pipeline.role_arn,
         tags=tuple(sorted(config.tags.items())),
         assets=assets,
-        functions=(_function(config, root),),
+        functions=tuple(_functions(config, root)),
         images=tuple(sorted({*context.images.values(), config.serving_image})),
     )
 
@@ -112,12 +113,18 @@ def _code(config: Config, root: Path, own: Mapping[str, bytes]) -> tuple[tuple[A
         if program == TRAINING_PROGRAM:
             files = {"sourcedir.tar.gz": source.archive(files)}
         assets += [Asset(code[program] + name, body) for name, body in files.items()]
+    if config.evaluation.compare_with_champion:
+        assets.append(Asset(config.no_champion_address, NO_CHAMPION))
     return tuple(assets), code
 
 
-def _function(config: Config, root: Path) -> FunctionAsset:
-    body = source.zip_archive(source.program_files(root, DEPLOY_PROGRAM))
-    return FunctionAsset(config.deploy_function, body, f"{Path(DEPLOY_PROGRAM).stem}.handler")
+def _functions(config: Config, root: Path) -> Iterator[FunctionAsset]:
+    programs = {DEPLOY_PROGRAM: config.deploy_function}
+    if config.evaluation.compare_with_champion:
+        programs[CHAMPION_PROGRAM] = config.champion_function
+    for program, arn in programs.items():
+        body = source.zip_archive(source.program_files(root, program))
+        yield FunctionAsset(arn, body, f"{Path(program).stem}.handler")
 
 
 def _pipeline(context: Context) -> Pipeline:
@@ -127,23 +134,25 @@ def _pipeline(context: Context) -> Pipeline:
     from steps.check_accuracy import check_accuracy
     from steps.deploy_model import deploy_model
     from steps.evaluate_model import evaluate_model
+    from steps.find_champion import find_champion
     from steps.prepare_data import prepare_data
     from steps.register_model import register_model
     from steps.train_model import train_model
     from steps.tune_model import tune_model
 
     data = prepare_data(context)
+    champion = find_champion(context) if context.config.evaluation.compare_with_champion else None
     tuned = tune_model(context, data) if context.config.tuning.enabled else None
     model = train_model(context, data, tuned)
-    evaluation = evaluate_model(context, data, model)
-    package = register_model(context, model, evaluation)
+    evaluation = evaluate_model(context, data, model, champion)
+    package = register_model(context, model, evaluation, champion)
     good = [package, deploy_model(context, package)]
     check = check_accuracy(context, evaluation, good, [accuracy_too_low(context, evaluation)])
     return Pipeline(
         name=context.config.pipeline.name,
         parameters=list(context.parameters.values()),
         pipeline_experiment_config=None,
-        steps=[step for step in (data, tuned, model, evaluation, check) if step is not None],
+        steps=[step for step in (data, champion, tuned, model, evaluation, check) if step is not None],
         sagemaker_session=context.session,
     )
 

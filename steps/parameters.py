@@ -19,6 +19,7 @@ MEANINGS = {
     "TuningEpochs": "epochs of each trial",
     "TrainingEpochs": "epochs of TrainModel",
     "AccuracyThreshold": "least accuracy on the test split, 0 to 1, with which a model is registered and deployed",
+    "ChampionMargin": "how much lower than the champion's the accuracy may be, 0 to 1",
     "ModelApprovalStatus": "status of the new model package; only an Approved one can go to production",
 }
 _SIZES = ("large", "xlarge", "2xlarge", "4xlarge")
@@ -39,10 +40,10 @@ def parameters(config: Config) -> dict[str, Parameter]:
     ]
     if not (config.tuning.enabled and "epochs" in config.tuning.ranges):
         found.append(ParameterInteger("TrainingEpochs", config.training.hyperparameters.epochs))
-    found += [
-        ParameterFloat("AccuracyThreshold", config.evaluation.accuracy_threshold),
-        ParameterString("ModelApprovalStatus", config.registry.approval_status, _STATUSES),
-    ]
+    found.append(ParameterFloat("AccuracyThreshold", config.evaluation.accuracy_threshold))
+    if config.evaluation.not_worse_than_champion:
+        found.append(ParameterFloat("ChampionMargin", config.evaluation.champion_margin))
+    found.append(ParameterString("ModelApprovalStatus", config.registry.approval_status, _STATUSES))
     return {parameter.name: parameter for parameter in found}
 
 

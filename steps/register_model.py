@@ -6,10 +6,12 @@ from typing import Any
 
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join
+from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
 from steps.context import Context
 from steps.evaluate_model import REPORT
+from steps.find_champion import PACKAGE
 from steps.request_step import RequestStep
 from steps.settings import output_key, service_retries
 
@@ -24,7 +26,9 @@ CONTENT_TYPES = [
 ]
 
 
-def register_model(context: Context, model: RequestStep, evaluation: RequestStep) -> RequestStep:
+def register_model(
+    context: Context, model: RequestStep, evaluation: RequestStep, champion: LambdaStep | None = None
+) -> RequestStep:
     """A RegisterModel step; with a group the service takes neither Tags nor a name. It has no cache."""
     config = context.config
     request: dict[str, Any] = {
@@ -35,7 +39,7 @@ def register_model(context: Context, model: RequestStep, evaluation: RequestStep
         "ModelMetrics": {"ModelQuality": {"Statistics": _statistics(evaluation)}},
         "Domain": "COMPUTER_VISION",
         "Task": "IMAGE_CLASSIFICATION",
-        "CustomerMetadataProperties": _provenance(context),
+        "CustomerMetadataProperties": _provenance(context, champion),
     }
     if config.security.kms_key:
         request["SecurityConfig"] = output_key(config)
@@ -69,7 +73,7 @@ def _statistics(evaluation: RequestStep) -> dict[str, Any]:
     return {"ContentType": "application/json", "S3Uri": Join(on="", values=[folder, REPORT.path])}
 
 
-def _provenance(context: Context) -> dict[str, Any]:
+def _provenance(context: Context, champion: LambdaStep | None) -> dict[str, Any]:
     """At most 50 values of at most 256 letters, digits, blanks and `_.:/=+-@`."""
     config = context.config
     known = {
@@ -80,4 +84,5 @@ def _provenance(context: Context) -> dict[str, Any]:
     }
     # The folder's last part, such as train-0123456789abcdef, names the code by its content.
     code = {f"code {program}": address.rstrip("/").rsplit("/", 1)[-1] for program, address in context.code.items()}
-    return {**known, **code}
+    compared = {} if champion is None else {"champion": champion.properties.Outputs[PACKAGE]}
+    return {**known, **compared, **code}

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import own_network
-from pipeline.builder import Compiled, build
+from pipeline.builder import Asset, Compiled, build
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.source import program_files
@@ -36,6 +36,7 @@ PROGRAMS = {
     "train.py": 'import data, model\nSHIPS = ("inference.py",)\n',
     "evaluate.py": "import data, model\n",
     "lambda_deploy.py": "def handler(event, context): ...\n",
+    "lambda_champion.py": "def handler(event, context): ...\n",
     "data.py": "",
     "model.py": "",
     "inference.py": "import model\n",
@@ -135,13 +136,17 @@ def alike(root: Path, programs: tuple[str, ...]) -> dict[frozenset[str], Path]:
 
 def addresses(built: Compiled) -> dict[str, str]:
     """Program → the folder in S3 that its content names."""
-    folders = {asset.uri.split("/code/")[1].split("/")[0] for asset in built.assets}
+    folders = {asset.uri.split("/code/")[1].split("/")[0] for asset in code_assets(built)}
     return {folder.rsplit("-", 1)[0]: folder for folder in folders}
+
+
+def code_assets(built: Compiled) -> list[Asset]:
+    return [asset for asset in built.assets if "/code/" in asset.uri]
 
 
 def test_every_address_of_code_in_the_definition_has_its_asset(tmp_path: Path) -> None:
     built = compiled("shipped", tmp_path)
-    folders = {asset.uri.rsplit("/", 1)[0] + "/" for asset in built.assets}
+    folders = {asset.uri.rsplit("/", 1)[0] + "/" for asset in code_assets(built)}
     assert {text for text in strings(json.loads(built.definition_json)) if "/code/" in text and "s3" in text} == folders
 
 
@@ -155,12 +160,28 @@ def strings(node: object) -> list[str]:
 
 def test_processing_gets_plain_files_and_training_an_archive(tmp_path: Path) -> None:
     names = {asset.uri.split("/code/")[1].split("-")[0] + " " + asset.uri.rsplit("/", 1)[1] for asset in
-             compiled("shipped", tmp_path).assets}  # fmt: skip
+             code_assets(compiled("shipped", tmp_path))}  # fmt: skip
     assert names == {
         *("prepare prepare.py", "prepare data.py"),
         *("evaluate evaluate.py", "evaluate data.py", "evaluate model.py"),
         "train sourcedir.tar.gz",
     }
+
+
+def test_what_stands_for_no_champion_is_put_where_the_step_looks_for_it(tmp_path: Path) -> None:
+    """An S3 input without objects fails the job: the first run has nothing approved."""
+    built = compiled("shipped", tmp_path)
+    marker = next(step for step in json.loads(built.definition_json)["Steps"] if step["Name"] == "FindChampion")
+    asset = next(asset for asset in built.assets if asset not in code_assets(built))
+    assert asset.uri == marker["Arguments"]["without_champion"]
+    assert asset.body
+
+
+def test_without_a_comparison_there_is_neither_function_nor_object_for_it(tmp_path: Path) -> None:
+    built = compiled("tuning_off", tmp_path)
+    assert [function.handler for function in built.functions] == ["lambda_deploy.handler"]
+    assert list(built.assets) == code_assets(built)
+    assert "hampion" not in built.definition_json
 
 
 def choices(*texts: str) -> st.SearchStrategy[Any]:
@@ -205,6 +226,11 @@ SECTIONS = {
         "{strategy: Grid, max_jobs: null, ranges: {momentum: {values: [0, 0.9]}, augment: {values: [none, flip]}}}",
         "{ranges: {epochs: {min: 1, max: 1000, scaling: Logarithmic}, momentum: {min: 0, max: 0.9999, scaling: "
         "ReverseLogarithmic}, lr: {min: 1.0e-9, max: 10}, optimizer: {values: [sgd]}}, max_runtime_minutes: 43200}",
+    ),
+    "evaluation": choices(
+        "{}",
+        "{compare_with_champion: false, accuracy_threshold: 0}",
+        "{not_worse_than_champion: true, champion_margin: 0.99}",
     ),
     "registry": choices("{}", "{group: g, approval_status: Rejected}"),
     "deploy": choices("{}", "{endpoint_name: e, instance_type: ml.g5.xlarge, instance_count: 100}"),

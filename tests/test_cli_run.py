@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose compiled pipeline all tests share."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "entrypoints").mkdir()
-    for program in ("train.py", "evaluate.py", "lambda_deploy.py"):
+    for program in ("train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"):
         (folder / "entrypoints" / program).write_text("")
     (folder / "entrypoints" / "prepare.py").write_text(PREPARE)
     (folder / "pipeline.yaml").write_text(CONFIG)

@@ -24,7 +24,7 @@ def project(tmp_path: Path) -> Path:
     """A folder with a configuration and entry points of its own."""
     folder = tmp_path / "project"
     (folder / "entrypoints").mkdir(parents=True)
-    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
+    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"):
         (folder / "entrypoints" / program).write_text("import shared\n")
     (folder / "entrypoints" / "shared.py").write_text("")
     (folder / "pipeline.yaml").write_text("dataset: {kind: imagefolder, source: pictures}\ntags: {team: vision}\n")
@@ -50,10 +50,12 @@ def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project:
     assert first.dataset_path() == str(project / "pictures")
     bodies = {uri.rsplit("/", 1)[-1]: Path(path).read_bytes() for uri, path in first.assets()}
     assert bodies["prepare.py"] == b"import shared\n"
-    assert sorted(bodies) == ["evaluate.py", "prepare.py", "shared.py", "sourcedir.tar.gz"]
-    arn, path, handler = first.functions()[0]
-    assert (arn.rsplit(":", 1)[-1], handler) == ("darkroom-deploy", "lambda_deploy.handler")
-    assert zipfile.ZipFile(path).namelist() == ["lambda_deploy.py", "shared.py"]
+    assert sorted(bodies) == ["evaluate.py", "no-approved-model", "prepare.py", "shared.py", "sourcedir.tar.gz"]
+    names = {arn.rsplit(":", 1)[-1]: (zipfile.ZipFile(path).namelist(), by) for arn, path, by in first.functions()}
+    assert names == {
+        "darkroom-deploy": (["lambda_deploy.py", "shared.py"], "lambda_deploy.handler"),
+        "darkroom-champion": (["lambda_champion.py", "shared.py"], "lambda_champion.handler"),
+    }
     assert str(project) not in first.definition()
 
     made = os.stat(first.definition_path)

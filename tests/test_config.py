@@ -22,6 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.validate.rules_jobs import NVME
 
 SHIPPED = Path(__file__).parent.parent / "pipeline.yaml"
+FUNCTION = "arn:aws:lambda:us-east-1:111122223333:function:mine"
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -88,6 +89,8 @@ def test_an_empty_section_takes_defaults_and_derived_values(tmp_path: Path) -> N
     assert config.pipeline.address("code") == "s3://darkroom-123456789012-cn-north-1/cats/code/"
     assert config.role("train_model") == "arn:aws-cn:iam::123456789012:role/darkroom-execution"
     assert config.deploy_function == "arn:aws-cn:lambda:cn-north-1:123456789012:function:darkroom-deploy"
+    assert config.champion_function == "arn:aws-cn:lambda:cn-north-1:123456789012:function:darkroom-champion"
+    assert config.no_champion_address == "s3://darkroom-123456789012-cn-north-1/cats/champion/none/no-approved-model"
     assert config.serving_image == "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/darkroom-serve:2.12"
     assert (config.package_group, config.endpoint_name) == ("cats", "cats-staging")
 
@@ -127,6 +130,16 @@ def test_a_config_cannot_be_changed() -> None:
         ),
         ("training: {max_wait_minutes: 5}", "training.max_wait_minutes: 5: only with `spot: true`"),
         ("training: {spot: true, max_wait_minutes: 5}", "training.max_wait_minutes: 5 is below max_runtime_minutes"),
+        (
+            "evaluation: {not_worse_than_champion: true, compare_with_champion: false}",
+            "evaluation.not_worse_than_champion: true: only with `compare_with_champion: true`",
+        ),
+        ("evaluation: {champion_margin: 0.1}", "evaluation.champion_margin: 0.1: only with `not_worse_than_champion"),
+        ("evaluation: {not_worse_than_champion: true, champion_margin: 1}", "evaluation.champion_margin: 1"),
+        (
+            f"evaluation: {{champion_function: '{FUNCTION}'}}\ndeploy: {{function: '{FUNCTION}'}}",
+            f'evaluation.champion_function: "{FUNCTION}": is deploy.function; each of the two has code of its own',
+        ),
         (
             "training: {hyperparameters: {lr: 0}}",
             "training.hyperparameters.lr: 0 is not allowed; allowed: a number above 0",

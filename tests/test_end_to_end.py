@@ -72,7 +72,8 @@ def test_it_runs_without_namespaces_too(tmp_path):
 def test_a_run_ends_with_a_model_that_waits_for_approval(project):
     shown = answer(project, "show", first_execution(project), "--json")
     assert {step["StepStatus"] for step in shown["Steps"]} == {"Succeeded"}
-    assert {step["StepName"] for step in shown["Steps"]} == {*JOBS, "CheckAccuracy", "RegisterModel", "DeployModel"}
+    others = {"FindChampion", "CheckAccuracy", "RegisterModel", "DeployModel"}
+    assert {step["StepName"] for step in shown["Steps"]} == {*JOBS, *others}
     assert shown["Accuracy"] > 0.3
     assert [package["ModelApprovalStatus"] for package in shown["ModelPackages"]] == ["PendingManualApproval"]
     assert shown["Darkroom"]["Parity"]

@@ -135,6 +135,7 @@ def test_the_model_itself_as_champion_differs_in_nothing(trained: Path, tmp_path
     assert (found["count"], found["right_here_only"], found["right_there_only"]) == (36, 0, 0)
     assert found["accuracy"] == found["champion_accuracy"] == pytest.approx(own["accuracy"], abs=1e-6)
     assert found["interval"][0] < 0 < found["interval"][1]
+    assert own["behind_champion"] == 0.0
 
 
 def test_a_champion_that_cannot_be_judged_leaves_the_evaluation_as_it_is(trained: Path, tmp_path: Path) -> None:
@@ -142,6 +143,7 @@ def test_a_champion_that_cannot_be_judged_leaves_the_evaluation_as_it_is(trained
     (tmp_path / "champion/model.tar.gz").write_bytes(b"no archive")
     assert run(trained, tmp_path / "out", "--champion-dir", str(tmp_path / "champion")) == 0
     body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    assert body["darkroom"]["behind_champion"] == 1.0  # more than any margin allows
     assert body["darkroom"]["champion"] == {"compared": False}  # the reason may name folders: it is in the report
     assert "damaged" in pictures.json_of(tmp_path / "out/report/evaluation.json")["champion"]["reason"]
 

@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
     """A configuration that starts from a file beside it, over entry points that hold nothing."""
     folder = tmp_path / "project"
     (folder / "entrypoints").mkdir(parents=True)
-    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
+    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"):
         (folder / "entrypoints" / program).write_text("")
     (folder / "pipeline.yaml").write_text("model: {weights: w.pth}\n")
     write(folder / "w.pth", b"weights")

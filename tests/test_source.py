@@ -153,4 +153,4 @@ def test_the_closure_of_each_entry_point_is_what_python_imports(program: str, tm
 
 
 def test_the_real_import_check_has_programs_to_check() -> None:
-    assert {"prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"} <= set(PROGRAMS)
+    assert {"prepare.py", "train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"} <= set(PROGRAMS)

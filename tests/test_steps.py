@@ -26,7 +26,7 @@ TOLD = ("HyperParameters", "Environment")
 PARSE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import evaluate, lambda_deploy, prepare
+import evaluate, lambda_champion, lambda_deploy, prepare
 from training import hyperparameters
 folders = {"SM_CHANNEL_TRAIN": "a", "SM_CHANNEL_VALIDATION": "b", "SM_MODEL_DIR": "c", "SM_OUTPUT_DATA_DIR": "d"}
 parsers = {"prepare": prepare.parser(), "evaluate": evaluate.parser(), "train": hyperparameters.parser(folders)}
@@ -37,7 +37,7 @@ for program, calls in json.load(sys.stdin).items():
             parsers[program].parse_args(arguments)
         except BaseException as error:
             refused.append(f"{program} {arguments}: {error!r}")
-print(json.dumps({"refused": refused, "deploy": lambda_deploy.NEEDED}))
+print(json.dumps({"refused": refused, "deploy": lambda_deploy.NEEDED, "champion": lambda_champion.NEEDED}))
 """
 
 
@@ -49,7 +49,7 @@ def definition(name: str) -> Document:
 
 def compiled(folder: Path, text: str, digests: dict[str, str] | None = None) -> Document:
     """The definition of a configuration of one's own, over entry points that hold nothing."""
-    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py"):
+    for program in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"):
         (folder / program).write_text("")
     (folder / "pipeline.yaml").write_text(text)
     document: Document = json.loads(build(load_config(folder / "pipeline.yaml"), folder, digests or {}).definition_json)
@@ -85,10 +85,11 @@ def ends_in_slash(address: Any) -> bool:
 every_config = pytest.mark.parametrize("name", CONFIGS)
 
 
-def test_the_shipped_pipeline_has_the_eight_steps_of_the_contract() -> None:
+def test_the_shipped_pipeline_has_the_nine_steps_of_the_contract() -> None:
     types = {name: step["Type"] for name, step in steps(definition("shipped")).items()}
     assert types == {
         "PrepareData": "Processing",
+        "FindChampion": "Lambda",
         "TuneModel": "Tuning",
         "TrainModel": "Training",
         "EvaluateModel": "Processing",
@@ -456,11 +457,49 @@ def test_a_package_says_where_it_comes_from_within_the_services_limits(name: str
         assert re.fullmatch(r"[\w .:/=+@-]{1,256}", text)
 
 
-def test_too_low_an_accuracy_names_both_values() -> None:
-    message = steps(definition("shipped"))["AccuracyTooLow"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
-    condition = steps(definition("shipped"))["CheckAccuracy"]["Arguments"]["Conditions"][0]
-    assert condition["LeftValue"] in message
-    assert condition["RightValue"] in message
+@pytest.mark.parametrize(("name", "number"), [("shipped", 1), ("transfer", 2)])
+def test_a_gate_that_is_not_met_names_both_values_of_each_condition(name: str, number: int) -> None:
+    message = steps(definition(name))["AccuracyTooLow"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
+    conditions = steps(definition(name))["CheckAccuracy"]["Arguments"]["Conditions"]
+    assert len(conditions) == number
+    for condition in conditions:
+        assert condition["LeftValue"] in message
+        assert condition["RightValue"] in message
+
+
+def test_the_champion_is_looked_for_at_once_and_never_remembered() -> None:
+    champion = steps(definition("shipped"))["FindChampion"]
+    assert "Steps." not in json.dumps(champion)
+    assert "CacheConfig" not in champion
+    assert champion["Arguments"]["model_package_group"] == "darkroom-digits"
+
+
+def test_the_champion_is_an_input_and_an_argument_of_evaluate_model_so_that_the_cache_sees_it() -> None:
+    job = steps(definition("shipped"))["EvaluateModel"]["Arguments"]
+    source = next(each["S3Input"] for each in job["ProcessingInputs"] if each["InputName"] == "champion")
+    assert source["S3Uri"] == {"Get": "Steps.FindChampion.OutputParameters['archive']"}
+    words = job["AppSpecification"]["ContainerArguments"]
+    assert words[words.index("--champion-dir") + 1] == source["LocalPath"]
+    package = {"Get": "Steps.FindChampion.OutputParameters['model_package_arn']"}
+    assert words[words.index("--champion-package") + 1] == package
+    assert (
+        steps(definition("shipped"))["RegisterModel"]["Arguments"]["CustomerMetadataProperties"]["champion"] == package
+    )
+
+
+def test_the_gate_asks_about_the_champion_only_where_the_configuration_does() -> None:
+    condition = steps(definition("transfer"))["CheckAccuracy"]["Arguments"]["Conditions"][1]
+    assert condition["Type"] == "LessThanOrEqualTo"
+    assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "darkroom.behind_champion"
+    assert condition["RightValue"] == {"Get": "Parameters.ChampionMargin"}
+    assert parameters(definition("transfer"))["ChampionMargin"]["DefaultValue"] == 0.005
+    assert "ChampionMargin" not in parameters(definition("shipped"))
+
+
+def test_a_lambda_function_may_have_another_name(tmp_path: Path) -> None:
+    arn = "arn:aws:lambda:us-east-1:111122223333:function:find:live"
+    document = compiled(tmp_path, f"evaluation: {{champion_function: '{arn}'}}")
+    assert steps(document)["FindChampion"]["FunctionArn"] == arn
 
 
 def test_the_programs_take_every_argument_that_the_definitions_and_the_configuration_allow(tmp_path: Path) -> None:
@@ -468,13 +507,15 @@ def test_the_programs_take_every_argument_that_the_definitions_and_the_configura
     for name in CONFIGS:
         arguments = {step: body["Arguments"] for step, body in steps(definition(name)).items()}
         calls["prepare"].append(arguments["PrepareData"]["AppSpecification"]["ContainerArguments"])
-        calls["evaluate"].append(arguments["EvaluateModel"]["AppSpecification"].get("ContainerArguments", []))
+        words = arguments["EvaluateModel"]["AppSpecification"]["ContainerArguments"]
+        calls["evaluate"].append([word if isinstance(word, str) else "none" for word in words])
         given = arguments["TrainModel"]["HyperParameters"]
         fixed = [(key, value) for key, value in given.items() if isinstance(value, str) and "sagemaker" not in key]
         calls["train"].append([text for key, value in fixed for text in (f"--{key}", value)])
     answer = told(calls)
     assert answer["refused"] == []
     assert set(answer["deploy"]) <= set(steps(definition("shipped"))["DeployModel"]["Arguments"])
+    assert set(answer["champion"]) == set(steps(definition("shipped"))["FindChampion"]["Arguments"])
 
 
 def sources(folder: Path) -> list[list[str]]:

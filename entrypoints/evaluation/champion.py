@@ -23,6 +23,7 @@ from refusal import Refusal
 from evaluation import judge
 
 ARCHIVE = "model.tar.gz"
+NONE = "none"  # what FindChampion says in place of a package's ARN
 AT_ONCE = 64  # pictures
 HEADER = 1024  # bytes: more than that of any .npy
 MOST_CLASSES, LONGEST_NAME = 100_000, 1_000
@@ -46,10 +47,13 @@ class Champion(NamedTuple):
     same_data: bool  # prepared alike; else it may have been trained on some of the split's pictures
 
 
-def judged(folder: Path, test: Split, seconds: float) -> Champion | None:
-    """None without an archive in `folder`; raises NotJudged for one that gives no usable answers within `seconds`."""
-    path = folder / ARCHIVE
-    if not path.is_file():
+def judged(folder: Path, test: Split, seconds: float, package: str = "") -> Champion | None:
+    """None where `package` is NONE, or without an archive in `folder` and nobody named a package.
+
+    Raises NotJudged for one that gives no usable answers within `seconds`.
+    """
+    path = _archive(folder, package)
+    if path is None:
         return None
     with tempfile.TemporaryDirectory() as work:
         unpacked, answers = Path(work) / "model", Path(work) / "answers.json"
@@ -64,6 +68,20 @@ def judged(folder: Path, test: Split, seconds: float) -> Champion | None:
         _ask(unpacked, answers, test, seconds)
         predicted = _answers(answers, classes, len(test))
         return Champion(archive.sha256(path), classes, predicted, _is_of(card, test))
+
+
+def _archive(folder: Path, package: str) -> Path | None:
+    """As it was registered: mostly under our own name, but somebody else's archive may have another."""
+    if package == NONE:
+        return None
+    found = sorted(each for each in folder.glob("*.tar.gz") if each.is_file())
+    if folder / ARCHIVE in found:
+        return folder / ARCHIVE
+    if not found and not package:
+        return None
+    if len(found) != 1:
+        raise NotJudged(f"{folder} holds {len(found)} archives (.tar.gz), not one: is its model data compressed?")
+    return found[0]
 
 
 def _classes(card: object) -> tuple[str, ...]:

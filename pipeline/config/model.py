@@ -51,9 +51,21 @@ class Config(Section):
     @property
     def deploy_function(self) -> str:
         """ARN of the Lambda function behind DeployModel."""
+        return self.deploy.function or self._function("darkroom-deploy")
+
+    @property
+    def champion_function(self) -> str:
+        """ARN of the Lambda function behind FindChampion."""
+        return self.evaluation.champion_function or self._function("darkroom-champion")
+
+    def _function(self, name: str) -> str:
         where = self.pipeline
-        default = f"arn:{names.partition(where.region)}:lambda:{where.region}:{where.account}:function:darkroom-deploy"
-        return self.deploy.function or default
+        return f"arn:{names.partition(where.region)}:lambda:{where.region}:{where.account}:function:{name}"
+
+    @property
+    def no_champion_address(self) -> str:
+        """An object that stands for the archive where nothing is approved: a job's input cannot be empty."""
+        return f"{self.pipeline.address('champion', 'none')}no-approved-model"
 
     @property
     def serving_image(self) -> str:

@@ -14,7 +14,7 @@ from pipeline.config.architectures import misfits
 from pipeline.config.dataset import DatasetSection
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
-from pipeline.config.sections import SecuritySection
+from pipeline.config.sections import DeploySection, EvaluationSection, SecuritySection
 from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection, file_name
 from pipeline.config.tunable import TUNABLE, is_choice, is_whole
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
@@ -128,6 +128,20 @@ def network_rules(security: SecuritySection) -> Problems:
         yield Problem(("security", key), "[]: a VPC needs subnets and security_groups, or neither")
 
 
+def champion_rules(evaluation: EvaluationSection) -> Problems:
+    if evaluation.not_worse_than_champion and not evaluation.compare_with_champion:
+        yield Problem(("evaluation", "not_worse_than_champion"), "true: only with `compare_with_champion: true`")
+    if evaluation.champion_margin and not evaluation.not_worse_than_champion:
+        says = f"{evaluation.champion_margin}: only with `not_worse_than_champion: true`; write 0"
+        yield Problem(("evaluation", "champion_margin"), says)
+
+
+def function_rules(evaluation: EvaluationSection, deploy: DeploySection) -> Problems:
+    if evaluation.champion_function and evaluation.champion_function == deploy.function:
+        says = f"{quoted(evaluation.champion_function)}: is deploy.function; each of the two has code of its own"
+        yield Problem(("evaluation", "champion_function"), says)
+
+
 def tuning_rules(tuning: TuningSection) -> Problems:
     if not tuning.enabled:
         return
@@ -235,5 +249,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("training",), precision_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),
+    (("evaluation",), champion_rules),
+    (("evaluation", "deploy"), function_rules),
     (("model", "tuning"), searched_layers_rules),
 )

@@ -79,6 +79,21 @@ class EvaluationSection(Section):
     accuracy_threshold: float = Field(
         default=0.95, ge=0, le=1, description="Least accuracy on the test split (parameter AccuracyThreshold)."
     )
+    compare_with_champion: bool = Field(
+        default=True,
+        description="Compare each new model with the newest approved one, on the same test pictures (FindChampion).",
+    )
+    not_worse_than_champion: bool = Field(
+        default=False,
+        description="Register only what is no worse than it; one that cannot be compared lets nothing pass.",
+    )
+    champion_margin: float = Field(
+        default=0.0, ge=0, lt=1, description="How much lower the accuracy may be then (parameter ChampionMargin)."
+    )
+    champion_function: str | None = text(
+        "ARN of the Lambda function that finds the champion. null: function:darkroom-champion of the account.",
+        names.FUNCTION_ARN,
+    )
 
 
 class RegistrySection(Section):

@@ -1,0 +1,84 @@
+"""Lambda handler that finds the champion: the newest approved model package of a group, and where its archive lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+NEEDED = ("model_package_group", "without_champion")
+GROUP = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+ADDRESS = re.compile(r"s3://[^/\s]+/\S+")
+NONE = "none"  # in place of a package's ARN; evaluate.py knows the word
+# For a group that does not exist. Its name is checked before, so a ValidationException can mean nothing else.
+ABSENT = ("ValidationException", "ResourceNotFound")
+
+
+class NotFound(Exception):
+    """Ends the invocation with this sentence as its error message."""
+
+
+def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """{"model_package_group": …, "without_champion": address} → address of the archive, and the package's ARN.
+
+    Without an approved package the address is that of `without_champion`, an object that is always there: an S3 input
+    without objects would fail the job. The function needs ListModelPackages and DescribeModelPackage, and no more.
+    """
+    group, marker = _checked(event)
+    sagemaker = (clients or _clients())["sagemaker"]
+    for summary in _approved(sagemaker, group):
+        arn = summary["ModelPackageArn"]
+        address = _archive(sagemaker.describe_model_package(ModelPackageName=arn), arn)
+        print(f"the champion of {group} is {arn}: {address}")
+        return {"archive": address, "model_package_arn": arn}
+    print(f"{group} has no approved model package: there is no champion")
+    return {"archive": marker, "model_package_arn": NONE}
+
+
+def _checked(event: dict[str, Any]) -> tuple[str, str]:
+    missing = [key for key in NEEDED if not event.get(key)]
+    if missing:
+        raise NotFound(f"the event lacks {', '.join(missing)}")
+    group, marker = (str(event[key]) for key in NEEDED)
+    if not GROUP.fullmatch(group):
+        raise NotFound(f"model_package_group {group!r}: take letters, digits and inner hyphens, at most 63")
+    if not ADDRESS.fullmatch(marker):
+        raise NotFound(f"without_champion {marker!r}: take the s3:// address of an object")
+    return group, marker
+
+
+def _approved(sagemaker: Any, group: str) -> Iterator[dict[str, Any]]:
+    """Newest first. A page may be empty, and more may follow it nevertheless."""
+    request = {"ModelPackageGroupName": group, "ModelApprovalStatus": "Approved"}
+    request |= {"SortBy": "CreationTime", "SortOrder": "Descending"}
+    while True:
+        try:
+            found = sagemaker.list_model_packages(**request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ABSENT:
+                return
+            raise
+        yield from (each for each in found["ModelPackageSummaryList"] if each["ModelPackageStatus"] == "Completed")
+        if not found.get("NextToken"):
+            return
+        request["NextToken"] = found["NextToken"]
+
+
+def _archive(package: dict[str, Any], arn: str) -> str:
+    containers = package.get("InferenceSpecification", {}).get("Containers", [])
+    if len(containers) != 1:
+        raise NotFound(f"model package {arn!r} has {len(containers)} containers, not one: reject it")
+    source = containers[0].get("ModelDataSource", {}).get("S3DataSource", {})
+    address = containers[0].get("ModelDataUrl") or source.get("S3Uri", "")
+    if not ADDRESS.fullmatch(address):
+        raise NotFound(f"model package {arn!r} names no archive in S3: reject it")
+    return str(address)
+
+
+def _clients() -> dict[str, Any]:
+    config = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 3})
+    return {"sagemaker": boto3.client("sagemaker", config=config)}

@@ -150,6 +150,18 @@ def test_a_config_cannot_be_changed() -> None:
             "pipeline: {account: 111122223333}",
             "pipeline.account: 111122223333 is not allowed; allowed: text (AWS account",
         ),
+        (
+            "model: {file: nets/mine.txt}",
+            'model.file: "nets/mine.txt": its name is of letters, digits, _ and -, and ends',
+        ),
+        ("model: {file: nets/my net.py}", 'model.file: "nets/my net.py": its name is of letters, digits, _ and -, and'),
+        ("model: {file: 's3://b-1/mine.py'}", 'model.file: "s3://b-1/mine.py": a Python file of this machine, nothing'),
+        ("model: {file: n.py, name: resnet18}", 'model.name: "resnet18" beside file: the network is that of the file'),
+        ("model: {file: n.py, stem: small}", 'model.stem: "small": file brings its own first layer; leave it out'),
+        (
+            "model: {file: n.py, trainable_layers: 0}",
+            "model.trainable_layers: 0: what is not trained would stay random",
+        ),
         ("pipeline: {name: a--}", 'pipeline.name: "a--" is not allowed'),
         ("pipeline: {name: null}", "pipeline.name: null is not allowed"),
         ("pipeline: {role: admin}", 'pipeline.role: "admin" is not allowed'),

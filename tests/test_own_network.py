@@ -1,0 +1,171 @@
+"""model.file: looked at before anything starts, named by its content, and run by `darkroom validate` alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import own_network
+from pipeline.__main__ import main
+from pipeline.compile import compile_pipeline
+from pipeline.compiled import CompiledOnDisk
+from pipeline.errors import ConfigError, DarkroomError
+
+ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
+NET = "from blocks import block\nfrom torch import nn\n\n\ndef build(num_classes):\n    return block(num_classes)\n"
+BLOCKS = (
+    "from torch import nn\n\n\ndef block(count):\n"
+    "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, count))\n"
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A configuration that names a network with one neighbour."""
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets/mine.py").write_text(NET)
+    (tmp_path / "nets/blocks.py").write_text(BLOCKS)
+    (tmp_path / "nets/unrelated.py").write_text("import blocks")
+    (tmp_path / "pipeline.yaml").write_text("model: {file: nets/mine.py}\n")
+    return tmp_path
+
+
+def read(project: Path) -> dict[str, bytes]:
+    return own_network.read("nets/mine.py", str(project / "pipeline.yaml"), str(ENTRYPOINTS))
+
+
+def compiled(project: Path, begun: list[str]) -> CompiledOnDisk:
+    home = str(project / ".darkroom")
+    return compile_pipeline(str(project / "pipeline.yaml"), home, begun=lambda: begun.append("compiled"))
+
+
+def steps(made: CompiledOnDisk) -> dict[str, Any]:
+    return {step["Name"]: step for step in json.loads(made.definition())["Steps"]}
+
+
+def test_the_file_travels_with_what_it_imports_from_its_folder(project: Path) -> None:
+    assert read(project) == {"blocks.py": BLOCKS.encode(), "mine.py": NET.encode()}
+    assert own_network.read(None, str(project / "pipeline.yaml"), str(ENTRYPOINTS)) == {}
+
+
+def test_a_constant_called_ships_is_its_own_affair(project: Path) -> None:
+    (project / "nets/mine.py").write_text(f"{NET}\nSHIPS = 3\n")
+    assert list(read(project)) == ["blocks.py", "mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("mine.py", "x = 1\ndef build(:\n", "mine.py:2: invalid syntax"),
+        ("blocks.py", "\n\n(", "blocks.py:3: '(' was never closed"),
+        ("mine.py", "import blocks", "mine.py has no function build: write def build(num_classes: int)"),
+        ("mine.py", "def f():\n    def build(n): ...", "mine.py has no function build"),
+        ("mine.py", "print(build)", "mine.py has no function build"),
+        ("mine.py", "from .blocks import block as build", "mine.py:1: its folder is no package"),
+        (
+            "blocks.py",
+            "def block(n):\n    import model",
+            "blocks.py imports model, which is a module of train.py's own",
+        ),
+        ("blocks.py", "from training.schedules import factor", "blocks.py imports training, which is a module of"),
+        ("torch.py", "", "torch.py beside it has the name of a module of Python or of AWS's image: rename it"),
+        ("mine.py", "\0", "mine.py: "),
+    ],
+)
+def test_a_file_that_cannot_be_sent_is_told_with_its_key_and_line(
+    project: Path, name: str, text: str, says: str
+) -> None:
+    (project / "nets" / name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read(project)
+    assert caught.value.problems[0].startswith(f'model.file: "nets/mine.py": {says}')
+    assert caught.value.hint.endswith(f"a relative path starts at {project}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from blocks import block as build",
+        "import torch\nif torch:\n    def build(n): ...\n",
+        "build = lambda n: n",
+        "class build: ...",
+    ],
+)
+def test_build_may_come_about_in_any_way(project: Path, text: str) -> None:
+    (project / "nets/mine.py").write_text(text)
+    assert "mine.py" in read(project)
+
+
+def test_a_missing_file_and_a_folder_are_told(project: Path) -> None:
+    (project / "nets/mine.py").unlink()
+    with pytest.raises(ConfigError, match=r'model\.file: "nets/mine\.py" does not exist; looked for /'):
+        read(project)
+    (project / "nets/mine.py").mkdir()
+    with pytest.raises(ConfigError, match=r'model\.file: "nets/mine\.py" is a folder, not a file'):
+        read(project)
+
+
+def test_an_edited_network_changes_the_code_of_training_and_nothing_else(project: Path) -> None:
+    begun: list[str] = []
+    first = compiled(project, begun)
+    [sources] = [path for uri, path in first.assets() if uri.endswith("/sourcedir.tar.gz")]
+    with tarfile.open(sources) as archive:
+        assert {"train.py", "own/mine.py", "own/blocks.py"} <= set(archive.getnames())
+    assert str(project) not in first.definition()
+    assert compiled(project, begun).folder == first.folder
+
+    (project / "nets/blocks.py").write_text(BLOCKS.replace("4", "5"))
+    second = compiled(project, begun)
+    assert begun == ["compiled"] * 2
+    before, after = steps(first), steps(second)
+    assert {name for name in before if before[name] != after[name]} == {"TuneModel", "TrainModel", "CheckAccuracy"}
+    [code] = {uri.rsplit("/", 2)[1] for uri, _ in first.assets() if uri.endswith("/sourcedir.tar.gz")}
+    [other] = {uri.rsplit("/", 2)[1] for uri, _ in second.assets() if uri.endswith("/sourcedir.tar.gz")}
+    assert first.definition().replace(code, other) == second.definition()
+
+    (project / "nets/blocks.py").write_text(BLOCKS)
+    assert compiled(project, begun).folder == first.folder
+    assert begun == ["compiled"] * 2
+
+
+def test_a_neighbour_that_was_missing_is_seen_when_it_comes(project: Path) -> None:
+    (project / "nets/blocks.py").unlink()
+    known = own_network.digest(read(project))
+    assert known is not None
+    assert unchanged(project, known)
+    (project / "nets/blocks.py").write_text(BLOCKS)
+    assert not unchanged(project, known)
+
+
+def test_a_file_that_is_gone_or_broken_is_not_what_was_read(project: Path) -> None:
+    known = own_network.digest(read(project))
+    assert known is not None
+    (project / "nets/mine.py").write_text("(")
+    assert not unchanged(project, known)
+    (project / "nets/mine.py").unlink()
+    assert not unchanged(project, known)
+
+
+def unchanged(project: Path, known: str) -> bool:
+    return own_network.unchanged("nets/mine.py", known, str(project / "pipeline.yaml"))
+
+
+def test_validate_builds_the_network_and_asks_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "-c", str(project / "pipeline.yaml")]) == 0
+    assert "model.file: 162 parameters; 32 px and 10 classes fit" in capsys.readouterr().err
+
+
+def test_a_network_that_does_not_answer_is_told_with_the_command_to_try_it(project: Path) -> None:
+    (project / "nets/blocks.py").write_text(BLOCKS.replace("Linear(4", "Linear(5"))
+    with pytest.raises(DarkroomError, match="pictures of 32 px failed in training .*mat1 and mat2 shapes") as caught:
+        own_network.tried("nets/mine.py", str(project / "pipeline.yaml"), str(ENTRYPOINTS), 32)
+    assert caught.value.hint.startswith(f"to try it again: {sys.executable}")
+
+
+def test_entry_points_of_somebody_else_are_not_asked(project: Path) -> None:
+    assert own_network.tried("nets/mine.py", str(project / "pipeline.yaml"), str(project), 32) is None

@@ -20,14 +20,13 @@ from typing import NamedTuple
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 os.environ["OMP_NUM_THREADS"] = "1"
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "entrypoints"))
 
-import images
+import drawn  # and finds the entry points' folder for the imports below
 import numpy as np
 import torch
-from data import Split, open_split
+from data import Split
+from drawn import Form
 from numpy.typing import NDArray
-from preparation import shards
 from training.batches import Batches, corners
 
 BATCH = 64
@@ -35,62 +34,16 @@ PIXELS = NDArray[np.uint8]
 
 
 class Case(NamedTuple):
-    encoding: str
-    image_size: int
-    stored_size: int
+    form: Form
     count: int
     limit: float  # ms an image, from the issue
 
 
-CASES = (Case("raw", 64, 73, 4096, 0.1), Case("raw", 224, 256, 1024, 0.6), Case("jpeg", 224, 256, 1024, 0.6))
-
-
-class Squares:
-    """Stands in for staging.Staged."""
-
-    def __init__(self, case: Case) -> None:
-        self.size, self.encoding = case.stored_size, case.encoding
-        self.drawn = [picture(case.stored_size, seed) for seed in range(16)]
-
-    def pixels(self, indices: NDArray[np.int64]) -> PIXELS:
-        return np.stack([self.drawn[index % 16] for index in indices])
-
-    def jpeg(self, index: int) -> bytes:
-        return images.jpeg(self.drawn[index % 16])
-
-
-class Item(NamedTuple):
-    name: str
-    label: int
-
-
-def picture(side: int, seed: int) -> PIXELS:
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:side, :side] / side
-    waves = [np.sin(rows * random.uniform(5, 60)) + np.cos(columns * random.uniform(5, 60)) for _ in range(3)]
-    noisy = 128 + 45 * np.stack(waves, -1) + random.normal(0, 8, (side, side, 3))
-    return np.clip(noisy, 0, 255).astype(np.uint8)
-
-
-def written(folder: Path, case: Case) -> Split:
-    items = [Item(str(index), index % 2) for index in range(case.count)]
-    folder.mkdir()
-    files, sums = shards.write_split(folder, Squares(case), np.arange(case.count), items)
-    body = {
-        "split": "train",
-        "classes": ["a", "b"],
-        "count": case.count,
-        "class_weights": [1.0, 1.0],
-        "image_size": case.image_size,
-        "stored_size": case.stored_size,
-        "square": "crop",
-        "encoding": case.encoding,
-        "mean": sums.mean(),
-        "deviation": sums.deviation(),
-        "source": {"kind": "benchmark", "digest": ""},
-    }
-    shards.publish(folder, files, body)
-    return open_split(folder)
+CASES = (
+    Case(Form("raw", 64, 73), 4096, 0.1),
+    Case(Form("raw", 224, 256), 1024, 0.6),
+    Case(Form("jpeg", 224, 256), 1024, 0.6),
+)
 
 
 def reference(crops: PIXELS, order: NDArray[np.int64]) -> None:
@@ -140,12 +93,12 @@ def main(rounds: int = 7) -> None:
     print("| shards | pictures | MB | numpy's index, ms | read, ms | ratio | batch, ms | limit |\n" + "|---" * 8 + "|")
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-            split = written(Path(folder, "train"), case)
+            split = drawn.split(Path(folder, "train"), case.form, case.count)
             references, reads, batches = measured(case, split, rounds)
             size = sum(shard["bytes"] for shard in split.manifest["shards"]) / 1e6
         ratio = statistics.median(own / base for own, base in zip(reads, references, strict=True))
         print(
-            f"| {case.encoding}, {case.stored_size} → {case.image_size} px | {case.count} | {size:.0f}"
+            f"| {case.form.encoding}, {case.form.stored_size} → {case.form.image_size} px | {case.count} | {size:.0f}"
             f" | {statistics.median(references):.4f} | {statistics.median(reads):.4f} | {ratio:.1f}"
             f" | {statistics.median(batches):.4f} | {case.limit} |",
             flush=True,

@@ -98,6 +98,32 @@ def test_without_an_archive_there_is_no_champion(tmp_path: Path, test_split: Spl
     assert champion.judged(tmp_path / "missing", test_split, 60) is None
 
 
+def test_the_marker_in_place_of_an_archive_is_no_champion(tmp_path: Path, test_split: Split) -> None:
+    assert champion.judged(put(tmp_path, BY_COLOUR), test_split, 60, champion.NONE) is None
+
+
+PACKAGE = "arn:aws:sagemaker:us-east-1:111122223333:model-package/colours/3"
+
+
+def test_an_archive_under_another_name_is_judged_alike(tmp_path: Path, test_split: Split) -> None:
+    (put(tmp_path, BY_COLOUR) / "model.tar.gz").rename(tmp_path / "colours-v3.tar.gz")
+    assert champion.judged(tmp_path, test_split, 60, PACKAGE) is not None
+
+
+def test_our_own_name_comes_before_its_neighbours(tmp_path: Path, test_split: Split) -> None:
+    put(tmp_path, BY_COLOUR)
+    (tmp_path / "a.tar.gz").write_bytes(b"no archive")
+    assert champion.judged(tmp_path, test_split, 60, PACKAGE) is not None
+
+
+@pytest.mark.parametrize("names", [(), ("weights.pth",), ("a.tar.gz", "b.tar.gz")])
+def test_a_package_that_is_not_one_archive_is_told(tmp_path: Path, test_split: Split, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(champion.NotJudged, match=r"holds [02] archives \(.tar.gz\), not one"):
+        champion.judged(tmp_path, test_split, 60, PACKAGE)
+
+
 UNUSABLE: dict[str, tuple[str, object, str]] = {
     "raises": (
         changed("model_fn(folder)", "raise ValueError('no\\x1b[2J weights')"),

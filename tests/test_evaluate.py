@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import json
+import math
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -136,6 +137,28 @@ def test_the_model_itself_as_champion_differs_in_nothing(trained: Path, tmp_path
     assert found["accuracy"] == found["champion_accuracy"] == pytest.approx(own["accuracy"], abs=1e-6)
     assert found["interval"][0] < 0 < found["interval"][1]
     assert own["behind_champion"] == 0.0
+
+
+def test_the_package_of_the_champion_is_named(trained: Path, tmp_path: Path) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:111122223333:model-package/colours/3"
+    (tmp_path / "empty").mkdir()
+    assert run(trained, tmp_path / "out", "--champion-dir", str(tmp_path / "empty"), "--champion-package", arn) == 0
+    for file in ("evaluation/evaluation.json", "report/evaluation.json"):
+        body = pictures.json_of(tmp_path / "out" / file)
+        assert body.get("darkroom", body)["champion"]["package"] == arn
+
+
+def test_without_a_champion_the_gate_has_its_number_all_the_same(trained: Path, tmp_path: Path) -> None:
+    assert run(trained, tmp_path / "out", "--champion-package", "none") == 0
+    own = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]
+    assert own["behind_champion"] == 0.0
+    assert "champion" not in own
+
+
+@pytest.mark.parametrize(("difference", "behind"), [(0.1, -0.1), (-0.25, 0.25), (0.0, 0.0)])
+def test_the_gates_number_grows_with_what_is_lost(difference: float, behind: float) -> None:
+    found = evaluate._behind({"compared": True, "difference": difference})
+    assert (found, math.copysign(1, found)) == (behind, math.copysign(1, behind))
 
 
 def test_a_champion_that_cannot_be_judged_leaves_the_evaluation_as_it_is(trained: Path, tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reported import COMPARED, EVIL, Elements, anything, finished_run, put_json, section, sources, words
+from reported import ARN, COMPARED, EVIL, Elements, anything, finished_run, put_json, section, sources, words
 
 from pipeline.client import Clients
+from pipeline.report import write_report
 from pipeline.report.evaluation import OPEN_CLASSES, view
 from pipeline.report.sections import EVALUATION, is_ours
 
@@ -90,6 +91,34 @@ def test_the_champion_is_compared_with_the_largest_loss_first(clients: Clients) 
         ("good", "+20.0"),
     ]
     assert "script" not in Elements(found).tags
+
+
+PACKAGE = "arn:aws:sagemaker:us-east-1:111122223333:model-package/"
+
+
+@pytest.mark.parametrize(
+    ("package", "called"),
+    [
+        (f"{PACKAGE}owls/3", "version 3"),
+        (f"{PACKAGE}alone", "alone"),
+        (f"{PACKAGE}{EVIL}", f"version {EVIL.rpartition('/')[2]}"),
+    ],
+)
+def test_the_champion_is_named_at_the_top_too(clients: Clients, package: str, called: str) -> None:
+    put_evaluation(clients, champion={**COMPARED, "package": package, "regressions": ["owl", EVIL]})
+    page = Path(write_report(clients, ARN)).read_text(encoding="utf-8")
+    assert f"points against the champion, {called}, 95 % between -2.00 and +4.00" in words(page)
+    found = section(clients, "Compared with the champion")
+    assert f"the approved one, {called}, on 90.00 %" in words(found)
+    assert f"Worse at: owl, {EVIL}." in words(found)
+    assert "script" not in Elements(page).tags
+
+
+def test_a_champion_that_could_not_be_compared_is_named_with_its_version(clients: Clients) -> None:
+    put_evaluation(clients, champion={"compared": False, "reason": "damaged", "package": f"{PACKAGE}owls/3"})
+    assert "The champion, version 3, could not be compared. damaged" in words(
+        section(clients, "Compared with the champion")
+    )
 
 
 @pytest.mark.parametrize(("number", "folded"), [(OPEN_CLASSES, 0), (OPEN_CLASSES + 1, 1)])

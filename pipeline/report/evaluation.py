@@ -56,8 +56,11 @@ def _reliability(curves: dict[str, list[dict[str, float]]]) -> Markup:
 
 
 def _champion(champion: dict[str, Any] | None) -> dict[str, Any]:
-    if champion is None or "reason" in champion:
-        return champion or {}
+    if champion is None:
+        return {}
+    champion = {"called": _called(champion.get("package", "")), **champion}
+    if "reason" in champion:
+        return champion
     low, high = champion["interval"]
     rows = sorted(champion["per_class"], key=lambda row: row["difference"])
     return {
@@ -69,6 +72,13 @@ def _champion(champion: dict[str, Any] | None) -> dict[str, Any]:
         "rows": [_row(row, champion["regressions"]) for row in rows[:OPEN_CLASSES]],
         "more": [_row(row, champion["regressions"]) for row in rows[OPEN_CLASSES:]],
     }
+
+
+def _called(package: str) -> str:
+    """arn:…:model-package/owls/3 → version 3; a package of no group, by its name; nothing for none."""
+    name = package.rpartition(":model-package/")[2]
+    group, _, version = name.rpartition("/")
+    return f"version {version}" if group else name
 
 
 def _row(row: dict[str, Any], regressions: list[str]) -> dict[str, Any]:

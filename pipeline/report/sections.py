@@ -16,6 +16,7 @@ BIN = {"count": COUNT, "confidence": NUMBER, "accuracy": NUMBER}
 PAIRED = {"count": COUNT, "difference": NUMBER, "interval": [NUMBER, NUMBER]}
 CHAMPION = {
     **PAIRED,
+    "package?": str,
     "same_data?": bool,
     "verdict": str,
     "accuracy": NUMBER,
@@ -37,7 +38,7 @@ EVALUATION = {
     "calibration?": {"temperature": NUMBER, "in_the_model?": bool, "error_before": NUMBER, "error_after": NUMBER},
     "reliability?": {"before?": [BIN], "after?": [BIN]},
     "gradcam?": {"layer": str, "size": [SIDE, SIDE]},
-    "champion?": ({"reason": str}, CHAMPION),
+    "champion?": ({"reason": str, "package?": str}, CHAMPION),
 }
 EPOCH = {"epoch": NUMBER, "train_loss?": NUMBER, "validation_loss?": NUMBER, "validation_accuracy?": NUMBER}
 FINDING = {

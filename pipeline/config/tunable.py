@@ -8,7 +8,7 @@ from pipeline.config.hyperparameters import Hyperparameters
 from pipeline.config.section import Section
 from pipeline.config.training import ModelSection
 
-_NO_QUALITIES = ("seed", "precision")
+_NO_QUALITIES = ("seed", "precision", "sync_batch_norm")
 # Name → the section that says what is allowed.
 TUNABLE: dict[str, type[Section]] = {
     **{name: Hyperparameters for name in Hyperparameters.model_fields if name not in _NO_QUALITIES},

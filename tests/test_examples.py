@@ -1,4 +1,4 @@
-"""The two cases this project came from: their files compile to definitions that the service would take."""
+"""The examples compile to definitions that the service would take; the two published cases as published."""
 
 from __future__ import annotations
 
@@ -91,3 +91,11 @@ def test_the_published_test_split_of_cifar_is_left_as_it_is() -> None:
 def test_names_of_examples_do_not_meet_in_one_account(path: Path) -> None:
     names = [load_config(each).pipeline.name for each in (*EXAMPLES, ROOT / "pipeline.yaml")]
     assert names.count(load_config(path).pipeline.name) == 1
+
+
+def test_the_network_of_ones_own_compiles_and_its_commands_are_ours() -> None:
+    path = ROOT / "examples/own_network/pipeline.yaml"
+    assert [str(finding) for finding in validate(definition(load_config(path)))] == []
+    commands = [shlex.split(line)[:4] for line in re.findall(r"(?m)^#   (darkroom .+?)(?:  .*)?$", path.read_text())]
+    assert commands == [["darkroom", word, "-c", "examples/own_network/pipeline.yaml"] for word in ("validate", "run")]
+    assert load_config(path).pipeline.name not in [load_config(each).pipeline.name for each in EXAMPLES]

@@ -1,9 +1,10 @@
-"""The two cases this project came from, run to a registered model on small archives of exactly their formats."""
+"""The examples, run to a registered model; the two published cases on small archives of exactly their formats."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,11 @@ def darkroom(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def ran(home: Path, example: str, archive: Path) -> dict[str, Any]:
-    done = darkroom(home, "run", "-c", f"examples/{example}.yaml", "--set", f"DatasetUri={archive}", *SHORT, "--json")
+    return registered(home, "-c", f"examples/{example}.yaml", "--set", f"DatasetUri={archive}", *SHORT)
+
+
+def registered(home: Path, *words: str) -> dict[str, Any]:
+    done = darkroom(home, "run", *words, "--json")
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
     assert {step["StepStatus"] for step in shown["Steps"]} == {"Succeeded"}
@@ -81,3 +86,15 @@ def test_dog_breeds_runs_from_its_published_zip_to_a_registered_model(tmp_path: 
     assert dataset["stored_size"] == 256
     pictures = list((tmp_path / "home/executions").glob("*/report.html"))
     assert "data:image/svg+xml;base64," in pictures[0].read_text()
+
+
+def test_a_network_of_ones_own_runs_and_once_it_is_edited_all_but_the_data_anew(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples/own_network", tmp_path / "own")
+    config, neighbour = tmp_path / "own/pipeline.yaml", tmp_path / "own/nets/stages.py"
+    config.write_text(config.read_text().replace("tuning:\n", "tuning:\n  enabled: false\n"))  # two trials fewer
+    words = ("-c", str(config), "--set", "TrainingEpochs=1", "--set", "AccuracyThreshold=0")
+    registered(tmp_path / "home", *words)
+    neighbour.write_text(neighbour.read_text().replace("nn.ReLU()", "nn.GELU()"))
+    steps = {step["StepName"]: step for step in registered(tmp_path / "home", *words)["Steps"]}
+    jobs = ("PrepareData", "TrainModel", "EvaluateModel")
+    assert [name for name in jobs if "CacheHitResult" in steps[name]] == ["PrepareData"]

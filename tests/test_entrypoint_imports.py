@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pictures
+
 ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
 FILES = {".".join(path.relative_to(ENTRYPOINTS).with_suffix("").parts): path for path in ENTRYPOINTS.rglob("*.py")}
 OWN = {name.partition(".")[0] for name in FILES}
@@ -70,6 +72,15 @@ def test_preparation_imports_torch_only_where_a_picture_needs_it() -> None:
     code = "import sys; import prepare; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ENTRYPOINTS, capture_output=True, text=True, check=True)
     assert not set(loaded.stdout.split()) & PREPARE_STARTS_FAST
+
+
+def test_opening_a_split_imports_no_pandas(tmp_path: Path) -> None:
+    """pyarrow does, to hand out columns, wherever pandas is installed: half a second of every job."""
+    pictures.colours(tmp_path, {"train": 2})
+    code = "import sys, data; assert len(data.open_split(sys.argv[1])) == 6; print(*sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "train")]
+    loaded = subprocess.run(command, cwd=ENTRYPOINTS, capture_output=True, text=True, check=True)
+    assert "pandas" not in loaded.stdout.split()
 
 
 def test_no_module_hides_one_of_the_standard_library_or_the_image() -> None:

@@ -62,7 +62,7 @@ def test_the_shipped_file_shows_every_key_with_a_comment_at_each_section() -> No
     document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     schema = config_schema()
     assert keys(schema, schema) <= written_keys(document)
-    assert len(SHIPPED.read_text(encoding="utf-8").splitlines()) < 150
+    assert len(SHIPPED.read_text(encoding="utf-8").splitlines()) < 170
 
 
 def test_the_schema_describes_every_key() -> None:

@@ -18,23 +18,24 @@ NONE = "none"  # in place of a package's ARN; evaluate.py knows the word
 ABSENT = ("ValidationException", "ResourceNotFound")
 
 
-class NotFound(Exception):
+class FindRefused(Exception):
     """Ends the invocation with this sentence as its error message."""
 
 
 def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] | None = None) -> dict[str, str]:
     """{"model_package_group": …, "without_champion": address} → address of the archive, and the package's ARN.
 
-    Without an approved package the address is that of `without_champion`, an object that is always there: an S3 input
-    without objects would fail the job. The function needs ListModelPackages and DescribeModelPackage, and no more.
+    Without an approved package, or an archive of it, the address is that of `without_champion`, an object that is
+    always there: an S3 input without objects would fail the job. EvaluateModel tells a champion without an archive: it
+    is no fault of the new model. The function needs ListModelPackages and DescribeModelPackage, and no more.
     """
     group, marker = _checked(event)
     sagemaker = (clients or _clients())["sagemaker"]
     for summary in _approved(sagemaker, group):
         arn = summary["ModelPackageArn"]
-        address = _archive(sagemaker.describe_model_package(ModelPackageName=arn), arn)
-        print(f"the champion of {group} is {arn}: {address}")
-        return {"archive": address, "model_package_arn": arn}
+        address = _archive(sagemaker.describe_model_package(ModelPackageName=arn))
+        print(f"the champion of {group} is {arn}: {address or 'it has no single container with an archive in S3'}")
+        return {"archive": address or marker, "model_package_arn": arn}
     print(f"{group} has no approved model package: there is no champion")
     return {"archive": marker, "model_package_arn": NONE}
 
@@ -42,12 +43,12 @@ def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] |
 def _checked(event: dict[str, Any]) -> tuple[str, str]:
     missing = [key for key in NEEDED if not event.get(key)]
     if missing:
-        raise NotFound(f"the event lacks {', '.join(missing)}")
+        raise FindRefused(f"the event lacks {', '.join(missing)}")
     group, marker = (str(event[key]) for key in NEEDED)
     if not GROUP.fullmatch(group):
-        raise NotFound(f"model_package_group {group!r}: take letters, digits and inner hyphens, at most 63")
+        raise FindRefused(f"model_package_group {group!r}: take letters, digits and inner hyphens, at most 63")
     if not ADDRESS.fullmatch(marker):
-        raise NotFound(f"without_champion {marker!r}: take the s3:// address of an object")
+        raise FindRefused(f"without_champion {marker!r}: take the s3:// address of an object")
     return group, marker
 
 
@@ -68,15 +69,14 @@ def _approved(sagemaker: Any, group: str) -> Iterator[dict[str, Any]]:
         request["NextToken"] = found["NextToken"]
 
 
-def _archive(package: dict[str, Any], arn: str) -> str:
+def _archive(package: dict[str, Any]) -> str:
+    """Empty for a package that cannot be compared."""
     containers = package.get("InferenceSpecification", {}).get("Containers", [])
     if len(containers) != 1:
-        raise NotFound(f"model package {arn!r} has {len(containers)} containers, not one: reject it")
+        return ""
     source = containers[0].get("ModelDataSource", {}).get("S3DataSource", {})
-    address = containers[0].get("ModelDataUrl") or source.get("S3Uri", "")
-    if not ADDRESS.fullmatch(address):
-        raise NotFound(f"model package {arn!r} names no archive in S3: reject it")
-    return str(address)
+    address = str(containers[0].get("ModelDataUrl") or source.get("S3Uri", ""))
+    return address if ADDRESS.fullmatch(address) and source.get("CompressionType") != "None" else ""
 
 
 def _clients() -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_our_own_name_comes_before_its_neighbours(tmp_path: Path, test_split: Sp
 def test_a_package_that_is_not_one_archive_is_told(tmp_path: Path, test_split: Split, names: tuple[str, ...]) -> None:
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(champion.NotJudged, match=r"holds [02] archives \(.tar.gz\), not one"):
+    with pytest.raises(champion.NotJudged, match=r"gave [02] archives \(.tar.gz\), not one"):
         champion.judged(tmp_path, test_split, 60, PACKAGE)
 
 

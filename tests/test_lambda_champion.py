@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
-from lambda_champion import NotFound, handler
+from lambda_champion import FindRefused, handler
 from over_http import client
 
 from pipeline.local.server import LoopbackServer
@@ -75,10 +75,16 @@ def test_an_archive_may_be_named_by_a_data_source(sagemaker: Any) -> None:
     assert find(sagemaker, "wolves")["archive"] == "s3://b/own.tar.gz"
 
 
-def test_a_package_without_an_archive_is_named(sagemaker: Any) -> None:
-    register(sagemaker, "birds", "Approved", Environment={"A": "1"})
-    with pytest.raises(NotFound, match="birds/1' names no archive in S3: reject it"):
-        find(sagemaker, "birds")
+FILES = {"S3DataSource": {"S3Uri": "s3://b/files/", "S3DataType": "S3Prefix", "CompressionType": "None"}}
+
+
+@pytest.mark.parametrize(("group", "container"), [("bees", {"Environment": {}}), ("ants", {"ModelDataSource": FILES})])
+def test_a_champion_without_an_archive_is_a_champion_all_the_same(
+    sagemaker: Any, capsys: pytest.CaptureFixture[str], group: str, container: dict[str, Any]
+) -> None:
+    arns = register(sagemaker, group, "Approved", **container)
+    assert find(sagemaker, group) == {"archive": MARKER, "model_package_arn": arns[0]}
+    assert f"{arns[0]}: it has no single container with an archive" in capsys.readouterr().out
 
 
 REFUSED = {
@@ -91,7 +97,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_event_that_asks_for_nothing_sensible_is_refused(sagemaker: Any, case: str) -> None:
     event, words = REFUSED[case]
-    with pytest.raises(NotFound, match=words):
+    with pytest.raises(FindRefused, match=words):
         handler(event, None, {"sagemaker": sagemaker})
 
 

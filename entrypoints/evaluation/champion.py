@@ -80,7 +80,7 @@ def _archive(folder: Path, package: str) -> Path | None:
     if not found and not package:
         return None
     if len(found) != 1:
-        raise NotJudged(f"{folder} holds {len(found)} archives (.tar.gz), not one: is its model data compressed?")
+        raise NotJudged(f"its package gave {len(found)} archives (.tar.gz), not one: the log of FindChampion names it")
     return found[0]
 
 

@@ -38,7 +38,7 @@ def build(file: Path, num_classes: int, dropout: float = 0.0) -> nn.Module:
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # dataclasses look there for their module
     with _blaming(file, "it does not run"):
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
     make = getattr(module, "build", None)
     if not callable(make):
         raise Refusal(f"{file}: no function build: write def build(num_classes: int) -> torch.nn.Module")
@@ -63,10 +63,13 @@ def build(file: Path, num_classes: int, dropout: float = 0.0) -> nn.Module:
 def check(network: nn.Module, num_classes: int, image_size: int, file: Path | None = None) -> None:
     """Runs two blank pictures as in training and in evaluation; changes neither statistics nor random states.
 
-    `file` is the one that the network is built from, when it is somebody's own.
+    `file` is the one that the network is built from, when it is somebody's own. Weights and pictures lie in memory as
+    in training, pixel by pixel: there, Tensor.view fails after a convolution, and Tensor.flatten does not.
     """
     where = next(network.parameters()).device
-    pictures = torch.zeros(2, 3, image_size, image_size, device=where)
+    pictures = torch.zeros(2, 3, image_size, image_size, device=where).to(memory_format=torch.channels_last)
+    with _blaming(file, "its weights cannot lie in memory pixel by pixel"):
+        network.to(memory_format=torch.channels_last)
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     training = network.training
     gpus = [where] if where.type == "cuda" else []

@@ -100,7 +100,7 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, n):
         super().__init__()
-        self.fc = nn.Linear(3, n)
+        self.fc, self.kernel = nn.Linear(3, n), nn.Parameter(torch.ones(4, 3, 3, 3))
     def forward(self, x):
         {}
 def build(n):
@@ -108,6 +108,10 @@ def build(n):
 """
 ODD = {
     "raises": ("return self.fc(x)", "net.py, line 9: pictures of 16 px failed in training (RuntimeError"),
+    "view": (
+        "return self.fc(torch.nn.functional.conv2d(x, self.kernel)[:, :, ::8, ::8].view(len(x), -1)[:, :3])",
+        "net.py, line 9: pictures of 16 px failed in training (RuntimeError: view size is not compatible",
+    ),
     "tuple": ("return self.fc(x.mean((2, 3))), 1", "gives tuple for 2 pictures in training"),
     "only in training": (
         "return {'out': x} if self.training else self.fc(x.mean((2, 3)))",

@@ -172,7 +172,7 @@ def fingerprint(splits: Path, root: Path) -> dict[str, str]:
         write(root)
     args = hyperparameters.parse([*arguments(splits, root), f"--checkpoint-dir={root / 'kept'}"], {})
     train.build(args, open_split(splits / "train"))
-    return resuming._fingerprint(args)
+    return resuming._fingerprint(args, 1)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,8 @@ def _mean(values: NDArray[Any], weights: NDArray[np.float64], group: NDArray[np.
     known = ~np.isnan(values) & (weights > 0)
     total = np.bincount(group[known], weights[known], groups)
     added = np.bincount(group[known], values[known].astype(np.float64) * weights[known], groups)
-    return np.divide(added, total, out=np.full(groups, np.nan), where=total > 0)
+    means: NDArray[Any] = np.divide(added, total, out=np.full(groups, np.nan), where=total > 0)
+    return means
 
 
 def _step_keys(table: Columns) -> list[tuple[int, str]]:

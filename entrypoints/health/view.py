@@ -32,6 +32,7 @@ STEPS = {
     "other": "float32",
     "collected": "bool",  # the garbage collector ran
     "recorded": "bool",  # statistics of tensors were taken
+    "profiled": "bool",  # torch.profiler ran, or had just stopped: slower than without it
 }
 TENSORS = {
     "step": "int64",

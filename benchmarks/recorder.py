@@ -1,0 +1,125 @@
+"""The recorder: what a step of training costs with it, against the same step without.
+
+    python benchmarks/recorder.py [--rounds 40] [--batches 64,128] [--threads 1,2] [--precision bfloat16] [--wall]
+
+ResNet18 at 32 px with convolutions.prepare, SGD, on pictures made up here; one process for each batch size and count of
+threads. In each round all cases run one after the other, in an order that turns: a step without, a step that writes its
+loss, a step that is recorded. What a step costs at an interval follows from the three medians; that of the recorded
+steps' own surplus is given with it. CPU time of the process, as other work on the machine does not count in it; --wall:
+the time that passes, for a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "entrypoints"))
+
+INTERVALS = (1, 6, 10, 100)
+ASKED = {6: "1.03 (the shipped TrainModel's default)", 10: "1.15", 100: "1.03 (default of long jobs)"}
+TIMES = ("data_wait", "transfer", "forward", "backward", "optimizer", "checkpoint", "logging", "evaluation", "other")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--batches", default="64,128")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
+    parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a batch size: measured in this process
+    args = parser.parse_args()
+    if args.one:
+        measure(args.one, args)
+        return
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, n={args.rounds}")
+    print(f"{'wall' if args.wall else 'CPU'} time, {args.precision}, load {os.getloadavg()[0]:.2f}\n")
+    print("| batch | threads | step | case | to the step without | to reach |\n|---|---|---|---|---|---|", flush=True)
+    for batch in args.batches.split(","):
+        for threads in args.threads.split(","):
+            environment = {**os.environ, "OMP_NUM_THREADS": threads}
+            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", batch], env=environment, check=True)
+
+
+def measure(batch: int, args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
+        cases = Steps(batch, args.precision, Path(folder))
+        clock = time.perf_counter if args.wall else time.process_time
+        runs: dict[str, list[float]] = {name: [] for name in cases.kinds}
+        names = list(cases.kinds)
+        for turn in range(args.rounds + 3):
+            for name in names[turn % 3 :] + names[: turn % 3]:
+                began = clock()
+                cases.kinds[name]()
+                if turn >= 3:
+                    runs[name].append(clock() - began)
+    plain, losses, recorded = (statistics.median(runs[name]) for name in names)
+    start = f"| {batch} | {os.environ['OMP_NUM_THREADS']} | {1000 * plain:.1f} ms |"
+    print(f"{start} losses only | {losses / plain:.4f} | |")
+    for every in INTERVALS:
+        share = (losses * (every - 1) + recorded) / every / plain
+        print(f"{start} every {every} (+{1000 * (recorded - plain):.1f} ms) | {share:.4f} | {ASKED.get(every, '')} |")
+    sys.stdout.flush()
+
+
+class Steps:
+    def __init__(self, batch: int, precision: str, folder: Path) -> None:
+        import torch
+        from health.recorder import Recorder
+        from torchvision.models import resnet18
+        from training import convolutions
+
+        torch.manual_seed(0)
+        device = torch.device("cpu")
+        self.network = resnet18(num_classes=10).to(memory_format=torch.channels_last)
+        convolutions.prepare(self.network, device)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), 1e-3, 0.9, weight_decay=5e-4, fused=True)
+        self.pictures = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
+        self.labels = torch.randint(0, 10, (batch,))
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+        self.recorders = {every: Recorder(folder / str(every), self.network, 10, every) for every in (0, 1)}
+        self.done = 0
+        self.kinds: dict[str, Callable[[], None]] = {
+            "plain": self.plain, "losses": lambda: self.recorded(0), "recorded": lambda: self.recorded(1)
+        }  # fmt: skip
+
+    def plain(self) -> None:
+        from torch.nn import functional as F
+
+        with self.autocast:
+            scores = self.network(self.pictures)
+        F.cross_entropy(scores.float(), self.labels).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def recorded(self, every: int) -> None:
+        """train.py's lines of it, in the same step."""
+        from torch.nn import functional as F
+
+        recorder = self.recorders[every]
+        self.done += 1
+        recorder.begins(self.done)
+        with self.autocast:
+            scores = self.network(self.pictures)
+        loss = F.cross_entropy(scores.float(), self.labels)
+        loss.backward()
+        recorder.shown(self.labels)
+        recorder.gradients()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        recorder.stepped()
+        recorder.step(1, loss, 1e-3, len(self.labels), dict.fromkeys(TIMES, 0.01))
+
+
+if __name__ == "__main__":
+    main()

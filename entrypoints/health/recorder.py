@@ -1,0 +1,189 @@
+"""Records what a training shows of its health: losses of every step, statistics of tensors of every n-th step.
+
+    recorder = Recorder(folder, learner, classes, every=default_every(total_steps))
+    for step, (pictures, labels) in enumerate(batches):
+        recorder.begins(step)
+        loss = criterion(network(pictures), labels)
+        loss.backward()
+        recorder.gradients()
+        optimizer.step()
+        recorder.stepped()
+        recorder.step(epoch, loss, lr, len(labels), clock.step()._asdict())
+    recorder.close()
+
+It changes no weight, no gradient and no random state: training with it is the same training, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from health import recorded, records, statistics
+from health.layers import Layers, class_of
+from health.recorded import Limits, Record, Row
+from health.records import ClassesWriter, Writer
+from health.statistics import Floats, Taken
+
+EVERY = 100  # steps between two records, at most
+RECORDS = 20  # of a job, at least
+LIMIT = 64 * 2**20  # bytes of a rank's table of tensors: whenever half of what is left is written, `every` doubles
+GATHERED = 10  # steps whose losses are fetched from a GPU at once
+CONFUSED = 256  # classes up to which a confusion matrix is kept
+
+
+def default_every(total_steps: int) -> int:
+    """Of optimiser steps in the whole job."""
+    return max(1, min(EVERY, total_steps // RECORDS))
+
+
+class Recorder:
+    """Of what learns: the network itself, not what DistributedDataParallel or torch.compile made around it.
+
+    Weights, gradients and updates are the first rank's, which are everybody's; inputs and outputs are each rank's own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        network: nn.Module,
+        classes: int,
+        every: int,
+        rank: int = 0,
+        resumed_at: int | None = None,
+        limits: Limits = Limits(),  # noqa: B008  # never changes
+    ) -> None:
+        """`every`: steps between two records; 0: losses only. `resumed_at`: the step that a resumed training does next.
+
+        Rows that the files have of that step and later ones are dropped.
+        """
+        self.device = next(network.parameters()).device
+        self.every = every
+        self.limits = limits
+        self.layers = Layers(network, limits.inactivity / 100)
+        self.weights = list(_trained(network)) if rank == 0 else []
+        self.steps = Writer(records.path(folder, "steps", rank), records.STEPS, resumed_at)
+        self.tensors = Writer(records.path(folder, "tensors", rank), records.TENSORS, resumed_at)
+        self.classes = ClassesWriter(records.path(folder, "classes", rank), resumed_at)
+        self.recording = False
+        self.now = (resumed_at or 0) - 1
+        self.scale = 1.0
+        self.taken: list[tuple[Row, Taken]] = []
+        self.sent: list[Record] = []
+        self.before: dict[str, Floats] = {}
+        self.losses: list[tuple[Mapping[str, Any], Tensor]] = []
+        self.counts = torch.zeros(classes, dtype=torch.int64, device=self.device)
+        self.confusion = torch.zeros(classes * classes if classes <= CONFUSED else 0, dtype=torch.int64)
+        self.confusion = self.confusion.to(self.device)
+        self.threshold = LIMIT // 2
+
+    def begins(self, step: int) -> bool:
+        """Before each forward pass; of the parts of one step, the first is looked at. Is this step recorded?"""
+        if step != self.now:
+            self.now = step
+            self.recording = self.every > 0 and step % self.every == 0
+            if self.recording:
+                self.layers.look()
+        return self.recording
+
+    def gradients(self, scaler: GradScaler | None = None) -> None:
+        """After the last backward pass of a step, before anything is clipped, unscaled or stepped."""
+        if not self.recording:
+            return
+        self.layers.rest()
+        self.scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
+        self.taken = [(Row("weight", *names), statistics.take(weight)) for names, weight in self.weights]
+        for names, weight in self.weights:
+            if weight.grad is not None:
+                self.taken.append((Row("gradient", *names), statistics.take(weight.grad)))
+        self.taken += self.layers.seen
+
+    def stepped(self) -> None:
+        """After the optimiser's step."""
+        if not self.recording or not self.taken:
+            return
+        self._send([statistics.sampled(statistics.flattened(weight.detach())) for _, weight in self.weights])
+        if self.device.type == "cpu":
+            self._receive()
+
+    def shown(self, labels: Tensor) -> None:
+        """Of a batch, or of a part of it."""
+        self.counts.index_add_(0, labels, torch.ones_like(labels))  # bincount would wait for a GPU
+
+    def step(self, epoch: int, loss: Tensor, lr: float, examples: int, timing: Mapping[str, Any]) -> None:
+        """At the end of a step; nothing waits for a GPU but every tenth time. `timing`: the columns of times."""
+        row = {"step": self.now, "epoch": epoch, "mode": "train", "lr": lr, "accuracy": math.nan, "examples": examples}
+        self.losses.append(({**row, **timing, "recorded": self.recording}, loss.detach()))
+        if self.device.type == "cpu" or len(self.losses) >= GATHERED:
+            self._receive()
+
+    def trained(self, epoch: int) -> None:
+        """At the end of an epoch: how often each class was shown."""
+        self.classes.add({"step": self.now, "epoch": epoch, "mode": "train", "shown": self.counts.tolist()})
+        self.counts.zero_()
+
+    def judged(self, scores: Tensor, labels: Tensor) -> None:
+        """Of a batch in validation."""
+        self.shown(labels)
+        if len(self.confusion):
+            self.confusion += torch.bincount(
+                labels * len(self.counts) + scores.argmax(1), minlength=len(self.confusion)
+            )
+
+    def validated(self, epoch: int, loss: float, accuracy: float, examples: int, timing: Mapping[str, Any]) -> None:
+        row = {"step": self.now, "epoch": epoch, "mode": "validation"}
+        self._receive()
+        self.steps.add({**row, **timing, "loss": loss, "accuracy": accuracy, "lr": math.nan, "examples": examples})
+        matrix = {"confusion": self.confusion.view(len(self.counts), -1).tolist()} if len(self.confusion) else {}
+        self.classes.add({**row, "shown": self.counts.tolist(), **matrix})
+        self.counts.zero_()
+        self.confusion.zero_()
+
+    def flush(self) -> None:
+        """Now `records.read` sees everything."""
+        self._receive()
+        self.steps.flush()
+        self.tensors.flush()
+
+    def close(self) -> None:
+        """Also after an error: a step that began to be recorded, and was not taken, is in the tables."""
+        self.layers.rest()
+        if self.taken:
+            self._send([])
+        self._receive()
+        for writer in (self.steps, self.tensors, self.classes):
+            writer.close()
+
+    def _send(self, after: list[Tensor]) -> None:
+        copy = statistics.sent([taken for _, taken in self.taken], after)
+        self.sent.append(Record(self.now, [row for row, _ in self.taken], self.scale, copy))
+        self.taken = []
+
+    def _receive(self) -> None:
+        """What is on its way from a GPU."""
+        if self.losses:
+            values = torch.stack([loss for _, loss in self.losses]).tolist()
+            for (row, _), value in zip(self.losses, values, strict=True):
+                self.steps.add({**row, "loss": value})
+            self.losses = []
+        for record in self.sent:
+            self.tensors.extend(recorded.columns(record, self.limits, self.before))
+        self.sent = []
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        while self.tensors.bytes() > self.threshold:
+            self.every *= 2
+            self.threshold += (LIMIT - self.threshold) // 2
+
+
+def _trained(network: nn.Module) -> list[tuple[tuple[str, str], nn.Parameter]]:
+    """Name and class of the layer of each parameter that learns; one that layers share has its first name."""
+    owners = {id(weight): class_of(layer) for layer in network.modules() for weight in layer.parameters(recurse=False)}
+    return [((name, owners[id(weight)]), weight) for name, weight in network.named_parameters() if weight.requires_grad]

@@ -1,0 +1,130 @@
+"""Which rows of the recorded tensors a rule looks at, and the first of them that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from health.view import Columns, Records
+
+Rows = NDArray[np.intp]  # places in the table of tensors
+Mask = NDArray[np.bool_]
+Names = Sequence[str]
+
+# smdebug's collections, by kind and class of layer; "" is any. Losses are in the table of steps.
+COLLECTIONS = {
+    "all": ("", ""),
+    "weights": ("weight", ""),
+    "biases": ("weight", ""),
+    "gradients": ("gradient", ""),
+    "losses": ("loss", ""),
+    "relu_input": ("input", "ReLU"),
+    "relu_output": ("output", "ReLU"),
+    "sigmoid_input": ("input", "Sigmoid"),
+    "tanh_input": ("input", "Tanh"),
+}
+GET = "let the job record tensors: TrainModel does, trials of a tuning record losses only"
+FALLEN = 0.01  # of the job's highest learning rate: below it a schedule holds the weights still on purpose
+
+
+def chosen(records: Records, collections: Names | None, patterns: Names | None, otherwise: Names) -> Rows:
+    """The union of collections and patterns, as AWS has it; rows of the kinds `otherwise` where neither is given."""
+    tensors = records.tensors
+    if collections is None and patterns is None:
+        return of_kinds(tensors, otherwise)
+    mask = np.zeros(len(tensors["step"]), dtype=bool)
+    for name in collections or ():
+        mask |= _collection(tensors, name)
+    if patterns is not None:
+        every = np.arange(len(mask))
+        mask[matching(tensors, every, patterns)] = True
+    return np.flatnonzero(mask)
+
+
+def of_kinds(tensors: Columns, kinds: Names) -> Rows:
+    mask = np.zeros(len(tensors["step"]), dtype=bool)
+    for kind in kinds:
+        mask |= tensors["kind"] == kind
+    return np.flatnonzero(mask)
+
+
+def matching(tensors: Columns, rows: Rows, patterns: Names | None) -> Rows:
+    """Those whose label begins like one of the patterns; a label is made and tried once for each tensor."""
+    if patterns is None:
+        return rows
+    tries = [re.compile(pattern) for pattern in patterns]
+    keys = list(zip(*(tensors[name][rows].tolist() for name in ("kind", "name", "layer")), strict=True))
+    verdicts = {key: any(each.match(label(*key)) for each in tries) for key in set(keys)}
+    kept: Rows = rows[np.fromiter((verdicts[key] for key in keys), dtype=bool, count=len(keys))]
+    return kept
+
+
+def label(kind: str, name: str, layer: str) -> str:
+    """As smdebug names tensors: "gradient/fc.weight", "fc.weight", and of what goes into a ReLU "…_relu_input"."""
+    match kind:
+        case "gradient" | "update":
+            return f"{kind}/{name}"
+        case "input" | "output":
+            return f"{name}_{layer.lower()}_{kind}"
+        case _:
+            return name
+
+
+def biases(tensors: Columns, rows: Rows) -> Mask:
+    names = tensors["name"][rows].tolist()
+    ends = {name: name == "bias" or name.endswith(".bias") for name in set(names)}
+    return np.fromiter((ends[name] for name in names), dtype=bool, count=len(names))
+
+
+def without_biases(tensors: Columns, rows: Rows) -> Rows:
+    """A bias before a batch normalisation has no gradient by design, and many begin at zero."""
+    return rows[~biases(tensors, rows)]
+
+
+def held_still(records: Records, rows: Rows) -> Mask:
+    """Rows of steps at which the schedule's learning rate is nearly zero."""
+    train = records.steps["mode"] == "train"
+    steps, rates = records.steps["step"][train], records.steps["lr"][train]
+    known = np.isfinite(rates)
+    if not known.any() or not len(rows):
+        return np.zeros(len(rows), dtype=bool)
+    steps, rates = steps[known], rates[known]
+    places = np.searchsorted(steps, records.tensors["step"][rows]).clip(max=len(steps) - 1)
+    return np.asarray(rates[places] < FALLEN * rates.max())
+
+
+def first(tensors: Columns, rows: Rows, bad: Mask, badness: NDArray[Any]) -> int:
+    """Of the earliest step with a bad row, the place among `rows` of the worst one."""
+    places = np.flatnonzero(bad)
+    steps = tensors["step"][rows[places]]
+    earliest = places[steps == steps.min()]
+    return int(earliest[np.argmax(badness[earliest])])
+
+
+def extent(tensors: Columns, rows: Rows, bad: Mask) -> str:
+    """How far it reaches: "3 of 60 tensors, 12 of 1,200 values"."""
+    names = tensors["name"][rows]
+    several = f"{len(set(names[bad].tolist())):,} of {len(set(names.tolist())):,} tensors"
+    return f"{several}, {int(bad.sum()):,} of {len(rows):,} values"
+
+
+def where(tensors: Columns, rows: Rows, place: int, values: NDArray[Any]) -> tuple[str, int, float]:
+    """Name and step of a row, and its value."""
+    return str(tensors["name"][rows[place]]), int(tensors["step"][rows[place]]), float(values[place])
+
+
+def _collection(tensors: Columns, name: str) -> Mask:
+    kind, layer = COLLECTIONS[name]
+    mask = np.ones(len(tensors["step"]), dtype=bool)
+    if kind:
+        mask &= tensors["kind"] == kind
+    if layer:
+        mask &= tensors["layer"] == layer
+    if name in ("weights", "biases"):
+        rows = np.flatnonzero(mask)
+        mask[rows[biases(tensors, rows) != (name == "biases")]] = False
+    return mask

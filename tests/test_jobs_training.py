@@ -192,6 +192,25 @@ def test_several_hosts_know_each_other_and_one_failure_ends_all(tmp_path: Path) 
     assert (tmp_path / "logs/e1/Step-1.log").read_text().startswith('["algo-1","algo-2"] algo-1')
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_several_hosts_meet_at_an_address_and_port_of_this_job_alone(tmp_path: Path, kind: str) -> None:
+    """Two jobs beside each other would meet at the toolkit's 7777; and their threads would fight for the cores."""
+    program = "import os, socket\n"
+    program += "port, threads = int(os.environ['MASTER_PORT']), os.environ['OMP_NUM_THREADS']\n"
+    program += "if os.environ['SM_CURRENT_HOST'] == 'algo-1':\n"
+    program += "    socket.create_server((os.environ['MASTER_ADDR'], port)).accept()\n"
+    program += "while os.environ['SM_CURRENT_HOST'] == 'algo-2':\n"
+    program += "    try:\n        socket.create_connection((os.environ['MASTER_ADDR'], port))\n        break\n"
+    program += "    except ConnectionRefusedError:\n        pass\n"
+    program += "assert port != 7777 and int(threads) == max(1, len(os.sched_getaffinity(0)) // 2)"
+    body = request(tmp_path, program)
+    body["ResourceConfig"]["InstanceCount"] = 2
+    done = train(tmp_path, body, isolation=kind)
+    assert done.status == "Completed"
+    assert "a free one for each job" in done.parity["MASTER_PORT"]
+    assert "of its cores each" in done.parity["InstanceCount"]
+
+
 def test_an_image_that_is_no_python_is_run_with_train(tmp_path: Path) -> None:
     done = train(tmp_path, request(tmp_path, ""), command="/bin/echo hello")
     assert done.log == "hello train\n" and done.status == "Completed"
@@ -258,10 +277,14 @@ def test_torchrun_is_started_as_the_toolkit_does() -> None:
 
     toolkit = Toolkit({"sagemaker_program": "t.py", "sagemaker_torch_distributed_enabled": "true", "x": "1"})
 
+    class Two:
+        names = ["algo-1", "algo-2"]
+        gpus = 0
+
     class Second:
         name = "algo-2"
 
-    words = toolkit.command(Image(uri, ["python"]), Second(), ["algo-1", "algo-2"], 0, "algo-1")  # type: ignore[arg-type]
+    words = toolkit.command(Image(uri, ["python"]), Second(), Two(), ("algo-1", "7777"))  # type: ignore[arg-type]
     assert " ".join(words[1:]) == (
         "-m torch.distributed.run --nnodes 2 --nproc_per_node 1 "
         "--master_addr algo-1 --master_port 7777 --node_rank 1 t.py -x 1"

@@ -58,14 +58,15 @@ class Host:
 class Hosts:
     """All instances of a job."""
 
-    __slots__ = ("_context", "_file", "all", "cores", "instance_type")
+    __slots__ = ("_context", "_file", "all", "cores", "gpus", "instance_type")
 
     def __init__(self, context: JobContext, count: int, instance_type: str, cores: int = 0) -> None:
-        """`cores`: how many each may use; 0: its share of this machine."""
+        """`cores`: how many all of them may use; 0: those of this machine. Each gets its share, of the GPUs as well."""
         self._context = context
         self.all = [Host(context, index, count) for index in range(count)]
         self.instance_type = instance_type
-        self.cores = cores or max(1, machine_cores() // count)
+        self.cores = max(1, (cores or machine_cores()) // count)
+        self.gpus = gpu_count() // count
         for host in self.all:
             make_folder(host.tree)
         self._file = self._write_names()
@@ -76,7 +77,8 @@ class Hosts:
             if count > 1:
                 context.parity("InstanceCount", "host names algo-1, … do not resolve without namespaces: use 127.0.0.1")
         if count > 1:
-            context.parity("InstanceCount", f"{count} instances are {count} processes on this machine")
+            shared = f"with {self.cores} of its cores each, and {self.gpus or 'none'} of its GPUs"
+            context.parity("InstanceCount", f"{count} instances are {count} processes on this machine, {shared}")
 
     @property
     def names(self) -> list[str]:
@@ -119,6 +121,9 @@ class Hosts:
         env = container.base_environment(host.private)
         if self.cores < machine_cores():
             env["OMP_NUM_THREADS"] = str(self.cores)
+        if len(self.all) > 1 and gpu_count():  # NCCL takes no two ranks on one GPU
+            first = host.index * self.gpus
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus()[first : first + self.gpus])
         return env
 
     def launch(self, host: Host, image: Image, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Process:
@@ -235,10 +240,26 @@ def feature_cache(context: JobContext) -> dict[str, str]:
 
 def gpu_count() -> int:
     """NVIDIA GPUs that a job may use."""
+    return len(_gpus())
+
+
+def free_port(context: JobContext, usual: str) -> str:
+    """For processes that have to find each other: jobs beside each other share one machine here."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    context.parity("MASTER_PORT", f"a free one for each job, not {usual}: all jobs share one machine")
+    return port
+
+
+def _gpus() -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([word for word in visible.split(",") if word.strip() not in ("", "-1")])
+        return [word.strip() for word in visible.split(",") if word.strip() not in ("", "-1")]
     try:
-        return len(os.listdir("/proc/driver/nvidia/gpus"))
+        return [str(number) for number, _ in enumerate(os.listdir("/proc/driver/nvidia/gpus"))]
     except OSError:
-        return 0
+        return []

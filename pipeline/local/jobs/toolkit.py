@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.local.images import Image
     from pipeline.local.jobs import JobContext
-    from pipeline.local.jobs.hosts import Host
+    from pipeline.local.jobs.hosts import Host, Hosts
 
 CODE = "/opt/ml/code"
 MASTER_PORT = "7777"  # the toolkit's own
@@ -113,16 +113,16 @@ class Toolkit:
             words += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
         return words
 
-    def command(self, image: Image, host: Host, hosts: list[str], gpus: int, master: str) -> list[str]:
-        """Raises JobFailed for a program that torchrun cannot start."""
+    def command(self, image: Image, host: Host, hosts: Hosts, master: tuple[str, str]) -> list[str]:
+        """`master`: address and port. Raises JobFailed for a program that torchrun cannot start."""
         if not self.program.endswith(".py"):
             return ["/bin/sh", "-c", 'exec "./$0" "$@"', self.program, *self.arguments()]
         if not self._own.get(_TORCHRUN):
             return [*image.command, self.program, *self.arguments()]
-        options = ["--nnodes", str(len(hosts)), "--nproc_per_node", str(max(1, gpus))]
-        if len(hosts) > 1:
-            rank = str(hosts.index(host.name))
-            options += ["--master_addr", master, "--master_port", MASTER_PORT, "--node_rank", rank]
+        options = ["--nnodes", str(len(hosts.names)), "--nproc_per_node", str(max(1, hosts.gpus))]
+        if len(hosts.names) > 1:
+            rank = str(hosts.names.index(host.name))
+            options += ["--master_addr", master[0], "--master_port", master[1], "--node_rank", rank]
         return [*image.command, "-m", "torch.distributed.run", *options, self.program, *self.arguments()]
 
     def variables(

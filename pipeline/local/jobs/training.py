@@ -12,7 +12,7 @@ from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.channels import fetch_channels
 from pipeline.local.jobs.checkpoints import Checkpoints
 from pipeline.local.jobs.failure import failure_file, failure_text, last_error
-from pipeline.local.jobs.hosts import Hosts, exit_code, feature_cache, gpu_count, note_simulated, wait
+from pipeline.local.jobs.hosts import Hosts, exit_code, feature_cache, free_port, note_simulated, wait
 from pipeline.local.jobs.metrics import HISTORY, Metrics
 from pipeline.local.jobs.staging import aside
 from pipeline.local.jobs.toolkit import CODE, MASTER_PORT, Toolkit
@@ -62,7 +62,7 @@ class TrainingRun:
         on_metric: Callable[[str, float], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        """`cores`: how many it may use, 0 for all; `should_stop` ends it early, as tuning may."""
+        """`cores`: how many all its instances may use, 0 for all; `should_stop` ends it early, as tuning may."""
         self.job = job
         self.request = request
         self.context = job.context
@@ -73,6 +73,7 @@ class TrainingRun:
         self.should_stop = should_stop
         self.checkpoints = Checkpoints(self.context, request.get("CheckpointConfig"))
         self.command: list[str] = []
+        self.port = MASTER_PORT
 
     async def run(self) -> dict[str, Any]:
         """Returns the body, Completed or Stopped. Raises JobFailed."""
@@ -85,6 +86,8 @@ class TrainingRun:
         hosts = Hosts(self.context, int(resources.get("InstanceCount") or 1), instance_type, self.cores)
         note_simulated(self.context, image, instance_type)
         toolkit = Toolkit(self.hyperparameters) if self._plays_toolkit(image) else None
+        if toolkit is not None and (len(hosts.all) > 1 or hosts.gpus > 1):
+            self.port = free_port(self.context, MASTER_PORT)
         self.job.enter("Downloading", "Downloading input data")
         channels = await fetch_channels(self.context, self.request, hosts)
         for host in hosts.all:
@@ -148,17 +151,16 @@ class TrainingRun:
             "TRAINING_JOB_NAME": self.context.job_name,
             "TRAINING_JOB_ARN": self.job.arn,
         }
-        gpus = gpu_count()
         if toolkit is None:
             arguments = self.algorithm.get("ContainerArguments") or []
             self.command = image.argv(self.algorithm.get("ContainerEntrypoint") or [], arguments, ["train"])
             cwd = "/opt/ml"
         else:
             resources = hosts.resource_config(host)
-            variables |= toolkit.variables(resources, channels, hosts.cores, gpus, self.context.job_name)
+            variables |= toolkit.variables(resources, channels, hosts.cores, hosts.gpus, self.context.job_name)
             master = hosts.names[0] if self.context.isolation.kind == "namespace" else "127.0.0.1"
-            self.command = toolkit.command(image, host, hosts.names, gpus, master)
-            variables |= {"PYTHONPATH": CODE, "MASTER_ADDR": master, "MASTER_PORT": MASTER_PORT}
+            self.command = toolkit.command(image, host, hosts, (master, self.port))
+            variables |= {"PYTHONPATH": CODE, "MASTER_ADDR": master, "MASTER_PORT": self.port}
             variables |= feature_cache(self.context)
             cwd = CODE
         env = {**hosts.environment(host), **variables, **(self.request.get("Environment") or {})}

@@ -101,8 +101,7 @@ def final_value(body: dict[str, Any]) -> float | None:
 def trial_request(definition: Mapping[str, Any], texts: Mapping[str, str], metric: str) -> dict[str, Any]:
     """The CreateTrainingJob request of one trial."""
     request = {key: definition[key] for key in _COPIED if key in definition}
-    if "ResourceConfig" not in request:
-        request["ResourceConfig"] = _resources(definition.get("HyperParameterTuningResourceConfig") or {})
+    request["ResourceConfig"] = resources(definition)
     static = definition.get("StaticHyperParameters") or {}
     request["HyperParameters"] = {**static, **texts, "_tuning_objective_metric": metric}
     if request.get("CheckpointConfig"):
@@ -110,7 +109,11 @@ def trial_request(definition: Mapping[str, Any], texts: Mapping[str, str], metri
     return request
 
 
-def _resources(config: Mapping[str, Any]) -> dict[str, Any]:
+def resources(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The ResourceConfig of each trial."""
+    if "ResourceConfig" in definition:
+        return dict(definition["ResourceConfig"])
+    config = definition.get("HyperParameterTuningResourceConfig") or {}
     chosen = {**config, **(config.get("InstanceConfigs") or [{}])[0]}
     return {key: chosen[key] for key in ("InstanceType", "InstanceCount", "VolumeSizeInGB") if key in chosen}
 

@@ -11,7 +11,7 @@ from pipeline.local.jobs.completion import CONVERGENCE, EARLY_STOPPING, Completi
 from pipeline.local.jobs.hosts import machine_cores
 from pipeline.local.jobs.metrics import HISTORY
 from pipeline.local.jobs.tracking import Job, settle
-from pipeline.local.jobs.trial import Trial, adopt, final_value, parents_trials, set_objective
+from pipeline.local.jobs.trial import Trial, adopt, final_value, parents_trials, resources, set_objective
 from pipeline.local.jobs.tuning_plan import Plan
 from pipeline.local.loop import Cancelled
 
@@ -49,7 +49,8 @@ class Tuning:
         self.context = job.context
         self.plan = plan
         cores = machine_cores()
-        self.parallel = min(plan.parallel, cores, plan.most or plan.parallel)
+        self.instances = int(resources(plan.definition).get("InstanceCount") or 1)  # of each trial
+        self.parallel = min(plan.parallel, max(1, cores // self.instances), plan.most or plan.parallel)
         self.cores = max(1, cores // self.parallel)
         self.search: Search = Search(
             plan.ranges,
@@ -123,7 +124,8 @@ class Tuning:
         if self.parallel < self.plan.parallel:
             self.context.parity(
                 "MaxParallelTrainingJobs",
-                f"{self.parallel} instead of {self.plan.parallel} at a time: there are {machine_cores()} cores",
+                f"{self.parallel} instead of {self.plan.parallel} at a time: there are {machine_cores()} cores"
+                + (f" for {self.instances} instances each" if self.instances > 1 else ""),
             )
 
     def _may_start(self, deadline: float) -> bool:

@@ -1,0 +1,211 @@
+"""Two processes train as one does; the first one writes; when one is lost the other ends, and says who it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pictures
+import pytest
+import shapes
+import torch
+import train
+from training import distributed, machine
+
+from pipeline.local.jobs.hosts import INTERFACE
+
+PROGRAM = Path(train.__file__)
+HOSTS = '["algo-1","algo-2"]'
+LONG = ["--epochs", "10000", "--batch_size", "16", "--model", "shufflenet_v2_x0_5"]
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 and 23 pictures, so that neither a batch of 31 nor validation has two equal halves."""
+    root = tmp_path_factory.mktemp("splits")
+    for name, count in (("train", 40), ("validation", 23)):
+        pixels = np.stack([shapes.drawn(index % 3, np.random.default_rng(index)) for index in range(count)])
+        labels = [index % 3 for index in range(count)]
+        pictures.split(root / name, pixels, labels, ["a", "b", "c"], class_weights=[2.0, 1.0, 0.5])
+    return root
+
+
+def arguments(splits: Path, root: Path, *more: str) -> list[str]:
+    folders = {"train": splits / "train", "validation": splits / "validation", "model": root / "model"}
+    folders["output-data"] = root / "output/data"
+    return [*(f"--{name}-dir={folder}" for name, folder in folders.items()), *more]
+
+
+def port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@contextmanager
+def two(splits: Path, root: Path, *more: str, launched: bool = False) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """One process each of two hosts, numbered as torchrun does; or `launched` by train.py itself."""
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port(),
+        "SM_HOSTS": HOSTS,
+        "SM_NETWORK_INTERFACE_NAME": INTERFACE,
+    }
+    running = []
+    for rank in range(2):
+        own = root / str(rank + 1)
+        (own / "output").mkdir(parents=True, exist_ok=True)
+        env = {**os.environ, **shared, "SM_CURRENT_HOST": f"algo-{rank + 1}"}
+        if not launched:
+            env |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        with (own / "log").open("wb") as log:
+            command = [sys.executable, PROGRAM, *arguments(splits, own, *more)]
+            running.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def trained(splits: Path, root: Path, *more: str) -> None:
+    with two(splits, root, *more) as running:
+        codes = [process.wait(timeout=120) for process in running]
+    assert codes == [0, 0], [log(root, host) for host in (1, 2)]
+
+
+def log(root: Path, host: int) -> str:
+    return (root / str(host) / "log").read_text()
+
+
+def failure(root: Path, host: int) -> str:
+    return (root / str(host) / "output/failure").read_text()
+
+
+def wait_for(path: Path) -> None:
+    """Until something is in it."""
+    deadline = time.monotonic() + 60
+    while not (path.is_file() and path.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.is_file()
+
+
+def rows(root: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (root / "output/data/metrics.jsonl").read_text().splitlines()]
+
+
+def apart(one: dict[str, float], other: dict[str, float], name: str) -> float:
+    return abs(one[name] - other[name]) / one[name]
+
+
+def test_two_processes_train_as_one_does_for_50_steps(splits: Path, tmp_path: Path) -> None:
+    """A network without batch norm, one batch an epoch; parts of 15 and 16 pictures whose classes weigh differently.
+
+    Seen: 5e-7 (torch 2.12, float32, gloo). A learning rate that learns faster makes 4e-2 of the same 1e-7 at the start.
+    """
+    more = ["--epochs", "50", "--batch_size", "31", "--model", "squeezenet1_1", "--dropout", "0.0000001"]
+    more += ["--precision", "float32", "--lr", "0.002", "--clip_norm", "1", "--class_weights", "balanced"]
+    assert train.main(arguments(splits, tmp_path / "one", *more), {}) == 0
+    trained(splits, tmp_path, *more)
+    alone, together = rows(tmp_path / "one"), rows(tmp_path / "1")
+    assert len(alone) == len(together) == 50
+    assert alone[-1]["train_loss"] < 0.95 * alone[0]["train_loss"]
+    pairs = list(zip(alone, together, strict=True))
+    assert max(apart(*pair, name) for pair in pairs for name in ("train_loss", "validation_loss")) <= 1e-4
+    assert [row["validation_accuracy"] for row in alone] == [row["validation_accuracy"] for row in together]
+    cards = [pictures.json_of(tmp_path / root / "model/model.json") for root in ("one", "1")]
+    assert cards[0]["temperature"] == pytest.approx(cards[1]["temperature"], rel=1e-3)
+    assert pictures.json_of(tmp_path / "1/output/data/report/training.json")["processes"] == 2
+    assert [path for path in (tmp_path / "2").rglob("*") if path.is_file()] == [tmp_path / "2/log"]
+    assert (log(tmp_path, 1).count("epoch="), log(tmp_path, 2).count("epoch=")) == (50, 0)
+
+
+def test_a_lost_rank_ends_both_and_a_new_start_ends_as_if_none_was_lost(splits: Path, tmp_path: Path) -> None:
+    """With batch norm and random numbers of each rank's own; both start from what the first one has kept."""
+    more = ["--model", "shufflenet_v2_x0_5", "--epochs", "10", "--batch_size", "9", "--dropout", "0.3"]
+    more += ["--mixup", "0.5", "--augment", "flip", "--ema", "0.9", "--accumulate", "2", "--sampling", "balanced"]
+    trained(splits, tmp_path / "plain", *more)
+    kept = [*more, "--checkpoint-dir", str(tmp_path / "kept"), "--checkpoint_minutes", "0.0000001"]
+    with two(splits, tmp_path, *kept) as running:
+        wait_for(tmp_path / "kept/checkpoint.pt")
+        running[1].send_signal(signal.SIGKILL)
+        assert running[0].wait(timeout=120) == 1
+    assert failure(tmp_path, 1).startswith("host algo-2 was lost (")
+    trained(splits, tmp_path, *kept)
+    assert pictures.json_of(tmp_path / "1/output/data/report/training.json")["resumed_at"] is not None
+    weights = [torch.load(tmp_path / root / "model/model.pt", weights_only=True) for root in ("plain/1", "1")]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_the_launcher_of_a_killed_process_says_so_on_every_host(splits: Path, tmp_path: Path) -> None:
+    with two(splits, tmp_path, *LONG, launched=True) as running:
+        wait_for(tmp_path / "1/output/data/metrics.jsonl")
+        children = Path(f"/proc/{running[1].pid}/task/{running[1].pid}/children")
+        if not children.is_file():
+            pytest.skip("this system does not tell the children of a process")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        assert [process.wait(timeout=120) for process in running] == [1, 1]
+    for host in (1, 2):
+        assert failure(tmp_path, host).startswith("host algo-2 was lost: its process 1 was killed by SIGKILL")
+
+
+def test_what_one_host_refuses_is_the_reason_on_all(splits: Path, tmp_path: Path) -> None:
+    with two(splits, tmp_path, *LONG, "--batch_size", "1") as running:
+        assert [process.wait(timeout=120) for process in running] == [1, 1]
+    words = "2 processes cannot share batches of 1: raise batch_size"
+    for host in (1, 2):
+        assert re.fullmatch(rf"(host algo-[12] ended the training: )?{words}.*", failure(tmp_path, host))
+
+
+def test_parts_are_the_whole_without_repeats() -> None:
+    for size in (1, 2, 3, 7):
+        for count in (0, 1, 6, 31):
+            world = distributed.World()
+            everything = list(range(count))
+            parts = []
+            for rank in range(size):
+                world.rank, world.size = rank, size
+                parts.append(everything[world.own(count)])
+            assert [number for part in parts for number in part] == everything
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("env", "processes", "launches"),
+    [
+        ({}, 1, False),
+        ({"SM_HOSTS": '["algo-1"]', "SM_NUM_GPUS": "1"}, 1, False),
+        ({"SM_HOSTS": HOSTS, "SM_NUM_GPUS": "0"}, 2, True),
+        ({"SM_HOSTS": HOSTS, "SM_NUM_GPUS": "4"}, 8, True),
+        ({"SM_NUM_GPUS": "4"}, 4, True),
+        ({"SM_HOSTS": HOSTS, "RANK": "0", "WORLD_SIZE": "2"}, 2, False),
+    ],
+)
+def test_one_process_a_gpu_of_each_host_is_started_but_not_by_one_of_them(
+    env: dict[str, str], processes: int, launches: bool
+) -> None:
+    assert (machine.processes(env), machine.is_launcher(env)) == (processes, launches)
+
+
+def test_batch_norm_across_ranks_needs_gpus() -> None:
+    group = object.__new__(distributed.Group)
+    group.device = torch.device("cpu")
+    with pytest.raises(distributed.Refusal, match="sync_batch_norm needs GPUs"):
+        group.learning(torch.nn.Linear(1, 1), sync_batch_norm=True)
+
+
+def test_one_process_does_not_load_torchrun() -> None:
+    code = "import sys, train; sys.exit('torch.distributed.launcher' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROGRAM.parent, check=False).returncode == 0

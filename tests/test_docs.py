@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config.hyperparameters import Hyperparameters
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -49,3 +51,13 @@ def test_every_module_of_preparation_stands_in_the_way_of_the_data() -> None:
     rows = text.partition("## The way of the data")[2].partition("\n## ")[0]
     named = set(re.findall(r"`(\w+\.py)`", rows)) - {"images.py", "colour.py"}
     assert named == {path.name for path in (ROOT / "entrypoints/preparation").glob("*.py")} - {"__init__.py"}
+
+
+def test_training_tells_every_option_and_no_other() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = text.partition("## Options")[2].partition("\n## ")[0].splitlines()
+    cells = [line.split("|")[2] for line in rows if "| `" in line]
+    several = {"sync_batch_norm"} if "`sync_batch_norm: true`" in text else set()
+    named = set(re.findall(r"`(\w+)`", " ".join(cells))) | several
+    start = {"name", "stem", "dropout", "trainable_layers", "weights", "warm_start"}
+    assert named == {*Hyperparameters.model_fields, *start} - {"seed"}

@@ -107,7 +107,7 @@ class Clock:
             "wall_ns": self._last - self._began,
             "parts_ns": dict(self._total),
             "modes_ns": dict(self._kinds),
-            "collector_ns": self._paused,
+            "collector_ns": self._counted,  # within "other"
             "download_seconds": self._download,
         }
 

@@ -1,0 +1,286 @@
+"""profiler-report.html: the profile of a training job drawn from profile.json and the rules' verdicts, on one page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from health import drawings, page_operators
+from health.markup import Html, fill, joined, share, short, span, table
+from health.page_style import STYLE
+
+Figures = Mapping[str, Any]
+SECTIONS = {  # rules of a section: its title, what is measured
+    "GPU": ("LowGPUUtilization", "NVML, every 500 ms"),
+    "Batch size": ("BatchSize", "system.arrow: cpu, gpu, gpu_memory_share"),
+    "CPU bottlenecks": ("CPUBottleneck", "system.arrow: cpu, gpu"),
+    "I/O bottlenecks": ("IOBottleneck", "system.arrow: io_wait, gpu"),
+    "Load balancing": ("LoadBalancing", "system.arrow: gpu of each; cpu_each"),
+    "GPU memory": ("GPUMemoryIncrease", "system.arrow: gpu_memory_share"),
+}
+DRAWN = {  # section → beginnings of the names of the metrics drawn there
+    "GPU": ("GPU ",),
+    "CPU bottlenecks": ("CPU",),
+    "I/O bottlenecks": ("I/O wait", "disk"),
+    "GPU memory": ("memory of GPU",),
+}
+STATUS = {"NoIssuesFound": "good", "IssuesFound": "bad", "Error": "bad"}
+
+
+def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
+    """`figures` as profile.json has them, `verdicts` as health.json has them (rule, status, message, advice, …)."""
+    said = {str(verdict["rule"]): verdict for verdict in verdicts}
+    parts = [
+        _head(figures),
+        _first(figures),
+        _job(figures),
+        _system(figures),
+        _framework(figures),
+        _durations(figures, said),
+        _rules(verdicts),
+        *(_section(title, figures, said) for title in SECTIONS),
+        page_operators.section(figures.get("operators")),
+        _foot(),
+    ]
+    opening = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-'
+    opening += 'width, initial-scale=1"><title>Profile of a training job</title><style>'
+    return f"{opening}{STYLE}</style></head><body><main>{joined(parts)}</main></body></html>\n"
+
+
+def _head(figures: Figures) -> Html:
+    job, framework, steps = figures["job"], figures["framework"], figures["durations"]
+    numbers = [
+        (span(job["seconds"]), "the whole job" if job["download_known"] else "from the program's start"),
+        (share(framework["train"]["share"]), "TRAIN: forward, backward, optimiser"),
+        (share(framework["evaluation"]["share"]), "EVAL: validation"),
+        (share(framework["others"]["share"]), "OTHERS"),
+        (f"{job['steps']:,}", f"steps in {job['epochs']:,} epoch{'s' * (job['epochs'] != 1)}"),
+        (span(steps.get("median")), "the median step"),
+        (short(job["examples_a_second"] or 0), "pictures a second"),
+    ]
+    drawn = joined(fill('<div class="figure"><b>{}</b><span>{}</span></div>', *pair) for pair in numbers)
+    began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(job["started"]))
+    text = (
+        '<header><h1>Profile of a training job</h1><p class="soft">started {}</p><div class="figures">{}</div></header>'
+    )
+    return fill(text, began, drawn)
+
+
+def _first(figures: Figures) -> Html:
+    gains = figures["advice"]
+    if not gains:
+        return _card("What to change first", fill("<p>Nothing would save as much as 1 % of the job.</p>"))
+    item = (
+        '<li><div class="gain">{}<span>{} of the job</span></div><div><p>{}</p><p class="soft">{}. {}.</p></div></li>'
+    )
+    rows = joined(
+        fill(item, span(gain["seconds"]), share(gain["share"]), gain["what"], _sentence(gain["why"]), _reckoned(gain))
+        for gain in gains
+    )
+    note = "Gains are estimates, each by itself: they do not add up where one change does the work of another."
+    return _card("What to change first", fill('<ol class="gains">{}</ol><p class="soft">{}</p>', rows, note))
+
+
+def _reckoned(gain: Mapping[str, Any]) -> str:
+    return f"Gain: {gain['reckoned']}; from {gain['source']}"
+
+
+def _job(figures: Figures) -> Html:
+    job = figures["job"]
+    parts = [part for part in job["parts"] if part["ns"]]
+    strip = drawings.strip([(part["part"], part["seconds"]) for part in parts], "the job's time by part")
+    rows = [
+        (
+            fill("{}{}", drawings.key(part["part"]), _name(part["part"])),
+            drawings.bar(part["share"], drawings.COLOURS[part["part"]]),
+            span(part["seconds"]),
+            share(part["share"]),
+            part["source"],
+        )
+        for part in parts
+    ]
+    stages = ", ".join(f"{name} {span(seconds)}" for name, seconds in job["stages"].items())
+    lead = fill("<p>{}. The parts sum to the job's {} exactly.</p>", _sentence(stages), span(job["seconds"]))
+    heads = ("part", "bar", ">time", ">share", "*source")
+    missing = "" if job["download_known"] else " What passed before the program started is not known here."
+    note = fill('<p class="source">A GPU works behind the host: a lap holds what the host waited for.{}</p>', missing)
+    return _card("Job summary", joined([lead, strip, table(heads, rows, "stacked"), note]))
+
+
+def _system(figures: Figures) -> Html:
+    system, machine = figures["system"], figures["machine"]
+    if not system["points"]:
+        return _card("System usage", fill("<p>The machine was not watched: /proc, which Linux has, is needed.</p>"))
+    rows = [
+        (f"{row['metric']} ({row['unit']})", *(short(row[name]) for name in ("max", "p99", "p95", "p50", "min")))
+        for row in system["rows"]
+    ]
+    had = ""
+    if machine:
+        had = f"{short(machine['cores'])} cores, {machine['memory_mb']:,} MB of memory, {machine['gpus']} GPUs. "
+    lead = fill("<p>{}{} looks, one every 500 ms.</p>", had, f"{system['points']:,}")
+    heads = ("metric", ">max", ">p99", ">p95", ">p50", ">min")
+    shown = ("CPU", "memory", "I/O wait", "network, received", "disk, read", "disk, written")
+    drawn = _curves(system, lambda name, unit: name in shown and unit != "MB")
+    source = _source("system.arrow, from /proc, cgroups and NVML")
+    return _card("System usage", joined([lead, table(heads, rows, "dense"), drawn, source]))
+
+
+def _framework(figures: Figures) -> Html:
+    groups = figures["framework"]
+    names = {"train": "TRAIN", "evaluation": "EVAL", "others": "OTHERS"}
+    rows = []
+    for name, title in names.items():
+        own = [part for part in groups[name]["parts"] if part["seconds"]]
+        made = ", ".join(f"{_name(part['part'])} {share(part['share'])}" for part in own) or "nothing"
+        bar = drawings.bar(groups[name]["share"], {"train": "s0", "evaluation": "s2", "others": "s1"}[name])
+        rows.append((title, bar, span(groups[name]["seconds"]), share(groups[name]["share"]), made))
+    heads = ("", "bar", ">time", ">share", "*of the job, largest first")
+    shown = [table(heads, rows, "stacked")]
+    mean = {name: value for name, value in figures["durations"].get("parts", {}).items() if value}
+    if mean:
+        keys = (fill("<span>{}{} {}</span>", drawings.key(n), _name(n), span(v)) for n, v in mean.items())
+        shown.append(fill("<h3>The mean step</h3>{}", drawings.strip(list(mean.items()), "the mean step by part")))
+        shown.append(fill('<div class="legend">{}</div>', joined(keys)))
+    source = "laps of the clock; the mean step without warm-up and profiled steps"
+    return _card("Framework summary", joined([*shown, _source(source)]))
+
+
+def _durations(figures: Figures, said: Mapping[str, Mapping[str, Any]]) -> Html:
+    steps, found = figures["durations"], figures["outliers"]
+    if not steps["steps"]:
+        return _card("Step durations", fill("<p>No step was left after the warm-up.</p>"))
+    warm = steps["warm_up"]
+    lead = (
+        f"{steps['steps']:,} steps: median {span(steps['median'])}, mean {span(steps['mean'])}, 95th percentile "
+        f"{span(steps['p95'])}, longest {span(steps['max'])}. The warm-up stands apart: {warm['steps']} "
+        f"step{'s' * (warm['steps'] != 1)} of {span(warm['seconds'])} together"
+    )
+    if steps["profiled"]:
+        lead += f"; so do the {len(steps['profiled'])} steps that torch.profiler slowed down"
+    dots = [(one["step"], one["seconds"], one["cause"]) for one in found["largest"]]
+    drawn = _charts(
+        ("how many steps took how long", drawings.histogram(**steps["histogram"])),
+        (
+            "each step; dots above the dashed line are outliers, by cause",
+            drawings.durations(steps["curve"], dots, found["threshold"]),
+        ),
+    )
+    parts = [_said(said.get("StepOutlier")), fill("<p>{}.</p>", lead), drawn]
+    return _card("Step durations", joined([*parts, _causes(found), _source("steps.arrow: seconds and its parts")]))
+
+
+def _causes(found: Mapping[str, Any]) -> Html:
+    if not found["steps"]:
+        return fill("<p>No step is an outlier.</p>")
+    causes = [
+        (row["cause"], f"{row['steps']:,}", span(row["seconds"]), f"{row['every']} steps" if row["every"] else "–")
+        for row in found["by_cause"]
+    ]
+    largest = [
+        (f"{one['step']:,}", span(one["seconds"]), span(one["excess"]), one["cause"], _explained(one))
+        for one in found["largest"]
+    ]
+    lead = (
+        f"{found['steps']} outliers took longer than {span(found['threshold'])}: {span(found['seconds'])} more in all "
+    )
+    lead += "than as many median steps."
+    first = table(("cause", ">outliers", ">time lost", ">every"), causes, "dense")
+    second = table((">step", ">took", ">above median", "cause", "*what took it"), largest, "dense")
+    more = "" if len(largest) == found["steps"] else f" (the {len(largest)} longest)"
+    text = "<p>{}</p>{}<details><summary>Each outlier with its cause{}</summary>{}</details>"
+    return fill(text, lead, first, more, second)
+
+
+def _explained(one: Mapping[str, Any]) -> str:
+    return f"{_name(one['part'])}: {span(one['of_cause'])} above its median"
+
+
+def _rules(verdicts: Sequence[Mapping[str, Any]]) -> Html:
+    if not verdicts:
+        return _card("Rules", fill("<p>No rule was asked for.</p>"))
+    order = {"IssuesFound": 0, "Error": 1, "NoIssuesFound": 2, "NotEvaluated": 3}
+    rows = [
+        (
+            one["rule"],
+            fill('<span class="badge {}">{}</span>', STATUS.get(one["status"], ""), one["status"]),
+            f"{one.get('points') or 0:,}",
+            _advised(one),
+        )
+        for one in sorted(verdicts, key=lambda one: order.get(one["status"], 1))
+    ]
+    return _card("Rules", table(("rule", "status", ">points", "*what was found"), rows, "stacked"))
+
+
+def _section(title: str, figures: Figures, said: Mapping[str, Mapping[str, Any]]) -> Html:
+    rule, source = SECTIONS[title]
+    system = figures["system"]
+    parts = [_said(said.get(rule)) or fill('<p class="soft">The rule {} was not asked for.</p>', rule)]
+    if title in DRAWN:
+        parts.append(_curves(system, lambda name, unit: name.startswith(DRAWN[title]) and unit != "MB"))
+    elif title == "Load balancing" and system.get("cores"):
+        parts.append(_charts(("mean use of each core, %", drawings.cores(system["cores"]))))
+    elif title == "Batch size":
+        parts.append(fill("<p>{}</p>", _batch(figures)))
+    return _card(title, joined([*parts, _source(source)]))
+
+
+def _batch(figures: Figures) -> str:
+    rows = [row for row in figures["system"]["rows"] if row["unit"] == "%" and row["metric"].split()[0] != "I/O"]
+    known = ", ".join(f"{row['metric']} {row['p95']:.0f} %" for row in rows)
+    rate = figures["job"]["examples_a_second"]
+    speed = f"{short(rate)} pictures a second while training" if rate else "no pictures were counted"
+    return f"{_sentence(speed)}. 95th percentiles: {known or 'unknown, the machine was not watched'}."
+
+
+def _said(verdict: Mapping[str, Any] | None) -> Html:
+    if verdict is None:
+        return Html("")
+    kind, badge = ("fires" if verdict["status"] == "IssuesFound" else ""), STATUS.get(verdict["status"], "")
+    text = '<p class="said {}"><span class="badge {}">{}</span> {} {}</p>'
+    return fill(text, kind, badge, verdict["status"], verdict["rule"] + ":", _advised(verdict))
+
+
+def _advised(verdict: Mapping[str, Any]) -> str:
+    advice = f" What to do: {verdict['advice']}." if verdict.get("advice") else ""
+    return f"{verdict['message']}.{advice}"
+
+
+def _curves(system: Figures, wanted: Any) -> Html:
+    curves = [each for each in system["curves"] if wanted(each["metric"], each["unit"])]
+    return _charts(
+        *(
+            (
+                f"{each['metric']}, {each['unit']}",
+                drawings.band(each["points"], each["metric"], each["unit"], 100.0 if each["unit"] == "%" else None),
+            )
+            for each in curves
+        )
+    )
+
+
+def _charts(*drawn: tuple[str, Html]) -> Html:
+    figure = "<figure><figcaption>{}</figcaption>{}</figure>"
+    return fill('<div class="charts">{}</div>', joined(fill(figure, *pair) for pair in drawn)) if drawn else Html("")
+
+
+def _card(title: str, inner: Html) -> Html:
+    return fill("<section><h2>{}</h2>{}</section>", title, inner)
+
+
+def _source(text: str) -> Html:
+    return fill('<p class="source">Source: {}.</p>', text)
+
+
+def _name(part: str) -> str:
+    known = {"start_up": "start-up", "optimizer": "optimiser", "transfer": "host to device", "data_wait": "data wait"}
+    return known.get(part, {"collector": "garbage collector", "other": "what is left"}.get(part, part))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _foot() -> Html:
+    return fill("<footer>{}</footer>", "Drawn from profile.json and health.json, which lie beside this page.")

@@ -260,6 +260,14 @@ def test_a_config_cannot_be_changed() -> None:
             'training.hyperparameters.precision: "float16": ml.m5.xlarge has no GPU; write auto',
         ),
         (
+            "training: {instance_count: 8, hyperparameters: {batch_size: 7}}",
+            "training.hyperparameters.batch_size: 7: 8 machines (training.instance_count) share each batch; write 8",
+        ),
+        (
+            "training: {hyperparameters: {sync_batch_norm: true}}",
+            "training.hyperparameters.sync_batch_norm: true: ml.m5.xlarge has no GPU; write false",
+        ),
+        (
             "dataset: {validation_fraction: 0.6, test_fraction: 0.4}",
             "dataset.test_fraction: 0.4 with validation_fraction",
         ),

@@ -122,6 +122,16 @@ def precision_rules(training: TrainingSection) -> Problems:
         yield Problem(("training", "hyperparameters", "precision"), says)
 
 
+def hosts_rules(training: TrainingSection) -> Problems:
+    count, told = training.instance_count, training.hyperparameters
+    if told.batch_size < count:
+        says = f"{told.batch_size}: {count} machines (training.instance_count) share each batch; write {count} or more"
+        yield Problem(("training", "hyperparameters", "batch_size"), says)
+    if told.sync_batch_norm and accelerator(training.instance_type) == "cpu":
+        says = f"true: {training.instance_type} has no GPU; write false, or take a machine with several"
+        yield Problem(("training", "hyperparameters", "sync_batch_norm"), says)
+
+
 def network_rules(security: SecuritySection) -> Problems:
     if bool(security.subnets) != bool(security.security_groups):
         key = "security_groups" if security.subnets else "subnets"
@@ -247,6 +257,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("model",), start_rules),
     (("training",), spot_rules),
     (("training",), precision_rules),
+    (("training",), hosts_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),
     (("evaluation",), champion_rules),

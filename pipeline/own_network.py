@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 
 from pipeline.errors import ConfigError, DarkroomError
 from pipeline.model_files import located
@@ -25,8 +27,9 @@ def read(source: str | None, config: str, root: str) -> dict[str, bytes]:
     """
     if source is None:
         return {}
-    files = _closure(source, config)
-    problems = [f'model.file: "{source}": {says}' for says in _problems(files, os.path.basename(source), root)]
+    with _quiet():
+        files = _closure(source, config)
+        problems = [f'model.file: "{source}": {says}' for says in _problems(files, os.path.basename(source), root)]
     if problems:
         raise _error(problems, config)
     return files
@@ -43,7 +46,8 @@ def unchanged(source: str, known: str, config: str) -> bool:
     """Whether the file, and what it imports from beside it today, is what was read. No time of a file is trusted: one
     that was missing may have come, too."""
     try:
-        return digest(_closure(source, config)) == known
+        with _quiet():
+            return digest(_closure(source, config)) == known
     except DarkroomError:
         return False  # whoever compiles says what is wrong
 
@@ -53,6 +57,7 @@ def tried(source: str, config: str, root: str, image_size: int) -> str | None:
 
     None where there is no torch, or where the entry points are others than ours. Raises DarkroomError.
     """
+    import shlex
     import subprocess
     from importlib.util import find_spec
 
@@ -61,10 +66,19 @@ def tried(source: str, config: str, root: str, image_size: int) -> str | None:
         return None
     command = [sys.executable, "-B", program, located(source, config), "--image_size", str(image_size)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
+    said = done.stdout.strip().splitlines()
+    if done.returncode or not said:
         last = (done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"])[-1]
-        raise DarkroomError(f"model.file: {last.removeprefix('error: ')}", f"to try it again: {' '.join(command)}")
-    return done.stdout.strip().splitlines()[-1]
+        raise DarkroomError(f"model.file: {last.removeprefix('error: ')}", f"to try it again: {shlex.join(command)}")
+    return said[-1]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What Python thinks of somebody's style is told where the file is run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _closure(source: str, config: str) -> dict[str, bytes]:
@@ -77,11 +91,24 @@ def _closure(source: str, config: str) -> dict[str, bytes]:
         says = "is a folder, not a file" if path.is_dir() else f"does not exist; looked for {path}"
         raise _error([f'model.file: "{source}" {says}'], config)
     try:
-        return program_files(path.parent, path.name, ships=False)
+        files = program_files(path.parent, path.name, ships=False)
+        for name, body in files.items():
+            _compile(name, body)
+        return files
     except DarkroomError as exc:
         raise _error([f'model.file: "{source}": {exc.message}'], config) from exc
     except OSError as exc:
         raise _error([f'model.file: "{source}": {exc.filename} cannot be read: {exc.strerror}'], config) from exc
+
+
+def _compile(name: str, body: bytes) -> None:
+    """Finds what a parser lets pass, such as `return` outside a function. Raises DarkroomError; runs nothing."""
+    try:
+        compile(body, name, "exec", dont_inherit=True)
+    except SyntaxError as exc:
+        raise DarkroomError(f"{name}:{exc.lineno}: {exc.msg}") from exc
+    except (ValueError, RecursionError, MemoryError) as exc:
+        raise DarkroomError(f"{name}: is not Python source: {exc}") from exc
 
 
 def _problems(files: Mapping[str, bytes], name: str, root: str) -> Iterator[str]:
@@ -93,6 +120,9 @@ def _problems(files: Mapping[str, bytes], name: str, root: str) -> Iterator[str]
     if found is None or not (found.is_assigned() or found.is_imported()):
         yield f"{name} has no function build: write def build(num_classes: int) -> torch.nn.Module"
     for path in sorted(files.keys() - {name}):
+        package = f"{os.path.dirname(path)}/__init__.py"
+        if "/" in path and package not in files:
+            yield f"{path}: its folder is no package: add an empty {package}"
         top = path.split("/")[0].removesuffix(".py")
         if top in sys.stdlib_module_names or top in IMAGE:
             yield f"{path} beside it has the name of a module of Python or of AWS's image: rename it"

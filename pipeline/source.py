@@ -78,8 +78,10 @@ def _parsed(name: str, body: bytes, folder: str) -> ast.Module:
     except SyntaxError as exc:
         line = f"{name}:{exc.lineno}" if exc.lineno else name
         raise DarkroomError(f"{line}: {exc.msg}", f"mend {folder}/{name}, then run the command again") from exc
-    except (ValueError, RecursionError) as exc:
-        raise DarkroomError(f"{name}: is not Python source: {exc}", f"mend {folder}/{name}") from exc
+    except (ValueError, RecursionError, MemoryError) as exc:  # the last: brackets nested too deep
+        raise DarkroomError(
+            f"{name}: is not Python source: {exc or 'nested too deep'}", f"mend {folder}/{name}"
+        ) from exc
 
 
 def imported(tree: ast.Module, name: str) -> Iterator[str]:

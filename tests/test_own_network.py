@@ -53,6 +53,11 @@ def test_the_file_travels_with_what_it_imports_from_its_folder(project: Path) ->
     assert own_network.read(None, str(project / "pipeline.yaml"), str(ENTRYPOINTS)) == {}
 
 
+def test_pythons_warnings_of_the_file_are_not_ours(project: Path) -> None:
+    (project / "nets/mine.py").write_text(NET + "if 1 is 1: '\\d'\n")
+    assert list(read(project)) == ["blocks.py", "mine.py"]
+
+
 def test_a_constant_called_ships_is_its_own_affair(project: Path) -> None:
     (project / "nets/mine.py").write_text(f"{NET}\nSHIPS = 3\n")
     assert list(read(project)) == ["blocks.py", "mine.py"]
@@ -75,11 +80,17 @@ def test_a_constant_called_ships_is_its_own_affair(project: Path) -> None:
         ("blocks.py", "from training.schedules import factor", "blocks.py imports training, which is a module of"),
         ("torch.py", "", "torch.py beside it has the name of a module of Python or of AWS's image: rename it"),
         ("mine.py", "\0", "mine.py: "),
+        ("mine.py", "def build(n, n): ...", "mine.py:1: duplicate argument 'n' in function definition"),
+        ("blocks.py", "\nreturn 1", "blocks.py:2: 'return' outside function"),
+        ("mine.py", f"{'-' * 10000}1", "mine.py: "),
+        ("parts/one.py", "", "parts/one.py: its folder is no package: add an empty parts/__init__.py"),
     ],
 )
 def test_a_file_that_cannot_be_sent_is_told_with_its_key_and_line(
     project: Path, name: str, text: str, says: str
 ) -> None:
+    (project / "nets/parts").mkdir()
+    (project / "nets/mine.py").write_text(f"import torch, parts.one\n{NET}")
     (project / "nets" / name).write_text(text)
     with pytest.raises(ConfigError) as caught:
         read(project)

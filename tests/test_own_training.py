@@ -10,12 +10,14 @@ from pathlib import Path
 
 import evaluate
 import inference
+import model
 import pictures
 import pytest
+import torch
 import train
 from data import open_split
 from refusal import Refusal
-from training import hyperparameters, resuming
+from training import features, hyperparameters, resuming
 
 NET = """
 from own_stage import stage
@@ -165,6 +167,21 @@ def test_a_checkpoint_belongs_to_the_code_of_the_network(colours: Path, tmp_path
     (tmp_path / "nets" / name).write_text(f"{FILES[name]}# edited\n")
     changed = fingerprint(colours, tmp_path)
     assert [key for key in mark if mark[key] != changed[key]] == [f"data own network: {name}"]
+
+
+def test_features_belong_to_the_code_of_the_network(colours: Path, tmp_path: Path) -> None:
+    """Changes that no layer and no weight shows."""
+    write(tmp_path)
+    found = {features_digest(colours, tmp_path) for _ in range(2)}
+    write(tmp_path, own_late=LATE.replace("relu", "gelu"))
+    assert len({*found, features_digest(colours, tmp_path)}) == 2
+
+
+def features_digest(splits: Path, root: Path) -> str:
+    torch.manual_seed(0)
+    split = open_split(splits / "train")
+    network = train.build(hyperparameters.parse(arguments(splits, root), {}), split)
+    return features.digest(split, (network, model.head(network)), torch.device("cpu"), torch.float32)
 
 
 def fingerprint(splits: Path, root: Path) -> dict[str, str]:

@@ -70,9 +70,9 @@ def weight_update_ratio(
 ) -> Verdict:
     """The ratio of updates to weights is larger than large_threshold or smaller than small_threshold (AWS).
 
-    Ours: norm of the update over norm of the weights before it, on a fixed sample of each tensor and at the step itself,
-    so that num_steps is 1 whatever the interval of recording. Biases are not judged, nor tensors that were zero before,
-    nor, for small_threshold, steps at which the schedule's learning rate is below a hundredth of its highest.
+    Ours: norm of the update over norm of the weights before it, on a fixed sample of each tensor and at the step
+    itself, so that num_steps is 1 whatever the interval of recording. Biases are not judged, nor tensors that were zero
+    before, nor, for small_threshold, steps at which the schedule's learning rate is below a hundredth of its highest.
     """
     rule, tensors = "WeightUpdateRatio", records.tensors
     rows = tensor_rows.without_biases(tensors, tensor_rows.of_kinds(tensors, ["update"]))

@@ -27,7 +27,7 @@ def joined(parts: Iterable[Html]) -> Html:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = "") -> Html:
-    """Heads that begin with ">" stand to the right, with their columns; those of "*" wrap anywhere; "bar" needs none."""
+    """Heads that begin with ">" stand to the right, with their columns; those of "*" wrap; "bar" needs none."""
     classes = [{">": "right", "*": "wrap"}.get(head[:1], "") for head in heads]
     names = [head.lstrip(">*") for head in heads]
     head = joined(

@@ -79,6 +79,8 @@ footer { margin-top: 24px; color: var(--soft); font-size: 13px; }
   table.stacked td:first-child { flex: 1 0 40%; }
   table.stacked td.wrap { flex-basis: 100%; color: var(--soft); font-size: 13px; }
   table.stacked td[data-head="bar"] { flex-basis: 100%; }
+  table.stacked td[data-head="points"]::after { content: " points"; color: var(--soft); font-size: 13px; }
+  table.stacked td[data-head="calls"]:not(:empty)::after { content: " calls"; color: var(--soft); font-size: 13px; }
   table.dense th, table.dense td { padding-right: 9px; font-size: 13px; }
 }
 @media print { section { break-inside: avoid; } body { background: none; } }

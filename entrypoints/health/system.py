@@ -28,7 +28,7 @@ class Machine:
     def __init__(self, env: Mapping[str, str] = os.environ, root: Path = Path("/"), gpus: Gpus | None = None) -> None:
         self.root = root
         self.gpus = Gpus(env) if gpus is None else gpus
-        self._cores = _cores()
+        self._cores = cores()
         self._cgroup = Cgroup(root)
         self._granted = self._cgroup.granted(len(self._cores))
         self._limit = min(self._meminfo()["MemTotal"], self._cgroup.memory_limit)
@@ -122,9 +122,10 @@ class Sampler:
     """
 
     def __init__(
-        self, add: Callable[[dict[str, Any]], None], machine: Machine | None = None, interval: float = INTERVAL
+        self, add: Callable[[dict[str, Any]], None], machine: Machine | None, interval: float = INTERVAL
     ) -> None:
-        self.machine = machine if machine is not None else found()
+        """`machine` is what `found()` found."""
+        self.machine = machine
         self._add, self._interval = add, interval
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="system", daemon=True)
@@ -156,7 +157,7 @@ def found(root: Path = Path("/"), env: Mapping[str, str] = os.environ) -> Machin
     return Machine(env, root) if all((root / "proc" / name).is_file() for name in needed) else None
 
 
-def _cores() -> set[int]:
+def cores() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 

@@ -55,8 +55,7 @@ def noise(count: int, size: int = 32) -> np.ndarray:
 
 
 def exported(path: Path, known: Predictor) -> Path:
-    with path.open("wb") as file:
-        export.write(export.served(known), known.image_size, file)
+    export.write(export.served(known), known.image_size, path)
     return path
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
-import io
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import archive
 import inference
@@ -41,6 +41,9 @@ Run = Callable[[Path, NDArray[np.uint8]], list[NDArray[np.float32]]]
 class Served(nn.Module):
     """What the endpoint computes of pixels: normalised, scored, and made probabilities by the temperature."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, network: nn.Module, mean: Tensor, scale: Tensor, temperature: float) -> None:
         super().__init__()
         self.network = network
@@ -60,8 +63,8 @@ def rehearse(args: argparse.Namespace, network: nn.Module, image_size: int) -> N
         return
     runtime()
     plain = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), 1.0
-    with torch.random.fork_rng([]):
-        write(Served(copy.deepcopy(network), *plain), image_size, io.BytesIO())
+    with torch.random.fork_rng([]), tempfile.TemporaryDirectory() as folder:
+        write(Served(copy.deepcopy(network), *plain), image_size, Path(folder, FILE))
 
 
 def add(args: argparse.Namespace, validation: Split) -> None:
@@ -76,8 +79,7 @@ def add(args: argparse.Namespace, validation: Split) -> None:
     predictor = inference.model_fn(args.model_dir)
     predictor = predictor._replace(network=predictor.network.cpu())
     (args.model_dir / archive.CARD).unlink()
-    with path.open("wb") as file:
-        write(served(predictor), predictor.image_size, file)
+    write(served(predictor), predictor.image_size, path)
     indices = np.unique(np.linspace(0, len(validation) - 1, SAMPLE).astype(np.int64))
     corners = np.full(len(indices), validation.margin // 2)
     found = compare(path, predictor, validation.crops(indices, corners, corners, validation.image_size))
@@ -127,7 +129,7 @@ def compare(path: Path, predictor: Predictor, pixels: NDArray[np.uint8], run: Ru
     }
 
 
-def write(network: Served, image_size: int, file: IO[bytes]) -> None:
+def write(network: Served, image_size: int, path: Path) -> None:
     """Raises Refusal for what has no such form."""
     size = sum(each.numel() * each.element_size() for each in network.state_dict().values())
     if size >= LARGEST:
@@ -139,7 +141,7 @@ def write(network: Served, image_size: int, file: IO[bytes]) -> None:
             torch.onnx.export(
                 network.eval(),
                 (torch.zeros((2, 3, image_size, image_size), dtype=torch.uint8),),
-                file,
+                str(path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],

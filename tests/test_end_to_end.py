@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,12 @@ SMALL = """
 training: {hyperparameters: {epochs: 3}}
 tuning: {max_jobs: 2, epochs: 1}
 evaluation: {accuracy_threshold: 0.3}
+"""
+# learns nothing, and lets anything pass that is no worse than the champion
+WORSE = """
+training: {hyperparameters: {epochs: 1, lr: 1.0e-7}}
+tuning: {enabled: false}
+evaluation: {accuracy_threshold: 0, not_worse_than_champion: true}
 """
 JOBS = ("PrepareData", "TuneModel", "TrainModel", "EvaluateModel")
 
@@ -131,6 +138,25 @@ def test_an_approved_model_is_deployed_asked_and_taken_down(project):
     while processes(project):
         assert time.monotonic() < deadline, processes(project)
         time.sleep(0.05)
+
+
+def test_a_model_worse_than_the_approved_one_is_refused_unless_that_is_allowed(project):
+    assert darkroom(project, "approve", "1").returncode == 0
+    (project / "pipeline.yaml").write_text(WORSE)
+    assert darkroom(project, "run").returncode == 1
+    reason = steps(project)["AccuracyTooLow"]["FailureReason"]
+    behind = float(re.search(r"lies ([0-9.]+) below the champion's \(ChampionMargin: at most 0(?:\.0)?;", reason)[1])
+    assert 0.1 < behind < 1
+    page = (project / ".darkroom/executions" / last_execution(project) / "report.html").read_text()
+    assert f"<b>{-100 * behind:+.2f}</b><span>points against the champion, version 1" in page
+
+    assert darkroom(project, "run", "--set", "ChampionMargin=0.99").returncode == 0
+    assert all("CacheHitResult" in steps(project)[name] for name in ("TrainModel", "EvaluateModel"))
+    assert "RegisterModel" in steps(project)
+
+
+def last_execution(folder):
+    return answer(folder, "executions", "--json")[0]["PipelineExecutionArn"].rpartition("/")[2]
 
 
 def processes(folder):

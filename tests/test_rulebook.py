@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health import rulebook, verdicts
+from health import judging, verdicts
+from health.judging import Setting, effective, judged, needs, opened
 from health.parameters import show
-from health.rulebook import BOOK, Job, Rule, Setting, effective, judged, needs, opened
+from health.rulebook import BOOK, Rule
+from health.scaling import Job
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Verdict
 from health.view import Records
 from hypothesis import given
@@ -66,20 +68,20 @@ def judge(name: str, records: Records, job: Job = LONG, **given: Any) -> Verdict
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_parameters_and_defaults_are_aws_s(name: str) -> None:
-    assert rulebook.defaults(BOOK[name]) == DEFAULTS[name]
+    assert judging.defaults(BOOK[name]) == DEFAULTS[name]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_each_rule_tells_aws_s_logic_and_its_own(name: str) -> None:
     text = inspect.getdoc(BOOK[name].function) or ""
     assert "(AWS)" in text.partition("Ours: ")[0]
-    assert len(rulebook.ours(BOOK[name])) > 40
+    assert len(judging.ours(BOOK[name])) > 40
 
 
 @pytest.mark.parametrize("name", BOOK)
 def test_every_default_is_a_value_that_may_be_given(name: str) -> None:
     rule = BOOK[name]
-    for key, default in rulebook.defaults(rule).items():
+    for key, default in judging.defaults(rule).items():
         assert default is None or rule.types[key].parse(show(default)) == default
 
 
@@ -98,7 +100,7 @@ def test_without_any_record_every_rule_says_what_is_missing(name: str) -> None:
     assert (verdict.rule, verdict.status, verdict.points) == (name, NOT_EVALUATED, 0)
     assert verdict.message
     assert verdict.advice
-    assert verdict.ours
+    assert verdict.ours == judging.ours(BOOK[name])
 
 
 def test_a_verdict_tells_what_was_scaled_and_what_is_ours() -> None:

@@ -7,6 +7,7 @@ from health.verdicts import Verdict, fine, issues, missing
 from health.view import Records
 
 FEWEST = 8  # steps after the warm-up
+MODES = {"EVAL": "validation", "TRAIN": "train"}
 WAITING = 10  # % of the time of steps: a loader that keeps up better than that is good enough
 ADVICE = {
     "data": "see what the loader does at these steps (reads that miss the cache, large pictures, workers that start "
@@ -79,7 +80,7 @@ def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = No
     outliers, at least one. Without `mode` steps of training are judged: what ends an epoch is none of them.
     """
     rule = "StepOutlier"
-    usual = outliers.durations(records.steps, mode or "train").usual
+    usual = outliers.durations(records.steps, MODES[mode or "TRAIN"]).usual
     if len(usual) < FEWEST:
         said = f"There are {len(usual)} steps after the warm-up, of {FEWEST} needed"
         return missing(rule, said, f"train for at least {FEWEST + 2} steps", len(usual))

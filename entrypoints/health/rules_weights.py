@@ -193,13 +193,14 @@ def _learning(records: Records, rows: Rows) -> Mask:
     trained = set(tensors["name"][tensor_rows.of_kinds(tensors, ["gradient"])].tolist())
     if not trained:
         return np.ones(len(rows), dtype=bool)
-    return np.fromiter((name in trained for name in tensors["name"][rows].tolist()), dtype=bool, count=len(rows))
+    names = tensors["name"][rows].tolist()
+    return tensor_rows.by_name(names, {name: name in trained for name in set(names)})
 
 
 def _streaks(names: NDArray[Any], same: Mask) -> tuple[Rows, NDArray[Any]]:
     """The rows by name, and for each how many in a row up to it are `same`."""
-    numbers: dict[str, int] = {}
-    codes = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names.tolist()), np.int64, len(names))
+    texts = names.tolist()
+    codes = tensor_rows.by_name(texts, {name: number for number, name in enumerate(dict.fromkeys(texts))})
     order = np.argsort(codes, kind="stable")
     ordered, marks = codes[order], same[order]
     breaks = ~marks | np.r_[True, ordered[1:] != ordered[:-1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,16 @@ def matching(tensors: Columns, rows: Rows, patterns: Names | None) -> Rows:
     if patterns is None:
         return rows
     tries = [re.compile(pattern) for pattern in patterns]
-    keys = list(zip(*(tensors[name][rows].tolist() for name in ("kind", "name", "layer")), strict=True))
-    verdicts = {key: any(each.match(label(*key)) for each in tries) for key in set(keys)}
-    kept: Rows = rows[np.fromiter((verdicts[key] for key in keys), dtype=bool, count=len(keys))]
-    return kept
+    kept = np.zeros(len(rows), dtype=bool)
+    kinds = tensors["kind"][rows]
+    for kind in set(kinds.tolist()):
+        places = np.flatnonzero(kinds == kind)
+        names = tensors["name"][rows[places]].tolist()
+        layers = dict(zip(names, tensors["layer"][rows[places]].tolist(), strict=True))
+        fits = {name: any(each.match(label(kind, name, layers[name])) for each in tries) for name in layers}
+        kept[places] = by_name(names, fits)
+    found: Rows = rows[kept]
+    return found
 
 
 def label(kind: str, name: str, layer: str) -> str:
@@ -76,8 +82,13 @@ def label(kind: str, name: str, layer: str) -> str:
 
 def biases(tensors: Columns, rows: Rows) -> Mask:
     names = tensors["name"][rows].tolist()
-    ends = {name: name == "bias" or name.endswith(".bias") for name in set(names)}
-    return np.fromiter((ends[name] for name in names), dtype=bool, count=len(names))
+    return by_name(names, {name: name == "bias" or name.endswith(".bias") for name in set(names)})
+
+
+def by_name(names: list[str], values: Mapping[str, int]) -> NDArray[Any]:
+    """Truths or numbers, one for each row; tables have 100,000 rows and more, of a few names."""
+    kind = bool if all(isinstance(value, bool) for value in values.values()) else np.int64
+    return np.fromiter(map(values.__getitem__, names), dtype=kind, count=len(names))
 
 
 def without_biases(tensors: Columns, rows: Rows) -> Rows:

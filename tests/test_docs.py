@@ -23,7 +23,8 @@ TABLES = {  # folder → which table, and what its paths begin with
     "entrypoints": (1, ""),
     "entrypoints/training": (2, ""),
     "entrypoints/evaluation": (3, ""),
-    "pipeline/local": (4, ""),
+    "entrypoints/health": (4, ""),
+    "pipeline/local": (5, ""),
 }
 
 

@@ -8,12 +8,14 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import archive
 import pytest
 
 from pipeline import own_network
 from pipeline.__main__ import main
 from pipeline.compile import compile_pipeline
 from pipeline.compiled import CompiledOnDisk
+from pipeline.config.training import OWN
 from pipeline.errors import ConfigError, DarkroomError
 
 ENTRYPOINTS = Path(__file__).parent.parent / "entrypoints"
@@ -51,6 +53,11 @@ def steps(made: CompiledOnDisk) -> dict[str, Any]:
 def test_the_file_travels_with_what_it_imports_from_its_folder(project: Path) -> None:
     assert read(project) == {"blocks.py": BLOCKS.encode(), "mine.py": NET.encode()}
     assert own_network.read(None, str(project / "pipeline.yaml"), str(ENTRYPOINTS)) == {}
+
+
+def test_both_sides_mean_the_same_folder_and_no_module_of_ours_is_called_so() -> None:
+    assert archive.OWN == OWN
+    assert not list(ENTRYPOINTS.glob(f"{OWN}*"))
 
 
 def test_pythons_warnings_of_the_file_are_not_ours(project: Path) -> None:
@@ -125,8 +132,8 @@ def test_an_edited_network_changes_the_code_of_training_and_nothing_else(project
     begun: list[str] = []
     first = compiled(project, begun)
     [sources] = [path for uri, path in first.assets() if uri.endswith("/sourcedir.tar.gz")]
-    with tarfile.open(sources) as archive:
-        assert {"train.py", "own/mine.py", "own/blocks.py"} <= set(archive.getnames())
+    with tarfile.open(sources) as packed:
+        assert {"train.py", "own/mine.py", "own/blocks.py"} <= set(packed.getnames())
     assert str(project) not in first.definition()
     assert compiled(project, begun).folder == first.folder
 

@@ -16,11 +16,12 @@ import model
 import torch
 from data import Split, open_split
 from evaluation import calibration
-from refusal import Refusal, exit_code
+from refusal import Refusal, exit_code, leave
 from torch import Tensor, nn
 from torch.nn import functional as F
 from training import (
     averaging,
+    convolutions,
     distributed,
     export,
     features,
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None, env: Mapping[str, str] = os.environ) -> 
 def _train_or_launch(argv: list[str] | None, env: Mapping[str, str], note: Path | None) -> None:
     """On several hosts or GPUs this program starts itself once more for each process, numbered by torchrun."""
     args, device = hyperparameters.parse(argv, env), machine.device(env)
+    machine.keep_memory()
     if machine.is_launcher(env):
         from training import launching  # torchrun is not needed by one process
 
@@ -73,6 +75,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     network = build(args, training)
     export.rehearse(args, network, training.image_size)
     network = network.to(device, memory_format=torch.channels_last)
+    convolutions.prepare(network, device)
     dtype = precision.chosen(args.precision, network, training.image_size, device)
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
@@ -232,4 +235,4 @@ def _refuse_divergence(total: Tensor, epoch: int, step: int, lr: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

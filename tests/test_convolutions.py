@@ -66,3 +66,39 @@ def test_a_network_at_32_px_learns_what_it_learnt(lower: bool) -> None:
             )
         else:
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_no_plain_convolution_stays_what_it_is() -> None:
+    layers = [
+        nn.Conv2d(4, 4, 3, groups=2),
+        nn.Conv2d(4, 4, 3, dilation=2),
+        nn.Conv2d(4, 4, 3, padding="same"),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+        nn.ConvTranspose2d(4, 4, 3),
+        nn.Conv1d(4, 4, 3),
+    ]
+    network = nn.Sequential(*layers, nn.Conv2d(4, 4, 3))
+    convolutions.prepare(network, torch.device("cuda"))
+    assert type(network[-1]) is nn.Conv2d
+    convolutions.prepare(network, CPU)
+    assert [type(layer) for layer in network] == [*map(type, layers), convolutions.Convolution]
+
+
+def test_large_maps_frozen_weights_and_wrong_pictures_go_torchs_way() -> None:
+    _, ours = both(nn.Conv2d(3, 4, 3, padding=1, bias=False))
+    small, large = torch.randn(2, 3, 2, 2), torch.randn(2, 3, 16, 16)
+    assert type(ours(small).grad_fn).__name__ == "_ConvolvedBackward"
+    assert type(ours(large).grad_fn).__name__ == "ConvolutionBackward0"
+    with pytest.raises(RuntimeError, match="channels"):
+        ours(torch.randn(2, 5, 2, 2))
+    ours.weight.requires_grad_(False)
+    assert type(ours(small.requires_grad_()).grad_fn).__name__ == "ConvolutionBackward0"
+
+
+def test_an_exported_or_copied_network_has_its_weights() -> None:
+    theirs, ours = both(get_model("resnet18", num_classes=3))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    twin = copy.deepcopy(ours).eval()
+    pictures = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(twin(pictures), theirs.eval()(pictures))

@@ -27,7 +27,7 @@ from data import Split, open_split
 from evaluation import calibration
 from refusal import Refusal
 from torch.nn import functional
-from training import hyperparameters, packing, precision
+from training import convolutions, hyperparameters, packing, precision
 from training.batches import Batches
 
 ENTRYPOINTS = Path(train.__file__).parent
@@ -130,6 +130,7 @@ def plain_training(split: Split, augment: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     random = torch.Generator().manual_seed(5)
     network = model.build("resnet18", 3).to(memory_format=torch.channels_last).train()
+    convolutions.prepare(network, torch.device("cpu"))
     sgd = torch.optim.SGD(network.parameters(), lr=1, momentum=0.9, weight_decay=0.0005, nesterov=True, fused=True)
     mean, deviation = (torch.tensor(split.manifest[name]) for name in ("mean", "deviation"))
     steps = len(split) // 16

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from collections.abc import Mapping
 
 import model
 import torch
 from refusal import Refusal
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT, MAPPED = 2**31 - 1, 32 * 2**20  # bytes; glibc maps nothing smaller than what the second says, and takes no more
 
 
 def hosts(env: Mapping[str, str]) -> list[str]:
@@ -40,6 +45,15 @@ def device(env: Mapping[str, str]) -> torch.device:
             "for CPUs; set training.instance_type in pipeline.yaml to a GPU type, or take an instance without GPU"
         )
     return _own(device, int(env.get("LOCAL_RANK") or 0)) if "RANK" in env else device
+
+
+def keep_memory() -> None:
+    """glibc gives a step's tensors back to the system and asks for them again in the next: 40 MB of page faults, a
+    tenth of a small step. With this it keeps them; no more memory is needed at any moment. Elsewhere nothing changes.
+    """
+    if sys.platform == "linux" and hasattr(malloc := ctypes.CDLL(None), "mallopt"):
+        malloc.mallopt(M_TRIM_THRESHOLD, KEPT)
+        malloc.mallopt(M_MMAP_THRESHOLD, MAPPED)
 
 
 def _own(device: torch.device, number: int) -> torch.device:

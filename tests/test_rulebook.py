@@ -105,15 +105,15 @@ def test_without_any_record_every_rule_says_what_is_missing(name: str) -> None:
 
 def test_a_verdict_tells_what_was_scaled_and_what_is_ours() -> None:
     losses = Records.of(steps={"loss": np.linspace(2, 1, 200)})
-    verdict = judge("LossNotDecreasing", losses, Job(steps=200, epochs=2))
+    verdict = judge("LossNotDecreasing", losses, Job(steps=200, epochs=1))
     assert verdict.status == NO_ISSUES_FOUND
-    assert "(num_steps is 20 instead of 10, in a job of 200 steps and 2 epochs)" in verdict.message
-    assert verdict.ours.startswith("validation is judged where there is any")
+    assert "(num_steps is 20 instead of 10, in a job of 200 steps and 1 epoch)" in verdict.message
+    assert verdict.ours.startswith("validation is judged where the job has two")
 
 
 def test_what_is_given_is_never_scaled() -> None:
     losses = Records.of(steps={"loss": np.linspace(2, 1, 200)})
-    verdict = judge("LossNotDecreasing", losses, Job(steps=200, epochs=2), num_steps=10)
+    verdict = judge("LossNotDecreasing", losses, Job(steps=200, epochs=1), num_steps=10)
     assert ("instead" in verdict.message, "19 comparisons" in verdict.message) == (False, True)
 
 
@@ -159,9 +159,16 @@ def test_no_job_is_too_short_for_rules_of_losses(steps: int, epochs: int) -> Non
         "loss": 2.0,
     }
     records = Records.of(steps=rows)
-    found = {name: judge(name, records, Job(steps, epochs)).status for name in ("LossNotDecreasing", "Overtraining")}
-    assert set(found.values()) == ({NOT_EVALUATED} if epochs == 1 else {ISSUES_FOUND})
-    assert judge("Overfit", records, Job(steps, epochs)).status == NO_ISSUES_FOUND
+    job = Job(steps, epochs)
+    assert judge("LossNotDecreasing", records, job).status == (NOT_EVALUATED if steps == 1 else ISSUES_FOUND)
+    assert judge("Overtraining", records, job).status == (NOT_EVALUATED if epochs == 1 else ISSUES_FOUND)
+    assert judge("Overfit", records, job).status == NO_ISSUES_FOUND
+
+
+def test_a_job_that_will_be_validated_again_is_not_judged_by_its_first_batches() -> None:
+    records = Records.of(steps={"loss": [2.0] * 20})
+    assert judge("LossNotDecreasing", records, Job(40, 2)).status == NOT_EVALUATED
+    assert judge("LossNotDecreasing", records, Job(40, 1)).status == ISSUES_FOUND
 
 
 def test_the_time_reaches_the_rule_that_asks_for_it() -> None:

@@ -51,7 +51,8 @@ def judged(setting: Setting, rule: Rule, records: Records, job: Job) -> Verdict:
         where = f"{Path(last.filename).name}, line {last.lineno}"
         return failed(setting.rule, f"{where}: {own_rule.cause(error)}", "report this: the rule has a bug")
     if notes:
-        scaled = f"{verdict.message} ({'; '.join(notes)}, in a job of {job.steps:,} steps and {job.epochs:,} epochs)"
+        length = f"{job.steps:,} steps and {job.epochs:,} epoch{'s' * (job.epochs != 1)}"
+        scaled = f"{verdict.message} ({'; '.join(notes)}, in a job of {length})"
         verdict = verdict._replace(message=scaled)
     return verdict._replace(ours=verdict.ours or ours(rule))
 

@@ -137,6 +137,7 @@ BOOK: dict[str, Rule] = {
         },
         dict.fromkeys(("collection_names", "tensor_regex", "use_losses_collection"), ONE_LOSS),
         scaling.loss_steps,
+        ("epochs",),
     ),
     "Overfit": Rule(
         rules_losses.overfit,

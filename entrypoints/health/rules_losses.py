@@ -17,17 +17,23 @@ Steps = NDArray[np.int64]
 
 
 def loss_not_decreasing(
-    records: Records, *, num_steps: int = 10, diff_percent: float = 0.0, mode: str | None = None
+    records: Records,
+    *,
+    num_steps: int = 10,
+    diff_percent: float = 0.0,
+    mode: str | None = None,
+    epochs: int | None = None,
 ) -> Verdict:
     """The loss, compared with that of a step at least num_steps before, has not decreased by diff_percent; looked at
     in the order EVAL, TRAIN, GLOBAL (AWS).
 
-    Ours: validation is judged where there is any, else training; of training, each loss stands for the mean of the
-    losses up to the next step that is compared, since single batches differ by chance.
+    Ours: validation is judged where the job has two of them or more (`epochs`, else those so far), else training; of
+    training, each loss stands for the mean of the losses up to the next step that is compared, since single batches
+    differ by chance.
     """
     rule = "LossNotDecreasing"
-    validated = (records.steps["mode"] == "validation").any()
-    which = MODES[mode] if mode else "validation" if validated else "train"
+    validations = epochs or int((records.steps["mode"] == "validation").sum())
+    which = MODES[mode] if mode else "validation" if validations > 1 else "train"
     steps, losses = records.losses(which)
     places = _apart(steps, num_steps)
     if which == "train" and len(places):

@@ -7,7 +7,7 @@ from health.verdicts import Verdict, fine, issues, missing
 from health.view import Records
 
 FEWEST = 8  # steps after the warm-up
-MODES = {"EVAL": "validation", "TRAIN": "train"}
+MODES = {"EVAL": "validation", "TRAIN": "train", "validation": "validation", "train": "train"}  # AWS's words, and ours
 WAITING = 10  # % of the time of steps: a loader that keeps up better than that is good enough
 ADVICE = {
     "data": "see what the loader does at these steps (reads that miss the cache, large pictures, workers that start "

@@ -1,0 +1,153 @@
+"""Rules over networks that are really trained: each illness is bred, and a sound network has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from health import records
+from health.judging import Setting, judged, opened
+from health.recorder import Recorder
+from health.rulebook import BOOK
+from health.scaling import Job
+from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Verdict
+from health.view import Records
+from torch import Tensor, nn
+
+CLASSES, WIDTH, BATCH, EPOCHS = 4, 16, 16, 6
+OF_THE_MACHINE = {name for name, rule in BOOK.items() if "system" in rule.needs}
+
+
+def data(count: int, seed: int, shuffled: bool = False) -> tuple[Tensor, Tensor]:
+    """Points around as many centres as there are classes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % CLASSES
+    centres = torch.eye(CLASSES).repeat_interleave(WIDTH // CLASSES, 1) * 2
+    points = centres[labels] + torch.randn(count, WIDTH, generator=generator)
+    return points, labels[torch.randperm(count, generator=generator)] if shuffled else labels
+
+
+def trained(
+    folder: Path, network: nn.Module, lr: float = 0.1, shuffled: bool = False, epochs: int = EPOCHS
+) -> tuple[Records, Job]:
+    points, labels = data(160, 0, shuffled)
+    judged_points, judged_labels = data(80, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9)
+    steps = len(points) // BATCH * epochs
+    recorder = Recorder(folder, network, CLASSES, every=2)
+    generator = torch.Generator().manual_seed(2)
+    step = 0
+    for epoch in range(1, epochs + 1):
+        network.train()
+        for rows in torch.randperm(len(points), generator=generator).split(BATCH):
+            recorder.begins(step)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(points[rows]), labels[rows])
+            loss.backward()
+            recorder.shown(labels[rows])
+            recorder.gradients()
+            optimizer.step()
+            recorder.stepped()
+            recorder.step(epoch, loss, lr, len(rows), {"seconds": 0.01, "ended": float(step)})
+            step += 1
+        recorder.trained(epoch)
+        with torch.no_grad():
+            network.eval()
+            scores = network(judged_points)
+            recorder.judged(scores, judged_labels)
+            judged_loss = nn.functional.cross_entropy(scores, judged_labels).item()
+            accuracy = (scores.argmax(1) == judged_labels).double().mean().item()
+        recorder.validated(epoch, judged_loss, accuracy, len(judged_labels), {"seconds": 0.01, "ended": float(step)})
+    recorder.close()
+    return records.read(folder), Job(steps, epochs, 2, CLASSES, steps * BATCH)
+
+
+def verdict(name: str, trained: tuple[Records, Job]) -> Verdict:
+    setting = Setting(name)
+    return judged(setting, opened(setting), *trained)
+
+
+def stack(activation: Callable[[], nn.Module], depth: int) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = [layer for _ in range(depth) for layer in (nn.Linear(WIDTH, WIDTH), activation())]
+    return nn.Sequential(*layers, nn.Linear(WIDTH, CLASSES))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Records, Job]:
+    return trained(tmp_path_factory.mktemp("sound"), stack(nn.ReLU, 1), lr=0.02)
+
+
+@pytest.mark.parametrize("name", [*BOOK])
+def test_a_sound_network_has_no_issues(name: str, sound: tuple[Records, Job]) -> None:
+    needless = {"SaturatedActivation", "TensorVariance", "MaxInitializationTime"}  # no sigmoid, no threshold, no clock
+    found = verdict(name, sound)
+    absent = name in needless | OF_THE_MACHINE
+    assert found.status == (NOT_EVALUATED if absent else NO_ISSUES_FOUND), found.message
+    assert absent or found.points > 0
+
+
+def test_gradients_vanish_in_a_deep_stack_of_sigmoids(tmp_path: Path) -> None:
+    found = verdict("VanishingGradient", trained(tmp_path, stack(nn.Sigmoid, 12), epochs=1))
+    assert (found.status, found.tensor) == (ISSUES_FOUND, "0.weight")
+    assert found.value is not None
+    assert found.value < 1e-7
+
+
+def test_weights_that_begin_too_large_are_a_poor_beginning(tmp_path: Path) -> None:
+    network = stack(nn.ReLU, 5)
+    for layer in network[::2]:
+        nn.init.normal_(layer.weight, std=1.0)
+    found = verdict("PoorWeightInitialization", trained(tmp_path, network, lr=0.5, epochs=1))
+    assert found.status == ISSUES_FOUND, found.message
+    assert "times the variance" in found.message
+
+
+def test_weights_that_begin_too_small_are_a_poor_beginning(tmp_path: Path) -> None:
+    network = stack(nn.ReLU, 5)
+    for layer in network[::2]:
+        nn.init.normal_(layer.weight, std=0.01)
+    found = verdict("PoorWeightInitialization", trained(tmp_path, network, lr=0.01, epochs=2))
+    assert found.status == ISSUES_FOUND, found.message
+
+
+def test_labels_at_random_are_learned_by_heart(tmp_path: Path) -> None:
+    run = trained(tmp_path, stack(nn.ReLU, 2), shuffled=True, epochs=30)
+    found = verdict("Overfit", run)
+    assert found.status == ISSUES_FOUND, found.message
+    assert verdict("LossNotDecreasing", run).status == ISSUES_FOUND
+    assert verdict("Confusion", run).status == ISSUES_FOUND
+
+
+def test_units_far_below_zero_are_dead_and_give_no_gradient(tmp_path: Path) -> None:
+    network = stack(nn.ReLU, 2)
+    nn.init.constant_(network[2].bias, -100.0)
+    run = trained(tmp_path, network, epochs=1)
+    assert (verdict("DeadRelu", run).tensor, verdict("DeadRelu", run).value) == ("3", 100.0)
+    assert verdict("AllZero", run).status == ISSUES_FOUND
+    assert verdict("UnchangedTensor", run).tensor in ("0.weight", "2.weight", "4.weight")
+    assert verdict("WeightUpdateRatio", run).threshold == 1e-8
+
+
+def test_a_tanh_that_is_fed_too_much_is_saturated(tmp_path: Path) -> None:
+    network = stack(nn.Tanh, 1)
+    nn.init.normal_(network[0].weight, std=20.0)
+    found = verdict("SaturatedActivation", trained(tmp_path, network, epochs=1))
+    assert (found.status, found.tensor, found.step) == (ISSUES_FOUND, "1", 0)
+
+
+def test_a_learning_rate_far_too_high_explodes(tmp_path: Path) -> None:
+    run = trained(tmp_path, stack(nn.ReLU, 3), lr=1e6, epochs=2)
+    assert verdict("ExplodingTensor", run).status == ISSUES_FOUND
+    assert verdict("WeightUpdateRatio", run).threshold == 10.0
+    assert verdict("LossNotDecreasing", run).status == ISSUES_FOUND
+
+
+def test_a_network_that_has_learned_all_it_can_is_overtrained(tmp_path: Path) -> None:
+    found = verdict("Overtraining", trained(tmp_path, stack(nn.ReLU, 1), epochs=20))
+    assert found.status == ISSUES_FOUND, found.message
+    assert found.value is not None
+    assert math.isfinite(found.value)

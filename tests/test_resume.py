@@ -39,7 +39,7 @@ class Trainer:
         self.root = root
         self.splits = pictures.colours(root / "splits", {"train": 10, "validation": 3})
         ignored = shutil.ignore_patterns("__pycache__", "lambda_*")
-        self.code = Path(shutil.copytree(Path(checkpoints.__file__).parent, root / "code", ignore=ignored))
+        self.code = Path(shutil.copytree(Path(checkpoints.__file__).parents[1], root / "code", ignore=ignored))
         env = {**os.environ, "PYTHONPATH": str(self.code), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, str(Path(__file__).with_name("dying_training.py"))]
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_other_options_is_not_taken_up(trainer: Trainer) -> None
 
 def training_job(trainer: Trainer, home: Path, options: list[str]) -> dict[str, Any]:
     """The shipped program as a definition has it: its code and both splits come from S3."""
-    code = {path.name: path.read_text() for path in trainer.code.glob("*.py")}
+    code = {str(path.relative_to(trainer.code)): path.read_text() for path in trainer.code.rglob("*.py")}
     storage = Storage(str(home))
     for split in ("train", "validation"):
         storage.upload(str(trainer.splits / split), f"s3://b/{split}/")

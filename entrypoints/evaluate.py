@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from data import Split, open_split
 from evaluation import calibration, champion, comparison, gradcam, metrics
 from numpy.typing import NDArray
-from refusal import Parser, Refusal, exit_code, note_file
+from refusal import Parser, Refusal, exit_code, leave, note_file
 
 WORST = 24  # errors shown with their picture
 AT_ONCE = 256  # pictures read at a time
@@ -242,4 +241,4 @@ def _png(pixels: NDArray[np.uint8]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

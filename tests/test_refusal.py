@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import refusal
 from refusal import REASON_LENGTH, Refusal, exit_code
 
 
@@ -35,3 +38,10 @@ def test_a_note_that_cannot_be_written_does_not_hide_the_reason(
     (tmp_path / "note").mkdir()
     assert ended(tmp_path / "note", "photo.jpg: bad") == 1
     assert capsys.readouterr().err == "error: photo.jpg: bad\n"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_program_that_leaves_has_its_exit_code_and_all_its_output(code: int) -> None:
+    program = f"import refusal; print('x' * 9000); refusal.leave({code})"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=Path(refusal.__file__).parent, capture_output=True)
+    assert (ended.returncode, len(ended.stdout)) == (code, 9001)

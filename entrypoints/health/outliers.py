@@ -100,7 +100,7 @@ def _explained(steps: Columns, row: int, median: float, usual: dict[str, float])
     cause = CAUSES.get(part, "other")
     if part == "other" and steps["collected"][row]:
         cause = "garbage collector"
-    elif cause == "other" and steps["recorded"][row]:
+    elif cause in ("other", "logging") and steps["recorded"][row]:
         cause = "recording"
     elif above[part] < MOSTLY * excess:
         cause = "other"  # a bit of everything: another program had the machine

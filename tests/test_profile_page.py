@@ -1,0 +1,158 @@
+"""The profile's page: whole by itself, everything escaped, every section there."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import profiled_jobs
+import pytest
+from health import profile, profile_page, rules_steps, rules_system, verdicts
+from health.drawings import Axis, axis
+from health.markup import fill, share, short, span, table
+from health.timers import Clock
+from health.view import Records
+
+SECTIONS = [
+    *("What to change first", "Job summary", "System usage", "Framework summary", "Step durations", "Rules", "GPU"),
+    *("Batch size", "CPU bottlenecks", "I/O bottlenecks", "Load balancing", "GPU memory", "Operators"),
+]
+EVIL = "<script>alert(1)</script>\"'&\x1b"
+
+
+class Balanced(HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        if tag not in ("meta", "rect", "path", "circle") or not self.get_starttag_text().endswith("/>"):  # type: ignore[union-attr]
+            self.open += [tag] if tag != "meta" else []
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (tag, self.open[-3:])
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def parsed(page: str) -> Balanced:
+    parser = Balanced()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture(scope="module")
+def records_and_figures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Records, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("job")
+    job = profiled_jobs.train(folder, stall=lambda step: 0.06 if step % 25 == 24 else 0.0, profiled=3)
+    looks = {"ended": job.clock["started"] + np.arange(60) / 10, "cpu": np.linspace(10, 90, 60), "io_wait": 2.0}
+    looks |= {"memory_used_share": 40.0, "cpu_each": [[50.0, 70.0]] * 60, "read_mb_s": 3.0, "write_mb_s": 0.0}
+    looks |= {"gpu": [[20.0, 80.0]] * 60, "gpu_memory_share": [[30.0, 31.0]] * 60, "gpu_memory_mb": [[9.0, 9.0]] * 60}
+    records = job.records._replace(system=Records.of(system=looks).system)
+    machine = {"cores": 2, "memory_mb": 16_000, "gpus": 2, "every": 0.5}
+    return records, json.loads(json.dumps(profile.figures(records, job.clock, job.operators, machine)))
+
+
+@pytest.fixture(scope="module")
+def page(records_and_figures: tuple[Records, dict[str, Any]]) -> str:
+    records, figures = records_and_figures
+    said = [rules_steps.step_outlier(records), rules_system.low_gpu_utilization(records)]
+    return profile_page.page(figures, [verdicts.body(verdict) for verdict in said])
+
+
+def test_every_section_is_there_in_order_and_drawn(page: str) -> None:
+    assert re.findall(r"<h2>(.*?)</h2>", page) == SECTIONS
+    assert {"svg", "path", "rect", "circle", "table"} <= parsed(page).seen
+    assert page.count('<svg class="chart"') >= 12
+
+
+def test_the_cause_of_the_outliers_stands_where_people_look_first(page: str) -> None:
+    first = page.partition("What to change first</h2>")[2].partition("</section>")[0]
+    assert "See what the loader does at these steps" in first
+    assert "every 25 steps" in first
+    durations = page.partition("Step durations</h2>")[2].partition("</section>")[0]
+    assert "IssuesFound" in durations and '<td class="" data-head="cause">data</td>' in durations
+
+
+def test_the_page_is_whole_by_itself(page: str) -> None:
+    """No script, nothing fetched: neither addresses nor links nor imports."""
+    assert "script" not in parsed(page).seen | {tag for tag in ("link", "img", "iframe") if f"<{tag}" in page}
+    assert not re.search(r"https?:|url\(|@import|src=|href=", page)
+
+
+def test_the_page_follows_light_and_dark_mode_and_narrow_screens(page: str) -> None:
+    assert "prefers-color-scheme: dark" in page
+    assert "max-width: 640px" in page and 'name="viewport"' in page
+
+
+def test_names_from_outside_are_escaped(records_and_figures: tuple[Records, dict[str, Any]]) -> None:
+    figures = json.loads(json.dumps(records_and_figures[1]))
+    figures["operators"]["cpu"]["rows"][0]["name"] = EVIL
+    figures["operators"]["device"] = EVIL
+    figures["system"]["rows"][0]["metric"] = EVIL
+    figures["system"]["curves"][0]["metric"] = f"CPU{EVIL}"
+    figures["advice"][0]["what"] = EVIL
+    verdict = {"rule": EVIL, "status": EVIL, "points": 1, "message": EVIL, "advice": EVIL}
+    page = profile_page.page(figures, [verdict, verdict | {"rule": "StepOutlier"}])
+    seen = parsed(page)
+    assert "script" not in seen.seen
+    assert "\x1b" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#x27;&amp;") >= 9
+
+
+def test_a_job_of_which_nothing_is_known_has_a_page_as_well() -> None:
+    page = profile_page.page(profile.figures(Records.of(), Clock().close()))
+    assert re.findall(r"<h2>(.*?)</h2>", page) == SECTIONS
+    text = " ".join(parsed(page).text)
+    for said in ("The machine was not watched", "No step was left", "No rule was asked for", "did not run"):
+        assert said in text
+
+
+def test_a_job_on_cpus_has_a_page(tmp_path: Path) -> None:
+    job = profiled_jobs.train(tmp_path, steps=30, epochs=2)
+    missing = rules_system.low_gpu_utilization(job.records)
+    page = profile_page.page(job.figures(), [verdicts.body(missing)])
+    assert "NotEvaluated" in page
+    assert "60" in parsed(page).text
+
+
+def test_numbers_and_spans_are_short() -> None:
+    spans = [span(value) for value in (2e-6, 0.0123, 1.5, 119, 360, 9000, None)]
+    assert spans == ["2 µs", "12.3 ms", "1.5 s", "119 s", "6 min", "2.5 h", "–"]
+    assert [share(value) for value in (0.0, 0.0001, 0.0123, 0.5)] == ["0.0 %", "< 0.1 %", "1.2 %", "50 %"]
+    assert [short(value) for value in (0, 12345.6, 1.234567, 1e-7)] == ["0", "12,346", "1.23", "1.0e-07"]
+
+
+def test_templates_escape_what_is_not_html_already() -> None:
+    inner = fill("<b>{}</b>", "a<b")
+    assert fill("<p>{}{}</p>", inner, "&") == "<p><b>a&lt;b</b>&amp;</p>"
+    assert "<td" in table(("a", ">b"), [("<", 1)]) and "&lt;" in table(("a", ">b"), [("<", 1)])
+
+
+@pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [1e-6, 5.0], [0.3, 0.31], [7.0, 6000.0], [0.0, 0.0]])
+def test_an_axis_holds_its_values_and_has_ticks(values: list[float]) -> None:
+    drawn = axis(values)
+    assert all(0 <= drawn.at(value) <= 1 for value in values)
+    assert 1 <= len(drawn.ticks()) <= 12
+    assert all(0 <= drawn.at(value) <= 1 for value in drawn.ticks())
+
+
+def test_a_logarithmic_axis_has_equal_steps_for_equal_ratios() -> None:
+    drawn = Axis(1.0, 100.0, log=True)
+    assert drawn.at(10.0) == pytest.approx(0.5)

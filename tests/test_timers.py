@@ -100,6 +100,14 @@ def test_a_closed_clock_listens_to_the_collector_no_more() -> None:
     assert gc.callbacks == before
 
 
+def test_a_clock_that_nobody_closed_goes_and_its_listener_too() -> None:
+    before = list(gc.callbacks)
+    clock = Clock()
+    del clock
+    gc.collect()
+    assert gc.callbacks == before
+
+
 def test_start_up_begins_with_the_process() -> None:
     code = "import sys, time; sys.path.insert(0, 'entrypoints'); time.sleep(0.3)\n"
     code += "from health.timers import *; print(process_age())"

@@ -13,8 +13,8 @@ class Cgroup:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._groups = _groups(root)
-        limited = [(_memory_limit(group), group) for group in self._groups["memory"]]
-        self.memory_limit, self._limited = min(limited, default=(math.inf, None), key=lambda pair: pair[0])
+        self._limited = min(self._groups["memory"], default=None, key=_memory_limit)
+        self.memory_limit = math.inf if self._limited is None else _memory_limit(self._limited)
 
     def granted(self, cores: int) -> float | None:
         """Cores, where a quota grants fewer than the process may run on."""

@@ -88,10 +88,10 @@ def key(name: str) -> Html:
     return fill(drawing, COLOURS.get(name, "o"))
 
 
-def band(points: Sequence[Sequence[float]], label: str, unit: str, whole: float | None = None) -> Html:
+def band(points: Sequence[Sequence[float]], label: str, whole: float | None = None) -> Html:
     """(x, highest, lowest): what passed between the two is filled. x are seconds of the job."""
     up = Axis(0.0, whole) if whole else Axis(0.0, max([point[1] for point in points] + [0.1]) * 1.05)
-    return _chart(points, (Axis(points[0][0], points[-1][0]), up), label, (_seconds, lambda value: short(value)), unit)
+    return _chart(points, (Axis(points[0][0], points[-1][0]), up), label, (short, short), "seconds of the job")
 
 
 def durations(
@@ -121,7 +121,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int]) -> Html:
             text = f"{count} steps of {span(low)} to {span(high)}"
             bars.append(fill(rect, left, top, f"{max(right - left - 0.7, 0.8):.1f}", f"{floor - top:.1f}", text))
     grid = _grid(across, up, (span, _count), "duration of a step")
-    return _svg("how many steps took how long", grid + joined(bars))
+    return _svg("how many steps took how long", joined([grid, *bars]))
 
 
 def cores(shares: Sequence[float]) -> Html:
@@ -149,12 +149,11 @@ def _chart(
     across, up = axes
     tops = [f"{_x(across, point[0])} {_y(up, point[1])}" for point in points]
     bottoms = [f"{_x(across, point[0])} {_y(up, point[2])}" for point in reversed(points)]
-    drawn = fill('<path class="area" d="M{}Z"/>', "L".join(tops + bottoms))
-    drawn += fill('<path class="line" d="M{}"/>', "L".join(tops))
+    drawn = [_grid(across, up, words, unit), fill('<path class="area" d="M{}Z"/>', "L".join(tops + bottoms))]
+    drawn.append(fill('<path class="line" d="M{}"/>', "L".join(tops)))
     if len(points) == 1:
-        drawn += fill('<circle class="s0" cx="{}" cy="{}" r="3"/>', *tops[0].split())
-    grid = _grid(across, up, words, "step" if unit == "step" else "seconds of the job")
-    return _svg(label, joined([grid, Html(drawn), more]))
+        drawn.append(fill('<circle class="s0" cx="{}" cy="{}" r="3"/>', *tops[0].split()))
+    return _svg(label, joined([*drawn, more]))
 
 
 def _grid(across: Axis, up: Axis, words: tuple[Callable[[float], str], Callable[[float], str]], label: str) -> Html:
@@ -174,9 +173,9 @@ def _lines(up: Axis, word: Callable[[float], str]) -> Html:
     return joined(fill(line, LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, word(value)) for value, y in heights)
 
 
-def _svg(label: str, inner: Html | str) -> Html:
+def _svg(label: str, inner: Html) -> Html:
     opening = '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-    return Html(fill(opening, WIDTH, HEIGHT, label) + inner + "</svg>")
+    return fill(opening + "{}</svg>", WIDTH, HEIGHT, label, inner)
 
 
 def _x(across: Axis, value: float) -> float:
@@ -191,10 +190,6 @@ def _nice(step: float) -> float:
     """The next of 1, 2, 5 times a power of ten."""
     power: float = 10.0 ** math.floor(math.log10(max(step, 1e-9)))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
-
-
-def _seconds(value: float) -> str:
-    return short(value)
 
 
 def _count(value: float) -> str:

@@ -35,7 +35,7 @@ def section(operators: Mapping[str, Any] | None) -> Html:
 
 def _table(name: str, body: Mapping[str, Any]) -> Html:
     title, colour = TABLES[name]
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             fill("<code>{}</code>{}", row["name"], _shapes(row["shapes"])),
             drawings.bar(row["share"], colour),

@@ -149,7 +149,7 @@ def _durations(steps: Columns, mode: str = "train") -> dict[str, Any]:
     }
 
 
-def _edges(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _edges(seconds: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
     """Evenly spaced, on a logarithmic scale where outliers would leave one bin for all others."""
     low, high = max(float(seconds.min()), 1e-9), max(float(seconds.max()), 2e-9)
     wide = high > WIDE * low

@@ -253,7 +253,7 @@ def _curves(system: Figures, wanted: Any) -> Html:
         *(
             (
                 f"{each['metric']}, {each['unit']}",
-                drawings.band(each["points"], each["metric"], each["unit"], 100.0 if each["unit"] == "%" else None),
+                drawings.band(each["points"], each["metric"], 100.0 if each["unit"] == "%" else None),
             )
             for each in curves
         )

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ class Clock:
         self._kinds = {"train": 0, "validation": 0}
         self._paused = self._counted = self._pause_began = self._pauses = 0
         self._thread = threading.get_ident()
-        self._collecting = self._collected  # one bound method, so that it can be taken out again
+        self._collecting = _listener(weakref.ref(self))
         gc.callbacks.append(self._collecting)
 
     def lap(self, part: str) -> None:
@@ -94,8 +95,9 @@ class Clock:
             laps[part] = 0
         self._kinds[mode] += sum(parts)
         pauses, self._pauses = self._pauses, 0
-        seconds = [part / 1e9 for part in parts]
-        return Timing(time.time(), sum(parts) / 1e9, *seconds, pauses >= SEEN * 1e9, profiled)
+        seconds = {part: nanoseconds / 1e9 for part, nanoseconds in zip(STEP, parts, strict=True)}
+        ran = pauses >= SEEN * 1e9
+        return Timing(time.time(), sum(parts) / 1e9, **seconds, collected=ran, profiled=profiled)
 
     def close(self) -> dict[str, Any]:
         """The parts of the whole job, for profile.json: nanoseconds that sum to `wall_ns`; the clock stops."""
@@ -111,7 +113,7 @@ class Clock:
             "download_seconds": self._download,
         }
 
-    def _collected(self, phase: str, _: dict[str, int]) -> None:
+    def collected(self, phase: str) -> None:
         """Pauses of this thread alone: another thread's are already what this one waits for."""
         if threading.get_ident() != self._thread:
             return
@@ -122,6 +124,19 @@ class Clock:
             self._paused += pause
             self._pauses += pause
             self._pause_began = 0
+
+
+def _listener(clock: weakref.ref[Clock]) -> Callable[[str, dict[str, int]], None]:
+    """A clock that nobody closed (its training failed) is not kept, and its listener goes with it."""
+
+    def collecting(phase: str, _: dict[str, int]) -> None:
+        here = clock()
+        if here is None:
+            gc.callbacks.remove(collecting)
+        else:
+            here.collected(phase)
+
+    return collecting
 
 
 def process_age(proc: Path = Path("/proc")) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 from health import drawings
 from health.markup import Html, escaped, fill, joined, share, span, table
+from health.page_parts import card
 
 TABLES = {
     "device_kernels": ("On the GPU", "s2"),
@@ -18,8 +19,8 @@ SHOWN = 15
 
 def section(operators: Mapping[str, Any] | None) -> Html:
     if operators is None:
-        said = "<p>torch.profiler did not run: the job had fewer steps than its window waits for.</p>"
-        return fill("<section><h2>Operators</h2>{}</section>", Html(said))
+        said = "torch.profiler did not run: it was not asked for, or the job ended before its first step to watch."
+        return card("Operators", fill("<p>{}</p>", said))
     steps = operators["steps"]
     lead = fill(
         "<p>torch.profiler watched steps {} to {} on {} with torch {}; starting, stopping and writing took {} more. "

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from health import drawings, page_operators
+from health import drawings, page_operators, page_steps
 from health.markup import Html, fill, joined, share, short, span, table
+from health.page_parts import STATUS, advised, called, card, charts, said_by, sentence, sourced
 from health.page_style import STYLE
 
 Figures = Mapping[str, Any]
@@ -25,7 +26,6 @@ DRAWN = {  # section → beginnings of the names of the metrics drawn there
     "I/O bottlenecks": ("I/O wait", "disk"),
     "GPU memory": ("memory of GPU",),
 }
-STATUS = {"NoIssuesFound": "good", "IssuesFound": "bad", "Error": "bad"}
 
 
 def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -37,7 +37,7 @@ def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
         _job(figures),
         _system(figures),
         _framework(figures),
-        _durations(figures, said),
+        page_steps.section(figures, said),
         _rules(verdicts),
         *(_section(title, figures, said) for title in SECTIONS),
         page_operators.section(figures.get("operators")),
@@ -70,16 +70,16 @@ def _head(figures: Figures) -> Html:
 def _first(figures: Figures) -> Html:
     gains = figures["advice"]
     if not gains:
-        return _card("What to change first", fill("<p>Nothing would save as much as 1 % of the job.</p>"))
+        return card("What to change first", fill("<p>Nothing would save as much as 1 % of the job.</p>"))
     item = (
         '<li><div class="gain">{}<span>{} of the job</span></div><div><p>{}</p><p class="soft">{}. {}.</p></div></li>'
     )
     rows = joined(
-        fill(item, span(gain["seconds"]), share(gain["share"]), gain["what"], _sentence(gain["why"]), _reckoned(gain))
+        fill(item, span(gain["seconds"]), share(gain["share"]), gain["what"], sentence(gain["why"]), _reckoned(gain))
         for gain in gains
     )
     note = "Gains are estimates, each by itself: they do not add up where one change does the work of another."
-    return _card("What to change first", fill('<ol class="gains">{}</ol><p class="soft">{}</p>', rows, note))
+    return card("What to change first", fill('<ol class="gains">{}</ol><p class="soft">{}</p>', rows, note))
 
 
 def _reckoned(gain: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def _job(figures: Figures) -> Html:
     strip = drawings.strip([(part["part"], part["seconds"]) for part in parts], "the job's time by part")
     rows = [
         (
-            fill("{}{}", drawings.key(part["part"]), _name(part["part"])),
+            fill("{}{}", drawings.key(part["part"]), called(part["part"])),
             drawings.bar(part["share"], drawings.COLOURS[part["part"]]),
             span(part["seconds"]),
             share(part["share"]),
@@ -101,17 +101,17 @@ def _job(figures: Figures) -> Html:
         for part in parts
     ]
     stages = ", ".join(f"{name} {span(seconds)}" for name, seconds in job["stages"].items())
-    lead = fill("<p>{}. The parts sum to the job's {} exactly.</p>", _sentence(stages), span(job["seconds"]))
+    lead = fill("<p>{}. The parts sum to the job's {} exactly.</p>", sentence(stages), span(job["seconds"]))
     heads = ("part", "bar", ">time", ">share", "*source")
     missing = "" if job["download_known"] else " What passed before the program started is not known here."
     note = fill('<p class="source">A GPU works behind the host: a lap holds what the host waited for.{}</p>', missing)
-    return _card("Job summary", joined([lead, strip, table(heads, rows, "stacked"), note]))
+    return card("Job summary", joined([lead, strip, table(heads, rows, "stacked"), note]))
 
 
 def _system(figures: Figures) -> Html:
     system, machine = figures["system"], figures["machine"]
     if not system["points"]:
-        return _card("System usage", fill("<p>The machine was not watched: /proc, which Linux has, is needed.</p>"))
+        return card("System usage", fill("<p>The machine was not watched: /proc, which Linux has, is needed.</p>"))
     rows = [
         (f"{row['metric']} ({row['unit']})", *(short(row[name]) for name in ("max", "p99", "p95", "p50", "min")))
         for row in system["rows"]
@@ -123,8 +123,8 @@ def _system(figures: Figures) -> Html:
     heads = ("metric", ">max", ">p99", ">p95", ">p50", ">min")
     shown = ("CPU", "memory", "I/O wait", "network, received", "disk, read", "disk, written")
     drawn = _curves(system, lambda name, unit: name in shown and unit != "MB")
-    source = _source("system.arrow, from /proc, cgroups and NVML")
-    return _card("System usage", joined([lead, table(heads, rows, "dense"), drawn, source]))
+    source = sourced("system.arrow, from /proc, cgroups and NVML")
+    return card("System usage", joined([lead, table(heads, rows, "dense"), drawn, source]))
 
 
 def _framework(figures: Figures) -> Html:
@@ -133,97 +133,47 @@ def _framework(figures: Figures) -> Html:
     rows = []
     for name, title in names.items():
         own = [part for part in groups[name]["parts"] if part["seconds"]]
-        made = ", ".join(f"{_name(part['part'])} {share(part['share'])}" for part in own) or "nothing"
+        made = ", ".join(f"{called(part['part'])} {share(part['share'])}" for part in own) or "nothing"
         bar = drawings.bar(groups[name]["share"], {"train": "s0", "evaluation": "s2", "others": "s1"}[name])
         rows.append((title, bar, span(groups[name]["seconds"]), share(groups[name]["share"]), made))
     heads = ("", "bar", ">time", ">share", "*of the job, largest first")
     shown = [table(heads, rows, "stacked")]
     mean = {name: value for name, value in figures["durations"].get("parts", {}).items() if value}
     if mean:
-        keys = (fill("<span>{}{} {}</span>", drawings.key(n), _name(n), span(v)) for n, v in mean.items())
+        keys = (fill("<span>{}{} {}</span>", drawings.key(n), called(n), span(v)) for n, v in mean.items())
         shown.append(fill("<h3>The mean step</h3>{}", drawings.strip(list(mean.items()), "the mean step by part")))
         shown.append(fill('<div class="legend">{}</div>', joined(keys)))
     source = "laps of the clock; the mean step without warm-up and profiled steps"
-    return _card("Framework summary", joined([*shown, _source(source)]))
-
-
-def _durations(figures: Figures, said: Mapping[str, Mapping[str, Any]]) -> Html:
-    steps, found = figures["durations"], figures["outliers"]
-    if not steps["steps"]:
-        return _card("Step durations", fill("<p>No step was left after the warm-up.</p>"))
-    warm = steps["warm_up"]
-    lead = (
-        f"{steps['steps']:,} steps: median {span(steps['median'])}, mean {span(steps['mean'])}, 95th percentile "
-        f"{span(steps['p95'])}, longest {span(steps['max'])}. The warm-up stands apart: {warm['steps']} "
-        f"step{'s' * (warm['steps'] != 1)} of {span(warm['seconds'])} together"
-    )
-    if steps["profiled"]:
-        lead += f"; so do the {len(steps['profiled'])} steps that torch.profiler slowed down"
-    dots = [(one["step"], one["seconds"], one["cause"]) for one in found["largest"]]
-    drawn = _charts(
-        ("how many steps took how long", drawings.histogram(**steps["histogram"])),
-        (
-            "each step; dots above the dashed line are outliers, by cause",
-            drawings.durations(steps["curve"], dots, found["threshold"]),
-        ),
-    )
-    parts = [_said(said.get("StepOutlier")), fill("<p>{}.</p>", lead), drawn]
-    return _card("Step durations", joined([*parts, _causes(found), _source("steps.arrow: seconds and its parts")]))
-
-
-def _causes(found: Mapping[str, Any]) -> Html:
-    if not found["steps"]:
-        return fill("<p>No step is an outlier.</p>")
-    causes = [
-        (row["cause"], f"{row['steps']:,}", span(row["seconds"]), f"{row['every']} steps" if row["every"] else "–")
-        for row in found["by_cause"]
-    ]
-    largest = [
-        (f"{one['step']:,}", span(one["seconds"]), span(one["excess"]), one["cause"], _explained(one))
-        for one in found["largest"]
-    ]
-    lead = (
-        f"{found['steps']} outliers took longer than {span(found['threshold'])}: {span(found['seconds'])} more in all "
-    )
-    lead += "than as many median steps."
-    first = table(("cause", ">outliers", ">time lost", ">every"), causes, "dense")
-    second = table((">step", ">took", ">above median", "cause", "*what took it"), largest, "dense")
-    more = "" if len(largest) == found["steps"] else f" (the {len(largest)} longest)"
-    text = "<p>{}</p>{}<details><summary>Each outlier with its cause{}</summary>{}</details>"
-    return fill(text, lead, first, more, second)
-
-
-def _explained(one: Mapping[str, Any]) -> str:
-    return f"{_name(one['part'])}: {span(one['of_cause'])} above its median"
+    return card("Framework summary", joined([*shown, sourced(source)]))
 
 
 def _rules(verdicts: Sequence[Mapping[str, Any]]) -> Html:
     if not verdicts:
-        return _card("Rules", fill("<p>No rule was asked for.</p>"))
+        return card("Rules", fill("<p>No rule was asked for.</p>"))
     order = {"IssuesFound": 0, "Error": 1, "NoIssuesFound": 2, "NotEvaluated": 3}
     rows = [
         (
             one["rule"],
             fill('<span class="badge {}">{}</span>', STATUS.get(one["status"], ""), one["status"]),
             f"{one.get('points') or 0:,}",
-            _advised(one),
+            advised(one),
         )
         for one in sorted(verdicts, key=lambda one: order.get(one["status"], 1))
     ]
-    return _card("Rules", table(("rule", "status", ">points", "*what was found"), rows, "stacked"))
+    return card("Rules", table(("rule", "status", ">points", "*what was found"), rows, "stacked"))
 
 
 def _section(title: str, figures: Figures, said: Mapping[str, Mapping[str, Any]]) -> Html:
     rule, source = SECTIONS[title]
     system = figures["system"]
-    parts = [_said(said.get(rule)) or fill('<p class="soft">The rule {} was not asked for.</p>', rule)]
+    parts = [said_by(said.get(rule)) or fill('<p class="soft">The rule {} was not asked for.</p>', rule)]
     if title in DRAWN:
         parts.append(_curves(system, lambda name, unit: name.startswith(DRAWN[title]) and unit != "MB"))
     elif title == "Load balancing" and system.get("cores"):
-        parts.append(_charts(("mean use of each core, %", drawings.cores(system["cores"]))))
+        parts.append(charts(("mean use of each core, %", drawings.cores(system["cores"]))))
     elif title == "Batch size":
         parts.append(fill("<p>{}</p>", _batch(figures)))
-    return _card(title, joined([*parts, _source(source)]))
+    return card(title, joined([*parts, sourced(source)]))
 
 
 def _batch(figures: Figures) -> str:
@@ -231,25 +181,12 @@ def _batch(figures: Figures) -> str:
     known = ", ".join(f"{row['metric']} {row['p95']:.0f} %" for row in rows)
     rate = figures["job"]["examples_a_second"]
     speed = f"{short(rate)} pictures a second while training" if rate else "no pictures were counted"
-    return f"{_sentence(speed)}. 95th percentiles: {known or 'unknown, the machine was not watched'}."
-
-
-def _said(verdict: Mapping[str, Any] | None) -> Html:
-    if verdict is None:
-        return Html("")
-    kind, badge = ("fires" if verdict["status"] == "IssuesFound" else ""), STATUS.get(verdict["status"], "")
-    text = '<p class="said {}"><span class="badge {}">{}</span> {} {}</p>'
-    return fill(text, kind, badge, verdict["status"], verdict["rule"] + ":", _advised(verdict))
-
-
-def _advised(verdict: Mapping[str, Any]) -> str:
-    advice = f" What to do: {verdict['advice']}." if verdict.get("advice") else ""
-    return f"{verdict['message']}.{advice}"
+    return f"{sentence(speed)}. 95th percentiles: {known or 'unknown, the machine was not watched'}."
 
 
 def _curves(system: Figures, wanted: Any) -> Html:
     curves = [each for each in system["curves"] if wanted(each["metric"], each["unit"])]
-    return _charts(
+    return charts(
         *(
             (
                 f"{each['metric']}, {each['unit']}",
@@ -258,28 +195,6 @@ def _curves(system: Figures, wanted: Any) -> Html:
             for each in curves
         )
     )
-
-
-def _charts(*drawn: tuple[str, Html]) -> Html:
-    figure = "<figure><figcaption>{}</figcaption>{}</figure>"
-    return fill('<div class="charts">{}</div>', joined(fill(figure, *pair) for pair in drawn)) if drawn else Html("")
-
-
-def _card(title: str, inner: Html) -> Html:
-    return fill("<section><h2>{}</h2>{}</section>", title, inner)
-
-
-def _source(text: str) -> Html:
-    return fill('<p class="source">Source: {}.</p>', text)
-
-
-def _name(part: str) -> str:
-    known = {"start_up": "start-up", "optimizer": "optimiser", "transfer": "host to device", "data_wait": "data wait"}
-    return known.get(part, {"collector": "garbage collector", "other": "what is left"}.get(part, part))
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _foot() -> Html:

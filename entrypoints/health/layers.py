@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -22,16 +24,15 @@ class Layers:
     """Inputs of layers with a matrix or kernel of weights and of activations; outputs of ReLU, Sigmoid and Tanh.
 
     Inputs are looked at before the layer runs: torchvision's ReLU overwrites its own. Hooks are there for one pass, so
-    that a step that is not recorded costs nothing, and a copy of the network has none. What a network computes without
-    a module of these classes (`F.relu`), and a network that torch.compile has made into one piece, is not seen.
+    that a step that is not recorded costs nothing, and a copy of the network has none. What torch.compile has made into
+    one piece is computed layer by layer in that pass. What comes of no module (`F.relu`) is not seen.
     """
 
-    def __init__(self, network: nn.Module, active: float) -> None:
-        """`active`: the share of places in which a unit has to be above 0, or it is idle."""
+    def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self.active = active
         self.looked_at = [(name, layer) for name, layer in network.named_modules() if _is_looked_at(layer)]
         self.hooks: list[RemovableHandle] = []
+        self.last: tuple[Tensor, int, Taken] | None = None  # one layer's output is another's input
         self.seen: list[tuple[Row, Taken]] = []  # a module's second call in a pass has #2 in its name
         self.calls: dict[str, int] = {}
 
@@ -43,20 +44,30 @@ class Layers:
             if isinstance(layer, RECTIFIERS + SATURATING):
                 self.hooks.append(layer.register_forward_hook(partial(self._gave, name or class_of(layer))))
         self.hooks.append(self.network.register_forward_hook(lambda *_: self.rest()))
+        _compiled("force_eager")
 
     def rest(self) -> None:
+        if self.hooks:
+            _compiled("default")
         for hook in self.hooks:
             hook.remove()
-        self.hooks = []
+        self.hooks, self.last = [], None
 
     def _given(self, name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1
-        if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
-            self.seen.append((Row("input", self._called(name), class_of(layer)), statistics.take(inputs[0])))
+        if not inputs or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
+            return
+        if self.last and self.last[0] is inputs[0] and self.last[1] == inputs[0]._version:
+            taken = self.last[2]._replace(places=None)
+        else:
+            taken = statistics.take(inputs[0])
+        self.last = inputs[0], inputs[0]._version, taken
+        self.seen.append((Row("input", self._called(name), class_of(layer)), taken))
 
     def _gave(self, name: str, layer: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
-        active = self.active if isinstance(layer, RECTIFIERS) else None
-        self.seen.append((Row("output", self._called(name), class_of(layer)), statistics.take(output, active)))
+        taken = statistics.take(output, units=isinstance(layer, RECTIFIERS))
+        self.last = output, output._version, taken
+        self.seen.append((Row("output", self._called(name), class_of(layer)), taken))
 
     def _called(self, name: str) -> str:
         return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
@@ -68,6 +79,12 @@ def class_of(layer: nn.Module) -> str:
         kind for kind in type(layer).__mro__ if kind.__module__.startswith("torch.nn.") and kind is not nn.Module
     ]
     return classes[0].__name__ if classes else type(layer).__name__
+
+
+def _compiled(stance: str) -> None:
+    """Only where something may be compiled: importing the compiler takes a second."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.set_stance(stance)
 
 
 def _is_looked_at(layer: nn.Module) -> bool:

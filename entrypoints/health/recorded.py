@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from health import statistics, view
-from health.statistics import Copy, Fetched, Floats
+from health.statistics import Copy, Floats
 
 
 class Limits(NamedTuple):
@@ -19,6 +19,7 @@ class Limits(NamedTuple):
     sigmoid: tuple[float, float] = (-23.0, 16.99999)  # of inputs
     tanh: tuple[float, float] = (-9.4999, 9.4999)  # of inputs
     inactivity: float = 1.0  # percent of places in which a unit of a ReLU is above 0
+    bytes: int = 64 * 2**20  # of a rank's table: whenever half of what is left is written, records become half as many
 
 
 class Row(NamedTuple):
@@ -39,71 +40,90 @@ class Record(NamedTuple):
     copy: Copy
 
 
-def columns(record: Record, limits: Limits, before: dict[str, Floats]) -> dict[str, NDArray[Any] | list[str]]:
-    """`before`: samples of the weights in the record before this one, which take their place."""
-    taken, after = _parted(statistics.fetched(record.copy))
-    updated = [row for row in record.rows if row.kind == "weight"][: len(after)]
-    gradients = [number for number, row in enumerate(record.rows) if row.kind == "gradient"]
-    for number in gradients:
-        taken.figures[number, :2] /= record.scale
-        taken.samples[number] /= np.float32(record.scale)
-    whole = _joined(taken, _updates(taken, after))
-    rows = [*record.rows, *(row._replace(kind="update") for row in updated)]
-    found: dict[str, NDArray[Any]] = {**statistics.described(whole), "step": np.full(len(rows), record.step)}
-    found |= _saturation(rows, whole.samples, limits) | _movement(rows, taken.samples, after, before)
-    wanted = [True] * len(rows)
-    if record.scale > 1 and found["non_finite"][gradients].any():  # the scaler looks for a factor and skips the step
-        wanted = [row.kind not in ("gradient", "update") for row in rows]
-    texts = {name: [text for text, want in zip(column, wanted, strict=True) if want] for name, column in _texts(rows)}
-    with np.errstate(over="ignore"):  # of a float64 network: infinite in the table
-        return {**{name: column.astype(view.TENSORS[name])[wanted] for name, column in found.items()}, **texts}
+Table = dict[str, NDArray[Any] | list[str]]
 
 
-def _texts(rows: list[Row]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    return zip(Row._fields, zip(*rows, strict=True), strict=True)
+class Part(NamedTuple):
+    """Rows of the table in the making, with samples of these sizes one after another in `content`."""
+
+    rows: list[Row]
+    counts: NDArray[np.int64]
+    figures: NDArray[np.float64]
+    sizes: NDArray[np.int64]
+    content: Floats
+    ratio: NDArray[np.float64]
+    change: NDArray[np.float64]
+    idle: NDArray[np.float64]
 
 
-def _parted(fetched: Fetched) -> tuple[Fetched, list[Floats]]:
-    first = len(fetched.counts)
-    return fetched._replace(samples=fetched.samples[:first]), fetched.samples[first:]
+def columns(record: Record, limits: Limits, before: Floats | None) -> tuple[Table, Floats]:
+    """Rows for the table, and the samples of the weights: `before` of the next record."""
+    taken, after = _taken(record, limits)
+    weights = sum(row.kind == "weight" for row in record.rows)
+    started = taken.content[: taken.sizes[:weights].sum()]
+    if before is not None and len(before) == len(started):
+        taken.change[:weights] = statistics.changes(before, started, taken.sizes[:weights])
+    whole = _with_updates(taken, weights, started, after) if len(after) else taken
+    found: dict[str, NDArray[Any]] = {**statistics.described(whole.figures, whole.sizes, whole.content)}
+    found |= {"step": np.full(len(whole.rows), record.step), "count": whole.counts}
+    found |= {"ratio": whole.ratio, "change": whole.change, "idle_share": whole.idle, **_saturation(whole, limits)}
+    return _table(whole.rows, found, _skipped(record, found)), started.copy()
 
 
-def _joined(one: Fetched, other: Fetched) -> Fetched:
-    counts = np.concatenate([one.counts, other.counts])
-    return Fetched(counts, np.concatenate([one.figures, other.figures]), [*one.samples, *other.samples])
+def _taken(record: Record, limits: Limits) -> tuple[Part, Floats]:
+    """With the scaler's factor taken out of the gradients; and the samples of the weights after the step."""
+    counts, figures, sizes, content, active = statistics.fetched(record.copy)
+    rows, sizes = record.rows, sizes[: len(record.rows)]
+    nothing = (np.full(len(rows), math.nan) for _ in range(3))
+    part = Part(rows, counts, figures, sizes, content[: sizes.sum()], *nothing)
+    for number, shares in active.items():
+        part.idle[number] = (shares < limits.inactivity / 100).mean() if len(shares) else math.nan
+    if record.scale != 1:
+        gradients = np.array([row.kind == "gradient" for row in rows])
+        figures[gradients, :2] /= record.scale
+        part.content[np.repeat(gradients, sizes)] /= np.float32(record.scale)
+    return part, content[len(part.content) :]
 
 
-def _updates(taken: Fetched, after: list[Floats]) -> Fetched:
-    """All of it is of the samples, which is all that is kept of the weights before the step."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        samples = [now - was for was, now in zip(taken.samples, after, strict=False)]
-    figures = np.full((len(after), statistics.FIGURES), math.nan)
-    for number, sample in enumerate(samples):
-        finite = sample[np.isfinite(sample)]
-        ends = (finite.min(), finite.max()) if len(finite) else (math.nan, math.nan)
-        figures[number, :4] = *ends, len(sample) - len(finite), np.isnan(sample).sum()
-    return Fetched(taken.counts[: len(after)], figures, samples)
+def _with_updates(taken: Part, weights: int, started: Floats, after: Floats) -> Part:
+    """All that is said of updates is of the samples, which is all that is kept of weights before the step."""
+    sizes = taken.sizes[:weights]
+    update, figures = statistics.differences(started, after, sizes)
+    own = Part(
+        [row._replace(kind="update") for row in taken.rows[:weights]],
+        taken.counts[:weights],
+        figures,
+        sizes,
+        update,
+        statistics.ratios(started, update, sizes),
+        *(np.full(weights, math.nan) for _ in range(2)),
+    )
+    columns: Any = (np.concatenate(pair) for pair in zip(taken[1:], own[1:], strict=True))  # type: ignore[arg-type]
+    return Part(taken.rows + own.rows, *columns)
 
 
-def _movement(
-    rows: list[Row], samples: list[Floats], after: list[Floats], before: dict[str, Floats]
-) -> dict[str, NDArray[np.float64]]:
-    ratio, change = (np.full(len(rows), math.nan) for _ in range(2))
-    for number, sample in enumerate(after):
-        ratio[len(samples) + number] = statistics.ratio(samples[number], sample)
-    for number, (row, sample) in enumerate(zip(rows, samples, strict=False)):
-        if row.kind == "weight":
-            change[number] = statistics.change(before.get(row.name), sample)
-            before[row.name] = sample
-    return {"ratio": ratio, "change": change}
-
-
-def _saturation(rows: list[Row], samples: list[Floats], limits: Limits) -> dict[str, NDArray[np.float64]]:
+def _saturation(part: Part, limits: Limits) -> dict[str, NDArray[np.float64]]:
     """Of Sigmoid's and Tanh's outputs, by what they were given."""
-    below, above = (np.full(len(rows), math.nan) for _ in range(2))
-    given = {row.name: sample for row, sample in zip(rows, samples, strict=True) if row.kind == "input"}
+    below, above = (np.full(len(part.rows), math.nan) for _ in range(2))
     bounds = {"Sigmoid": limits.sigmoid, "Tanh": limits.tanh}
-    for number, row in enumerate(rows):
+    ends = np.cumsum(part.sizes)
+    given = {row.name: number for number, row in enumerate(part.rows) if row.kind == "input"}
+    for number, row in enumerate(part.rows):
         if row.kind == "output" and row.layer in bounds and row.name in given:
-            below[number], above[number] = statistics.share(given[row.name], *bounds[row.layer])
+            end, size = ends[given[row.name]], part.sizes[given[row.name]]
+            shares = statistics.shares(part.content[end - size : end], *bounds[row.layer])
+            below[number], above[number] = shares
     return {"below": below, "above": above}
+
+
+def _skipped(record: Record, found: Mapping[str, NDArray[Any]]) -> bool:
+    """Did the scaler leave this step out, as it looks for a factor? Its gradients say nothing then."""
+    gradients = [number for number, row in enumerate(record.rows) if row.kind == "gradient"]
+    return record.scale > 1 and bool(found["non_finite"][gradients].any())
+
+
+def _table(rows: list[Row], found: Mapping[str, NDArray[Any]], skipped: bool) -> Table:
+    wanted = [number for number, row in enumerate(rows) if not skipped or row.kind not in ("gradient", "update")]
+    with np.errstate(over="ignore"):  # of a float64 network: infinite in the table
+        table: Table = {name: column.astype(view.TENSORS[name])[wanted] for name, column in found.items()}
+    return table | {name: [getattr(rows[number], name) for number in wanted] for name in Row._fields}

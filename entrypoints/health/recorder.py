@@ -33,7 +33,6 @@ from health.statistics import Floats, Taken
 
 EVERY = 100  # steps between two records, at most
 RECORDS = 20  # of a job, at least
-LIMIT = 64 * 2**20  # bytes of a rank's table of tensors: whenever half of what is left is written, `every` doubles
 GATHERED = 10  # steps whose losses are fetched from a GPU at once
 CONFUSED = 256  # classes up to which a confusion matrix is kept
 
@@ -66,7 +65,7 @@ class Recorder:
         self.device = next(network.parameters()).device
         self.every = every
         self.limits = limits
-        self.layers = Layers(network, limits.inactivity / 100)
+        self.layers = Layers(network)
         self.weights = list(_trained(network)) if rank == 0 else []
         self.steps = Writer(records.path(folder, "steps", rank), records.STEPS, resumed_at)
         self.tensors = Writer(records.path(folder, "tensors", rank), records.TENSORS, resumed_at)
@@ -76,12 +75,12 @@ class Recorder:
         self.scale = 1.0
         self.taken: list[tuple[Row, Taken]] = []
         self.sent: list[Record] = []
-        self.before: dict[str, Floats] = {}
+        self.before: Floats | None = None  # samples of the weights in the latest record
         self.losses: list[tuple[Mapping[str, Any], Tensor]] = []
         self.counts = torch.zeros(classes, dtype=torch.int64, device=self.device)
         self.confusion = torch.zeros(classes * classes if classes <= CONFUSED else 0, dtype=torch.int64)
         self.confusion = self.confusion.to(self.device)
-        self.threshold = LIMIT // 2
+        self.threshold = limits.bytes // 2
 
     def begins(self, step: int) -> bool:
         """Before each forward pass; of the parts of one step, the first is looked at. Is this step recorded?"""
@@ -173,14 +172,16 @@ class Recorder:
                 self.steps.add({**row, "loss": value})
             self.losses = []
         for record in self.sent:
-            self.tensors.extend(recorded.columns(record, self.limits, self.before))
-        self.sent = []
-        self._thin_out()
+            table, self.before = recorded.columns(record, self.limits, self.before)
+            self.tensors.extend(table)
+        if self.sent:
+            self.sent = []
+            self._thin_out()
 
     def _thin_out(self) -> None:
         while self.tensors.bytes() > self.threshold:
             self.every *= 2
-            self.threshold += (LIMIT - self.threshold) // 2
+            self.threshold += (self.limits.bytes - self.threshold) // 2
 
 
 def _trained(network: nn.Module) -> list[tuple[tuple[str, str], nn.Parameter]]:

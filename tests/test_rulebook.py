@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+ROOT = Path(__file__).parent.parent
 # docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html
 DEFAULTS: dict[str, dict[str, Any]] = {
     "VanishingGradient": {"threshold": 0.0000001},
@@ -162,7 +164,7 @@ def test_no_job_is_too_short_for_rules_of_losses(steps: int, epochs: int) -> Non
     job = Job(steps, epochs)
     assert judge("LossNotDecreasing", records, job).status == (NOT_EVALUATED if steps == 1 else ISSUES_FOUND)
     assert judge("Overtraining", records, job).status == (NOT_EVALUATED if epochs == 1 else ISSUES_FOUND)
-    assert judge("Overfit", records, job).status == NO_ISSUES_FOUND
+    assert judge("Overfit", records, job).status == (NOT_EVALUATED if epochs == 1 else NO_ISSUES_FOUND)
 
 
 def test_a_job_that_will_be_validated_again_is_not_judged_by_its_first_batches() -> None:
@@ -207,6 +209,21 @@ def test_a_verdict_becomes_json_whatever_its_value(value: float) -> None:
     body = json.loads(json.dumps(verdicts.body(verdict), allow_nan=False))
     assert (body["step"], float(body["value"])) == (4, pytest.approx(value, nan_ok=True))
     assert list(body) == list(Verdict._fields)
+
+
+def test_the_rules_of_health_stand_in_their_table_with_their_parameters_and_defaults() -> None:
+    text = (ROOT / "docs" / "health.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.splitlines() if re.match(r"\| [A-Z][A-Za-z]+ \|", line)]
+    listed = {row[1].strip(): dict(re.findall(r"(\w+)(?:=(-?[\w.*-]+|\([^)]*\)))?", row[2])) for row in rows}
+    assert listed.keys() == BOOK.keys()
+    for name, rule in BOOK.items():
+        told = {key: value for key, value in listed[name].items() if key not in ("minutes",)}
+        assert told.keys() == rule.types.keys(), name
+        for key, default in judging.defaults(rule).items():
+            if told[key]:
+                assert rule.types[key].parse(told[key]) == default, (name, key)
+            else:
+                assert default is None, (name, key)
 
 
 FLOATS = arrays.arrays(np.float64, 12, elements=st.floats(allow_nan=True, allow_infinity=True, width=32))

@@ -98,31 +98,42 @@ def test_blocks_are_judged_as_a_loop_would(losses: list[float], num_steps: int) 
 
 
 def test_validation_that_is_worse_than_training_is_overfit() -> None:
-    records = epochs([2.0, 1.0, 0.5], [2.0, 1.05, 0.8])
+    records = epochs([2.0, 1.0, 0.5], [2.0, 1.05, 1.0])
     verdict = overfit(records)
     assert (verdict.status, verdict.step, verdict.points, verdict.threshold) == (ISSUES_FOUND, 5, 3, 0.1)
-    assert verdict.value == pytest.approx(0.6)
-    assert "60 % above training loss 0.5" in verdict.message
+    assert verdict.value == pytest.approx(1.0)
+    assert "100 % above training loss 0.5" in verdict.message
 
 
 def test_validation_as_good_as_training_is_no_overfit() -> None:
     verdict = overfit(epochs([2.0, 1.0], [1.5, 1.05]))
     assert (verdict.status, "5 % above" in verdict.message) == (NO_ISSUES_FOUND, True)
-    assert "25 % below" in overfit(epochs([2.0], [1.5])).message
+    assert "25 % below" in overfit(epochs([3.0, 2.0], [1.5, 1.5])).message
+
+
+def test_validation_that_still_falls_fast_is_no_overfit() -> None:
+    assert overfit(epochs([1.6, 1.0, 0.7, 0.6], [67.0, 2.3, 1.5, 0.6])).status == NO_ISSUES_FOUND
+    assert overfit(epochs([1.6, 1.0, 0.7, 0.6], [67.0, 2.3, 2.2, 0.6])).step == 5
 
 
 def test_overfit_waits_for_its_patience_in_a_row() -> None:
     records = epochs([1.0] * 5, [2.0, 2.0, 1.0, 2.0, 2.0])
-    assert overfit(records, patience=2).step == 3
+    assert overfit(records).step == 3
+    assert overfit(records, patience=2).step == 9
     assert overfit(records, patience=3).status == NO_ISSUES_FOUND
-    assert overfit(records, patience=2, start_step=4).step == 9
+    assert overfit(records, start_step=4).step == 7
+    assert overfit(records, patience=2, start_step=8).status == NO_ISSUES_FOUND
     assert overfit(records, start_step=10).status == NOT_EVALUATED
+
+
+def test_one_epoch_says_nothing_of_overfit() -> None:
+    assert overfit(epochs([1.0], [2.0])).status == NOT_EVALUATED
 
 
 @pytest.mark.parametrize("train", [np.nan, 0.0, np.inf])
 def test_an_epoch_without_a_usable_loss_is_left_out(train: float) -> None:
-    assert overfit(epochs([train], [1.0])).status == NOT_EVALUATED
-    assert overfit(epochs([train, 1.0], [1.0, 2.0])).points == 1
+    assert overfit(epochs([train, 1.0], [1.0, 2.0])).status == NOT_EVALUATED
+    assert overfit(epochs([train, 1.0, 1.0], [1.0, 2.0, 2.0])).points == 2
 
 
 def test_losses_that_both_stand_still_are_overtraining() -> None:

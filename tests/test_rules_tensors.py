@@ -66,6 +66,16 @@ def test_a_tensor_that_explodes_is_named_with_its_counts() -> None:
     assert "3 NaN or infinite values of 100" in verdict.message
 
 
+def test_of_one_step_the_tensor_is_named_that_the_others_got_it_from() -> None:
+    kinds = ["weight", "gradient", "input", "output", "update"]
+    table = {"step": 7, "kind": kinds, "name": ["w", "w", "first", "second", "w"]}
+    found = {
+        counts: exploding_tensor(Records.of(tensors={**table, "non_finite": counts})).tensor
+        for counts in [(0, 9, 1, 9, 9), (0, 9, 0, 1, 9), (1, 9, 9, 9, 9)]
+    }
+    assert list(found.values()) == ["first", "second", "w"]
+
+
 def test_infinity_is_no_issue_where_only_nan_is() -> None:
     assert exploding_tensor(gradients(non_finite=[3], nan=[0]), only_nan=True).status == NO_ISSUES_FOUND
     assert exploding_tensor(gradients(non_finite=[3], nan=[2]), only_nan=True).value == 2.0

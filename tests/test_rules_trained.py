@@ -151,3 +151,42 @@ def test_a_network_that_has_learned_all_it_can_is_overtrained(tmp_path: Path) ->
     assert found.status == ISSUES_FOUND, found.message
     assert found.value is not None
     assert math.isfinite(found.value)
+
+
+def steps_of(recorder: Recorder, network: nn.Module, points: Tensor, labels: Tensor, steps: range) -> None:
+    for step in steps:
+        recorder.begins(step)
+        loss = nn.functional.cross_entropy(network(points), labels)
+        network.zero_grad()
+        loss.backward()
+        recorder.gradients()
+        recorder.stepped()
+        recorder.step(1, loss, 0.1, len(points), {"seconds": 1.0, "ended": 1000.0 * step})
+
+
+def test_what_only_another_rank_sees_is_found(tmp_path: Path) -> None:
+    network, (points, labels) = stack(nn.ReLU, 1), data(BATCH, 0)
+    broken = points.clone()
+    broken[0, 0] = math.nan
+    for rank, seen in enumerate((points, broken)):
+        recorder = Recorder(tmp_path, network, CLASSES, every=1, rank=rank)
+        steps_of(recorder, network, seen, labels, range(2))
+        recorder.close()
+    run = records.read(tmp_path), Job(2, 1, 1)
+    found = verdict("ExplodingTensor", run)
+    assert (found.status, found.step, found.tensor) == (ISSUES_FOUND, 0, "0")
+    assert "values of 512" in found.message
+    assert verdict("VanishingGradient", run).points == 4  # gradients are everybody's
+
+
+def test_a_job_that_was_resumed_is_judged_as_one(tmp_path: Path) -> None:
+    network, (points, labels) = stack(nn.ReLU, 1), data(BATCH, 0)
+    for resumed_at, steps in ((None, range(6)), (4, range(4, 8))):
+        recorder = Recorder(tmp_path, network, CLASSES, every=2, resumed_at=resumed_at)
+        steps_of(recorder, network, points, labels, steps)
+        recorder.close()
+    run = records.read(tmp_path), Job(8, 1, 2)
+    assert verdict("StalledTrainingRule", run).points == 8
+    assert verdict("StalledTrainingRule", run).status == NO_ISSUES_FOUND
+    found = verdict("UnchangedTensor", run)  # nothing steps here; a life's first record knows none before
+    assert (found.status, found.step, found.points) == (ISSUES_FOUND, 2, 4)

@@ -71,27 +71,28 @@ def overfit(records: Records, *, start_step: int = 0, patience: int = 1, ratio_t
     """The mean validation loss exceeds the mean training loss by more than ratio_threshold of it, for `patience` steps
     from start_step on (AWS).
 
-    Ours: a step is a validation, at the end of each epoch; it is compared with the mean over that epoch's batches.
+    Ours: a step is a validation, at the end of each epoch; it is compared with the mean over that epoch's batches. The
+    first does not count, nor one that is better than the best before by more than ratio_threshold of it: that is how a
+    network with batch normalisation begins, whose statistics come behind.
     """
     rule = "Overfit"
     steps, validation, train = _by_epoch(records)
-    kept = steps >= start_step
-    steps, validation, train = steps[kept], validation[kept], train[kept]
     usable = np.isfinite(train) & np.isfinite(validation) & (train > 0)
-    if not usable.any():
-        more = "let an epoch end with its validation, and start_step lie before it"
-        return missing(rule, "No epoch has both a training and a validation loss", more, len(steps))
     steps, validation, train = steps[usable], validation[usable], train[usable]
+    settled = ~_falling(validation, ratio_threshold) & (steps >= start_step)
+    if not (steps[1:] >= start_step).any():
+        more = "train for two epochs at least, and let start_step lie before the last"
+        return missing(rule, "No two epochs have both a training and a validation loss", more, len(steps))
     ratios = (validation - train) / train
-    lengths = _run_lengths(ratios > ratio_threshold)
+    lengths = _run_lengths((ratios > ratio_threshold) & settled)
     bad = lengths >= patience
     if not bad.any():
-        return fine(rule, len(steps), f"Validation loss is at most {_above(ratios.max())} training loss")
+        return fine(rule, len(steps), f"Validation loss is {_above(ratios[-1])} training loss in the latest epoch")
     place = int(np.argmax(bad))
     value = float(ratios[place])
     message = (
         f"Validation loss {number(validation[place])} is {_above(value)} training loss {number(train[place])} at step "
-        f"{steps[place]}, more than {number(100 * ratio_threshold)} % for {int(lengths[place])} validations in a row"
+        f"{steps[place]}, more than {number(100 * ratio_threshold)} % ({int(lengths[place])} in a row)"
     )
     advice = (
         "train on more data or more augmentation (augment, mixup, cutmix), regularise (dropout, weight_decay, "
@@ -183,6 +184,13 @@ def _run_lengths(marks: NDArray[np.bool_]) -> NDArray[np.int64]:
     """How many in a row up to here are marked."""
     count = np.cumsum(marks)
     return np.asarray(count - np.maximum.accumulate(np.where(marks, 0, count)))
+
+
+def _falling(losses: Numbers, share: float) -> NDArray[np.bool_]:
+    """The first, and each that is lower than all before by more than this share of the lowest."""
+    before = np.minimum.accumulate(losses)
+    falling: NDArray[np.bool_] = np.r_[True, losses[1:] < before[:-1] * (1 - share)]
+    return falling[: len(losses)]
 
 
 def _waiting(losses: Numbers, delta: float) -> tuple[NDArray[np.int64], Numbers]:

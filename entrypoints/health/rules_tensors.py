@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from health import tensor_rows
-from health.tensor_rows import Names
+from health.tensor_rows import Names, Rows
 from health.verdicts import Verdict, fine, issues, missing, number
-from health.view import Records
+from health.view import Columns, Records
 
 
 def vanishing_gradient(records: Records, *, threshold: float = 1e-7) -> Verdict:
@@ -53,7 +56,8 @@ def exploding_tensor(
     """A tensor has values that are not finite; with only_nan, NaN alone counts (AWS).
 
     Ours: counts are exact, over all elements and ranks; without collection_names and tensor_regex everything recorded
-    is looked at, and the loss of every step too.
+    is looked at, and the loss of every step too. Of the earliest step, the tensor is named that the others got it from:
+    weights, then activations in the order of the network, then gradients.
     """
     rule, tensors = "ExplodingTensor", records.tensors
     every = collection_names is None and tensor_regex is None
@@ -80,7 +84,7 @@ def exploding_tensor(
         return issues(rule, points, message, advice, step, "loss", value)
     if at is None:
         return fine(rule, points, f"Nothing recorded was {what}")
-    place = tensor_rows.first(tensors, rows, bad, counts)
+    place = tensor_rows.first(tensors, rows, bad, _source(tensors, rows))
     name, step, value = tensor_rows.where(tensors, rows, place, counts)
     row = rows[place]
     message = (
@@ -163,3 +167,9 @@ def tensor_variance(
         tamed if high[place] else "see whether the layer is trained at all; lower weight_decay, raise the learning rate"
     )
     return issues(rule, len(rows), message, advice, step, name, value, threshold)
+
+
+def _source(tensors: Columns, rows: Rows) -> NDArray[Any]:
+    """The higher, the earlier in a step; equal ones are in the order of the network."""
+    order = {"weight": 3, "input": 2, "output": 2, "gradient": 1, "update": 0}
+    return tensor_rows.by_name(tensors["kind"][rows].tolist(), order)

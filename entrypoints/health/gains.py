@@ -71,9 +71,10 @@ def _data(seconds: dict[str, float], whole: float, found: list[Outlier], figures
     if stalls and lost > STALLS * spent:
         every = by_cause(stalls)[0]["every"]
         rhythm = f", every {every} steps" if every else ""
+        steps = f"{len(stalls)} step{'s' * (len(stalls) != 1)}{rhythm} (step {stalls[0].step} is the first)"
         why += (
-            f"; {span(lost)} of it in {len(stalls)} steps{rhythm} (step {stalls[0].step} is the first), "
-            f"{span(lost / len(stalls))} each, while the median step takes {span(figures['median'])} in all"
+            f"; {span(lost)} of it in {steps}, {span(lost / len(stalls))} each, while the median step takes "
+            f"{span(figures['median'])} in all"
         )
         what = "See what the loader does at these steps, and let it read further ahead"
     else:

@@ -1,0 +1,183 @@
+"""Statistics of tensors are numpy's, of whatever they hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from health import statistics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from torch import Tensor
+
+ANY = st.floats(width=32, allow_subnormal=True)
+TENSORS = arrays.arrays(np.float32, st.integers(0, 40), elements=ANY)
+Row = dict[str, Any]
+
+
+def rows(*tensors: Tensor) -> list[Row]:
+    got = statistics.fetched(statistics.sent([statistics.take(each) for each in tensors]))
+    columns = statistics.described(got.figures, got.sizes, got.content)
+    return [
+        {"count": got.counts[row], **{name: column[row] for name, column in columns.items()}}
+        for row in range(len(tensors))
+    ]
+
+
+def expected(values: NDArray[Any]) -> Row:
+    """numpy's, in float64."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    counts = {"count": values.size, "non_finite": values.size - finite.size, "nan": int(np.isnan(values).sum())}
+    if not finite.size:
+        return counts
+    p5, p95 = np.percentile(finite, (5, 95))
+    ends = {"min": finite.min(), "max": finite.max(), "p5": p5, "p95": p95}
+    moments = {"mean": finite.mean(), "mean_abs": np.abs(finite).mean(), "std": finite.std()}
+    return {**counts, **ends, **moments, "zero_share": (finite == 0).mean()}
+
+
+def agree(found: Row, wanted: Row) -> None:
+    largest = max(abs(wanted.get("min", 0)), abs(wanted.get("max", 0)))
+    for name, value in found.items():
+        if name not in wanted:
+            assert math.isnan(value), name
+        else:
+            assert value == pytest.approx(wanted[name], rel=1e-5, abs=2e-6 * largest), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TENSORS, min_size=1, max_size=5))
+def test_small_tensors_have_numpys_statistics(tensors: list[NDArray[np.float32]]) -> None:
+    """Any values: NaN, infinite, the largest and the smallest of float32; together, as in a record."""
+    found = rows(*(torch.from_numpy(values) for values in tensors))
+    for row, values in zip(found, tensors, strict=True):
+        agree(row, expected(values))
+
+
+@pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16, torch.float64))
+def test_other_precisions_are_computed_in_float32(dtype: torch.dtype) -> None:
+    values = torch.randn(3000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values[7], values[9] = math.inf, math.nan
+    agree(rows(values)[0], expected(values.float().numpy()))
+
+
+@pytest.mark.parametrize("shape", ((), (1,), (0,), (3, 0, 2), (2, 3, 4, 5)))
+def test_shapes_do_not_matter(shape: tuple[int, ...]) -> None:
+    values = torch.randn(shape)
+    agree(rows(values)[0], expected(values.numpy()))
+
+
+def test_of_large_tensors_the_sample_speaks_and_extremes_and_counts_are_exact() -> None:
+    values = torch.randn(300, 1000, generator=torch.Generator().manual_seed(0))
+    values[17, 3], values[200, 5] = -77.0, 88.0
+    values[5, 5] = math.nan
+    values[6, 6:8] = math.inf
+    row = rows(values)[0]
+    assert (row["count"], row["min"], row["max"]) == (300_000, -77, 88)
+    assert (row["non_finite"], row["nan"]) == (3, 1)
+    places = statistics.chosen(300_000, statistics.SAMPLE, torch.device("cpu"))
+    seen = values.flatten()[places]
+    agree(
+        {**row, **dict.fromkeys(("count", "min", "max", "non_finite", "nan"), 0)},
+        {**expected(seen.numpy()), **dict.fromkeys(("count", "min", "max", "non_finite", "nan"), 0)},
+    )
+    assert row["mean_abs"] == pytest.approx(math.sqrt(2 / math.pi), rel=0.05)
+    assert row["p95"] == pytest.approx(1.645, abs=0.1)
+
+
+def test_a_sample_has_4096_different_places_of_all_stretches_and_always_the_same() -> None:
+    statistics.chosen.cache_clear()
+    first = statistics.chosen(2_359_296, 4096, torch.device("cpu")).numpy().copy()
+    statistics.chosen.cache_clear()
+    random = torch.get_rng_state(), np.random.get_state()[1].copy()
+    assert (statistics.chosen(2_359_296, 4096, torch.device("cpu")).numpy() == first).all()
+    assert torch.equal(torch.get_rng_state(), random[0])
+    assert (np.random.get_state()[1] == random[1]).all()
+    assert (np.diff(first) > 0).all()
+    assert first[0] < 2_359_296 / 4096
+    assert 2_359_296 * (1 - 1 / 4096) <= first[-1] < 2_359_296
+
+
+def test_a_tensor_is_all_zero_only_where_all_of_it_is() -> None:
+    nearly = torch.zeros(100_000)
+    nearly[int(np.setdiff1d(np.arange(100_000), statistics.chosen(100_000, 4096, nearly.device).numpy())[0])] = 1e-3
+    zero, almost = rows(torch.zeros(100_000), nearly)
+    assert np.float32(zero["zero_share"]) == 1
+    assert np.float32(almost["zero_share"]) < 1
+
+
+def test_what_is_taken_does_not_change_with_the_tensor() -> None:
+    for size in (10, 10_000):
+        values = torch.ones(size)
+        taken = statistics.take(values)
+        values.mul_(5)
+        assert statistics.fetched(statistics.sent([taken])).content.max() == 1
+
+
+def test_a_tensor_in_channels_last_is_read_in_place() -> None:
+    values = torch.randn(2, 8, 5, 5).to(memory_format=torch.channels_last)
+    flat = statistics.flattened(values)
+    assert flat.data_ptr() == values.data_ptr()
+    assert torch.equal(flat.sort().values, values.flatten().sort().values)
+
+
+@settings(max_examples=100, deadline=None)
+@given(arrays.arrays(np.float32, st.tuples(st.just(2), st.integers(1, 30)), elements=ANY), st.integers(0, 29))
+def test_changes_are_what_allclose_says(pair: NDArray[np.float32], cut: int) -> None:
+    before, after = pair
+    sizes = np.array([min(cut, len(before)), 0, len(before) - min(cut, len(before))])
+    found = statistics.changes(before, after, sizes)
+    assert math.isnan(found[1])
+    for change, part in zip(found[[0, 2]], (slice(0, sizes[0]), slice(sizes[0], None)), strict=True):
+        one, other = (each[part].astype(np.float64) for each in (after, before))
+        if not len(one):
+            assert math.isnan(change)
+        elif not 0.99 < change < 1.01:  # float32 decides nothing there
+            assert (change <= 1) == np.allclose(one, other, equal_nan=True)
+
+
+def test_update_ratio_is_the_length_of_the_update_to_that_of_the_weights() -> None:
+    random = np.random.default_rng(0)
+    before, after = (random.normal(size=30).astype(np.float32) for _ in range(2))
+    before[20:] = 0
+    after[3] = np.nan
+    sizes = np.array([10, 10, 0, 10])
+    update, figures = statistics.differences(before, after, sizes)
+    found = statistics.ratios(before, update, sizes)
+    known = np.delete(np.arange(10), 3)
+    assert found[0] == pytest.approx(np.linalg.norm((after - before)[known]) / np.linalg.norm(before[known]), rel=1e-5)
+    assert found[1] == pytest.approx(np.linalg.norm((after - before)[10:20]) / np.linalg.norm(before[10:20]), rel=1e-5)
+    assert math.isnan(found[2])
+    assert found[3] > 1e8
+    assert figures[0].tolist() == [np.nanmin(update[:10]), np.nanmax(update[:10]), 1, 1]
+    assert np.isnan(figures[2, :2]).all()
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16))
+@pytest.mark.parametrize("shape", ((40, 6), (4, 6, 5, 5), (3, 7, 6)), ids=str)
+def test_units_are_active_in_as_many_places_as_numpy_counts(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    output = torch.randn(shape).relu().to(dtype)
+    units = output.movedim(1 if len(shape) == 4 else -1, -1)
+    units[..., 2] = 0
+    got = statistics.fetched(statistics.sent([statistics.take(torch.zeros(3)), statistics.take(output, units=True)]))
+    assert list(got.active) == [1]
+    wanted = (units.float().reshape(-1, 6).numpy() > 0).mean(0)
+    np.testing.assert_allclose(got.active[1], wanted, rtol=1e-6)
+    assert got.active[1][2] == 0
+
+
+def test_shares_beyond_bounds_are_of_the_finite_values() -> None:
+    sample = np.array([-5, -1, 0, 1, 5, np.nan, np.inf], dtype=np.float32)
+    assert statistics.shares(sample, -2, 2) == (0.2, 0.2)
+    assert math.isnan(statistics.shares(sample[5:], -2, 2)[0])
+
+
+def test_a_gpus_way_to_count_gives_the_same() -> None:
+    for values in (torch.tensor([1.0, math.nan, -math.inf, -3]), torch.tensor([math.nan]), torch.zeros(0)):
+        there, here = statistics._extremes_there(values), statistics._extremes(values)
+        torch.testing.assert_close(there, torch.tensor(here, dtype=torch.float64), equal_nan=True)

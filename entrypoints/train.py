@@ -7,18 +7,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import custom
 import jsonfile
-import model
 import torch
 from data import Split, open_split
-from evaluation import calibration
 from refusal import Refusal, exit_code, leave
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from training import (
     averaging,
     convolutions,
@@ -35,12 +31,12 @@ from training import (
     progress,
     resuming,
     schedules,
+    starting,
     stopping,
-    weights,
+    validating,
 )
-from training.batches import Batches, class_weights
+from training.batches import class_weights
 from training.distributed import World
-from training.features import Features
 from training.progress import Epoch
 from training.resuming import Position
 
@@ -72,7 +68,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     world.refuse_thin(min(args.batch_size, len(training)))
     torch.manual_seed(args.seed)
     order, mixing_random = (torch.Generator().manual_seed(args.seed) for _ in range(2))
-    network = build(args, training)
+    network = starting.network(args, training)
     export.rehearse(args, network, training.image_size)
     network = network.to(device, memory_format=torch.channels_last)
     convolutions.prepare(network, device)
@@ -124,7 +120,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
                     checkpoint.save(Position(epoch, step + 1, total, epochs))
         trained = time.perf_counter()
         world.alike(average.network)
-        validation_loss, accuracy = evaluate(average.network, check, autocast)
+        validation_loss, accuracy = validating.measured(average.network, check, autocast)
         ended = time.perf_counter()
         seconds = round(trained - began, 3), round(ended - trained, 3)
         epochs.append(Epoch(epoch, total.item() / steps, validation_loss, accuracy, lr, *seconds))
@@ -138,7 +134,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
 
     saving = time.perf_counter()
     kept = epochs[best.restore(average.network) - 1]
-    temperature = _temperature(average.network, check, autocast)
+    temperature = validating.temperature(average.network, check, autocast)
     if not world.first:
         return
     packing.save(args, features.whole(network, learner, average.network), training, kept, temperature)
@@ -146,10 +142,8 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     checkpoint.remove()
     ended = time.perf_counter()
     report = {
-        "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
-        "classes": len(training.classes),
+        **progress.settings(args, training, validation),
         "class_weights": None if balance is None else training.manifest["class_weights"],
-        "pictures": {"train": len(training), "validation": len(validation)},
         "processes": world.size,
         "device": device.type,
         "threads": torch.get_num_threads(),
@@ -162,57 +156,6 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
         "versions": progress.versions(),
     }
     jsonfile.write(args.output_data_dir / "report" / "training.json", report)
-
-
-def build(args: argparse.Namespace, training: Split) -> nn.Module:
-    """With the weights of a channel where there is one, and only the wanted layers left to train."""
-    classes = training.classes
-    file = Path(args.model_file) if args.model_file else None
-    if file:
-        network = custom.build(file, len(classes), args.dropout)
-    else:
-        network = model.build(args.model, len(classes), args.stem, args.dropout)
-    custom.check(network, len(classes), training.image_size, file)
-    if args.weights_dir:
-        progress.say(weights.load_pretrained(network, args.weights_dir))
-    elif args.warm_start_dir:
-        known = packing.architecture(args, len(classes))
-        progress.say(weights.warm_start(network, args.warm_start_dir, known, classes))
-    elif args.trainable_layers != "all":
-        progress.say("what trainable_layers freezes keeps its random weights: give the channel weights or warm_start")
-    trained = freezing.freeze(network, args.trainable_layers)
-    if args.trainable_layers != "all":
-        progress.say(f"trained: {trained:,} of {sum(each.numel() for each in network.parameters()):,} parameters")
-    return network
-
-
-def evaluate(network: nn.Module, batches: Batches | Features, autocast: torch.autocast) -> tuple[float, float]:
-    """Mean loss and accuracy over the whole split, each picture counting the same."""
-    loss, right = 0.0, 0
-    for scores, labels in judged(network, batches, autocast):
-        loss += F.cross_entropy(scores, labels, reduction="sum").item()
-        right += int((scores.argmax(1) == labels).sum())
-    loss, right = batches.world.summed(loss, right)
-    return loss / len(batches.split), right / len(batches.split)
-
-
-def judged(
-    network: nn.Module, batches: Batches | Features, autocast: torch.autocast
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Scores and labels of this rank's part of a split, in order."""
-    network.eval()
-    with torch.inference_mode():
-        for pictures, labels in batches.in_order():
-            with autocast:
-                scores = network(pictures)
-            yield scores.float(), labels
-
-
-def _temperature(network: nn.Module, check: Batches | Features, autocast: torch.autocast) -> float:
-    scores = torch.cat(check.world.gathered([scores.cpu() for scores, _ in judged(network, check, autocast)]))
-    if not scores.isfinite().all():
-        raise Refusal("the trained network gives scores that are no finite numbers on validation: lower lr")
-    return calibration.temperature(scores.numpy(), check.split.labels)
 
 
 def _refuse_mismatch(training: Split, validation: Split) -> None:

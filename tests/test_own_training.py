@@ -17,7 +17,7 @@ import torch
 import train
 from data import open_split
 from refusal import Refusal
-from training import features, hyperparameters, resuming
+from training import features, hyperparameters, resuming, starting
 
 NET = """
 from own_stage import stage
@@ -180,7 +180,7 @@ def test_features_belong_to_the_code_of_the_network(colours: Path, tmp_path: Pat
 def features_digest(splits: Path, root: Path) -> str:
     torch.manual_seed(0)
     split = open_split(splits / "train")
-    network = train.build(hyperparameters.parse(arguments(splits, root), {}), split)
+    network = starting.network(hyperparameters.parse(arguments(splits, root), {}), split)
     return features.digest(split, (network, model.head(network)), torch.device("cpu"), torch.float32)
 
 
@@ -188,7 +188,7 @@ def fingerprint(splits: Path, root: Path) -> dict[str, str]:
     if not (root / "nets").is_dir():
         write(root)
     args = hyperparameters.parse([*arguments(splits, root), f"--checkpoint-dir={root / 'kept'}"], {})
-    train.build(args, open_split(splits / "train"))
+    starting.network(args, open_split(splits / "train"))
     return resuming._fingerprint(args, 1)
 
 

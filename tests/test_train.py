@@ -27,7 +27,7 @@ from data import Split, open_split
 from evaluation import calibration
 from refusal import Refusal
 from torch.nn import functional
-from training import convolutions, hyperparameters, packing, precision
+from training import convolutions, hyperparameters, packing, precision, validating
 from training.batches import Batches
 
 ENTRYPOINTS = Path(train.__file__).parent
@@ -221,7 +221,7 @@ def judged(splits: Path, root: Path) -> float:
     network = model.build(**card["architecture"])
     model.load_weights(network, root / "model/model.pt")
     check = Batches(open_split(splits / "validation"), torch.device("cpu"))
-    return train.evaluate(network, check, torch.autocast("cpu", torch.bfloat16, enabled=False))[0]
+    return validating.measured(network, check, torch.autocast("cpu", torch.bfloat16, enabled=False))[0]
 
 
 def test_early_stopping_keeps_the_epoch_with_the_lowest_validation_loss(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
 import torch
 import torchvision
+from data import Split
+
+from training import hyperparameters
 
 METRICS = "metrics.jsonl"
 
@@ -63,6 +67,15 @@ def seconds(epochs: list[Epoch], total: float, features: float, saving: float) -
     parts = {"features": features, "training": training, "validation": validation, "saving": saving}
     parts = {"total": total, **parts, "others": total - sum(parts.values())}
     return {name: round(value, 3) for name, value in parts.items()}
+
+
+def settings(args: argparse.Namespace, training: Split, validation: Split) -> dict[str, Any]:
+    """What was asked for, of how much."""
+    return {
+        "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
+        "classes": len(training.classes),
+        "pictures": {"train": len(training), "validation": len(validation)},
+    }
 
 
 def versions() -> dict[str, str]:

@@ -124,6 +124,15 @@ def test_a_job_of_which_nothing_is_known_has_a_page_as_well() -> None:
         assert said in text
 
 
+def test_the_page_is_drawn_from_what_stands_in_its_file(
+    tmp_path: Path, records_and_figures: tuple[Records, dict[str, Any]]
+) -> None:
+    profile_page.write(tmp_path, records_and_figures[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["profile.json", "profiler-report.html"]
+    figures = json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "profiler-report.html").read_text(encoding="utf-8") == profile_page.page(figures)
+
+
 def test_a_job_on_cpus_has_a_page(tmp_path: Path) -> None:
     job = profiled_jobs.train(tmp_path, steps=30, epochs=2)
     missing = rules_system.low_gpu_utilization(job.records)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health import system
+from health import records, system
 from health.gpus import Gpus
 from health.system import Machine, Sampler
 from health.view import SYSTEM
@@ -178,6 +178,17 @@ def test_this_machine_is_looked_at_from_start_to_stop() -> None:
     sampler.stop()  # once more does nothing
 
 
+def test_what_was_seen_is_read_again_from_its_file(tmp_path: Path) -> None:
+    writer = records.Writer(records.path(tmp_path, "system"), records.SYSTEM)
+    sampler = Sampler(writer.add, system.found(), interval=3600).start()
+    sampler.stop()
+    writer.close()
+    read = records.read(tmp_path).system
+    assert len(read["ended"]) == 1
+    assert len(read["cpu_each"][0]) == len(CORES)
+    assert 0 < read["memory_used_share"][0] <= 100
+
+
 def test_a_short_job_has_one_row() -> None:
     rows: list[dict[str, Any]] = []
     sampler = Sampler(rows.append, system.found(), interval=3600).start()
@@ -196,7 +207,7 @@ def test_a_machine_without_proc_is_not_looked_at(tmp_path: Path) -> None:
 FORKED = """
 import os, sys
 sys.path.insert(0, "entrypoints")
-from health import system
+from health import records, system
 sampler = system.Sampler(lambda row: None, system.found(), interval=3600).start()
 child = os.fork()
 sampler.stop()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from health import timers
+from health import timers, view
 from health.timers import JOB, STEP, Clock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +72,15 @@ def test_a_real_loop_sums_exactly_as_well() -> None:
         assert timing.seconds == pytest.approx(sum(timing[2:-2]), abs=1e-12)
     job = clock.close()
     assert sum(job["parts_ns"].values()) == job["wall_ns"]
+
+
+def test_a_timing_is_a_row_of_the_table_of_steps() -> None:
+    clock = Clock()
+    timing = clock.step("validation")._asdict()
+    clock.close()
+    assert set(timing) < set(view.STEPS)
+    assert set(STEP) < set(timing)
+    assert {"ended", "seconds", "collected", "profiled"} < set(timing)
 
 
 def test_an_unknown_part_is_an_error() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import jsonfile
 
 from health import drawings, page_operators, page_steps
 from health.markup import Html, fill, joined, share, short, span, table
@@ -46,6 +49,14 @@ def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
     opening = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-'
     opening += 'width, initial-scale=1"><title>Profile of a training job</title><style>'
     return f"{opening}{STYLE}</style></head><body><main>{joined(parts)}</main></body></html>\n"
+
+
+def write(folder: Path, figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> None:
+    """profile.json and profiler-report.html, whole or absent; the page shows what the file has."""
+    jsonfile.write(folder / "profile.json", figures)
+    partial = folder / "profiler-report.html.partial"
+    partial.write_text(page(figures, verdicts), encoding="utf-8")
+    partial.replace(folder / "profiler-report.html")
 
 
 def _head(figures: Figures) -> Html:

@@ -44,7 +44,7 @@ def class_imbalance(
         advice = "set sampling or class_weights to balanced, or gather more pictures of the rare classes"
         return issues(rule, total, message, advice, int(rows[-1]["step"]), f"class {least}", ratio, threshold_imbalance)
     behind = _behind(rule, records, total, threshold_misprediction)
-    return behind or fine(rule, total, f"Class {most} was shown {times} class {least}")
+    return behind or fine(rule, total, f"Each class was shown {shown[least]:,} to {shown[most]:,} times")
 
 
 def confusion(records: Records, *, min_diag: float = 0.9, max_off_diag: float = 0.1) -> Verdict:

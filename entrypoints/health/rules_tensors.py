@@ -115,7 +115,7 @@ def all_zero(
     shares = 100 * tensors["zero_share"][rows]
     bad = shares >= threshold
     if not bad.any():
-        return fine(rule, len(rows), f"At most {number(shares.max())} % of a tensor are zero")
+        return fine(rule, len(rows), f"At most {min(shares.max(), 99.9):.3g} % of a tensor are zero")
     place = tensor_rows.first(tensors, rows, bad, shares)
     name, step, value = tensor_rows.where(tensors, rows, place, shares)
     message = (

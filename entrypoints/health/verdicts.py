@@ -60,8 +60,8 @@ def body(verdict: Verdict) -> dict[str, object]:
 
 
 def number(value: float) -> str:
-    """For sentences: three digits."""
-    return f"{value:.3g}"
+    """For sentences: three digits, and thousands in full."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _plain(value: object) -> object:

@@ -81,6 +81,8 @@ def test_values_of_yaml_are_taken_as_they_are() -> None:
         ("Overfit:patience=0", "take a whole number from 1"),
         ("Overfit:ratio_treshold=0.1", "did you mean ratio_threshold?"),
         ("Overfit:ratio_threshold=nan", "take a number from 0"),
+        ("Overfit:patience=1,patience=2", "gives a parameter twice"),
+        ("Overfit:patience=1,", "unknown parameter ''"),
         ("Overfit:ratio_threshold", "take a number from 0"),
         ("Overfit:on_issue=mail", "take warn or stop"),
         ("Overfit:base_trial=x", "looks at this job itself"),

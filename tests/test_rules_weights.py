@@ -9,6 +9,8 @@ import pytest
 from health.rules_weights import poor_weight_initialization, unchanged_tensor, weight_update_ratio
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
+from hypothesis import given
+from hypothesis import strategies as st
 
 FLAT = [2.3, 2.31, 2.29, 2.32, 2.28, 2.3, 2.31, 2.29, 2.3, 2.3]
 FALLING = [2.3, 2.2, 2.1, 2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.4]
@@ -158,3 +160,20 @@ def test_weights_have_to_be_recorded_twice() -> None:
     verdict = unchanged_tensor(Records.of(tensors=weights(change=[np.nan])))
     assert (verdict.status, verdict.points) == (NOT_EVALUATED, 1)
     assert unchanged_tensor(Records.of()).status == NOT_EVALUATED
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([np.nan, 0.5, 1.0, 2.0])), max_size=30),
+    st.integers(2, 5),
+)
+def test_equal_records_are_counted_as_a_loop_would(rows: list[tuple[str, float]], num_steps: int) -> None:
+    streaks, steps = dict.fromkeys("abc", 0), []
+    for step, (name, change) in enumerate(rows):
+        streaks[name] = streaks[name] + 1 if change <= 1 else 0
+        steps += [step] if streaks[name] >= num_steps - 1 else []
+    names, changes = [name for name, _ in rows], [change for _, change in rows]
+    verdict = unchanged_tensor(Records.of(tensors=weights(name=names, change=changes)), num_steps=num_steps)
+    if all(np.isnan(changes)):
+        assert verdict.status == NOT_EVALUATED
+    else:
+        assert verdict.step == (steps[0] if steps else None)

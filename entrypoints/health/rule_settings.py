@@ -33,7 +33,10 @@ def parse(text: str) -> tuple[Setting, ...]:
     for part in text.split("+"):
         name, _, rest = part.partition(":")
         pairs = [each.partition("=") for each in rest.split(",")] if rest else []
-        settings.append(checked(name, {key: _decoded(value) for key, _, value in pairs}))
+        given = {key: _decoded(value) for key, _, value in pairs}
+        if len(given) < len(pairs):
+            raise Refusal(f"rule {name}: {rest!r} gives a parameter twice: give it once")
+        settings.append(checked(name, given))
     return tuple(settings)
 
 

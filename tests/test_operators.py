@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import subprocess
@@ -100,6 +101,21 @@ def test_a_resumed_training_is_watched_in_its_first_steps(tmp_path: Path) -> Non
 def test_micro_batches_of_one_step_ask_alike() -> None:
     window = Window(torch.device("cpu"), first=1, steps=1)
     assert [window.at(step) for step in (0, 0, 1, 1, 2, 2, 3, 3)] == [False] * 2 + [True] * 4 + [False] * 2
+
+
+def test_events_of_the_profiler_do_not_call_the_garbage_collector() -> None:
+    """A full collection, of half a second beside torch's modules, would fall into a step that is nobody's fault."""
+    number = torch.zeros(4)
+    window = Window(torch.device("cpu"), first=0, steps=1)
+    gc.collect()
+    window.at(0)
+    for _ in range(20_000):
+        number = number + 1
+    before = gc.get_stats()[2]["collections"]
+    window.at(1)
+    kept = [[each] for each in range(20_000)]
+    assert gc.get_stats()[2]["collections"] == before
+    assert len(kept) == 20_000 and gc.isenabled() and gc.get_freeze_count() == 0
 
 
 def test_a_program_that_fails_within_the_window_ends_as_it_would_have() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import os
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +86,8 @@ class Window:
         atexit.unregister(self._stop)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        with warnings.catch_warnings():  # of CUPTI, on machines whose driver refuses it: the CPU's table is there
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), _unnoticed():
+            warnings.simplefilter("ignore")  # of CUPTI, where the driver refuses it: the CPU's table is there
             self._profiler.stop()
         self._over = True
         self.seconds += time.perf_counter() - began
@@ -103,6 +106,24 @@ class Window:
             "cpu_by_shape": _rows([event for event in shaped if event.device_type == DeviceType.CPU], "cpu"),
             "device_kernels": _rows(kernels, "device"),
         }
+
+
+@contextlib.contextmanager
+def _unnoticed() -> Iterator[None]:
+    """What is made here is old to the garbage collector at once.
+
+    Else some 100,000 events make it look at all there is, for 0.5 s, in one of the next steps.
+    """
+    if not gc.isenabled() or gc.get_freeze_count():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()
+        gc.enable()
 
 
 def _rows(events: list[Any], where: str) -> dict[str, Any]:

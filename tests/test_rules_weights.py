@@ -162,6 +162,13 @@ def test_weights_have_to_be_recorded_twice() -> None:
     assert unchanged_tensor(Records.of()).status == NOT_EVALUATED
 
 
+def test_a_schedule_that_ends_may_leave_weights_equal() -> None:
+    table = weights(step=[0, 8, 9], change=[np.nan, 0.5, 0.5])
+    rates = {"step": np.arange(10), "lr": [0.1] * 8 + [0.02] * 2}
+    assert unchanged_tensor(Records.of(steps=rates, tensors=table)).status == NO_ISSUES_FOUND
+    assert unchanged_tensor(Records.of(steps={**rates, "lr": 0.1}, tensors=table)).status == ISSUES_FOUND
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([np.nan, 0.5, 1.0, 2.0])), max_size=30),
     st.integers(2, 5),

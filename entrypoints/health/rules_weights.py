@@ -82,7 +82,7 @@ def weight_update_ratio(
         return missing(rule, "No updates of weights were recorded", tensor_rows.GET)
     ratios = tensors["ratio"][rows]
     large = ratios > large_threshold
-    small = (ratios < small_threshold) & ~tensor_rows.held_still(records, rows)
+    small = (ratios < small_threshold) & ~tensor_rows.held_still(records, rows, 0.01)
     bad = large | small
     if not bad.any():
         between = f"{number(ratios.min())} and {number(ratios.max())}"
@@ -113,7 +113,8 @@ def unchanged_tensor(
     """A tensor is the same, as numpy.allclose has it, over the last num_steps recorded steps (AWS).
 
     Ours: weights, on the fixed sample of each that percentiles come from; not biases nor frozen ones, which have no
-    gradient, nor steps at which the schedule's learning rate is below a hundredth of its highest.
+    gradient, nor steps at which the schedule's learning rate is below a quarter of its highest: a normalisation's weights
+    of 1 then move by less than rtol.
     """
     rule, tensors = "UnchangedTensor", records.tensors
     rows = tensor_rows.chosen(records, collection_names, tensor_regex, ["weight"])
@@ -125,7 +126,7 @@ def unchanged_tensor(
     known = np.isfinite(changes)
     if not known.any():
         return missing(rule, "No weights were recorded twice", f"train for longer, or {tensor_rows.GET}", len(rows))
-    same = known & (changes <= 1) & ~tensor_rows.held_still(records, rows)
+    same = known & (changes <= 1) & ~tensor_rows.held_still(records, rows, 0.25)
     if not equal_nan:
         same &= tensors["nan"][rows] == 0
     order, lengths = _streaks(tensors["name"][rows], same)

@@ -32,7 +32,8 @@ def loss_steps(job: Job, records: Records) -> dict[str, Value]:
 
 
 def first_steps(job: Job, records: Records) -> dict[str, Value]:
-    steps = max(min(10, job.steps), min(200, job.steps // 20))
+    """Long enough that a loss which falls slowly, as in a warm-up, falls by more than batches differ."""
+    steps = max(min(10, job.steps), min(200, job.steps // 5))
     return {"steps": steps, "patience": max(1, steps // 2)}
 
 

@@ -28,7 +28,6 @@ COLLECTIONS = {
     "tanh_input": ("input", "Tanh"),
 }
 GET = "let the job record tensors: TrainModel does, trials of a tuning record losses only"
-FALLEN = 0.01  # of the job's highest learning rate: below it a schedule holds the weights still on purpose
 
 
 def chosen(records: Records, collections: Names | None, patterns: Names | None, otherwise: Names) -> Rows:
@@ -96,8 +95,8 @@ def without_biases(tensors: Columns, rows: Rows) -> Rows:
     return rows[~biases(tensors, rows)]
 
 
-def held_still(records: Records, rows: Rows) -> Mask:
-    """Rows of steps at which the schedule's learning rate is nearly zero."""
+def held_still(records: Records, rows: Rows, share: float) -> Mask:
+    """Rows of steps at which the learning rate is below this share of the job's highest: a schedule means it so."""
     train = records.steps["mode"] == "train"
     steps, rates = records.steps["step"][train], records.steps["lr"][train]
     known = np.isfinite(rates)
@@ -105,7 +104,7 @@ def held_still(records: Records, rows: Rows) -> Mask:
         return np.zeros(len(rows), dtype=bool)
     steps, rates = steps[known], rates[known]
     places = np.searchsorted(steps, records.tensors["step"][rows]).clip(max=len(steps) - 1)
-    return np.asarray(rates[places] < FALLEN * rates.max())
+    return np.asarray(rates[places] < share * rates.max())
 
 
 def first(tensors: Columns, rows: Rows, bad: Mask, badness: NDArray[Any]) -> int:

@@ -14,7 +14,9 @@ NEEDED = ("model_package_group", "without_champion")
 GROUP = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 ADDRESS = re.compile(r"s3://[^/\s]+/\S+")
 NONE = "none"  # in place of a package's ARN; evaluate.py knows the word
-# For a group that does not exist. Its name is checked before, so a ValidationException can mean nothing else.
+LONGEST_PAGE = 100  # packages: of the default, 10, a group of thousands takes too many calls
+# For a group that does not exist. Its name is checked before, so to a first page a ValidationException can mean nothing
+# else; to a later one it is a token that has expired.
 ABSENT = ("ValidationException", "ResourceNotFound")
 
 
@@ -54,13 +56,13 @@ def _checked(event: dict[str, Any]) -> tuple[str, str]:
 
 def _approved(sagemaker: Any, group: str) -> Iterator[dict[str, Any]]:
     """Newest first. A page may be empty, and more may follow it nevertheless."""
-    request = {"ModelPackageGroupName": group, "ModelApprovalStatus": "Approved"}
-    request |= {"SortBy": "CreationTime", "SortOrder": "Descending"}
+    request: dict[str, Any] = {"ModelPackageGroupName": group, "ModelApprovalStatus": "Approved"}
+    request |= {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": LONGEST_PAGE}
     while True:
         try:
             found = sagemaker.list_model_packages(**request)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ABSENT:
+            if error.response["Error"]["Code"] in ABSENT and "NextToken" not in request:
                 return
             raise
         yield from (each for each in found["ModelPackageSummaryList"] if each["ModelPackageStatus"] == "Completed")

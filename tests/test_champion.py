@@ -155,8 +155,20 @@ def test_a_champion_without_usable_answers_is_told(tmp_path: Path, test_split: S
 
 def test_answers_through_a_link_are_not_read(tmp_path: Path, test_split: Split) -> None:
     body = "import os, sys; os.symlink('/etc/passwd', sys.argv[2]); os._exit(0)"
-    with pytest.raises(champion.NotJudged, match="is a link"):
+    with pytest.raises(champion.NotJudged, match="is no plain file"):
         champion.judged(put(tmp_path, changed("model_fn(folder)", body)), test_split, 60)
+
+
+def test_answers_that_would_never_end_are_not_read(tmp_path: Path, test_split: Split) -> None:
+    body = "import os, sys; os.mkfifo(sys.argv[2]); os._exit(0)"
+    with pytest.raises(champion.NotJudged, match="is no plain file"):
+        champion.judged(put(tmp_path, changed("model_fn(folder)", body)), test_split, 60)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "model.json/below"])
+def test_an_archive_that_no_disk_can_hold_is_told(tmp_path: Path, test_split: Split, name: str) -> None:
+    with pytest.raises(champion.NotJudged, match="its archive cannot be unpacked"):
+        champion.judged(put(tmp_path, BY_COLOUR, **{name: "x"}), test_split, 60)
 
 
 def test_a_hostile_archive_is_not_unpacked(tmp_path: Path, test_split: Split) -> None:

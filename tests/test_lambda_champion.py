@@ -59,7 +59,7 @@ def test_the_newest_approved_package_is_the_champion(sagemaker: Any) -> None:
 
 
 def test_an_old_champion_is_found_behind_more_packages_than_a_page_holds(sagemaker: Any) -> None:
-    arns = register(sagemaker, "dogs", "Approved", *["Rejected"] * 12)
+    arns = register(sagemaker, "dogs", "Approved", *["Rejected"] * 101)
     assert find(sagemaker, "dogs")["model_package_arn"] == arns[0]
 
 
@@ -115,8 +115,8 @@ def summary(version: int, status: str = "Completed") -> dict[str, Any]:
 
 
 def test_an_empty_page_is_not_the_last_one_and_a_package_that_failed_is_no_champion(stub: Stubber) -> None:
-    asked = {"ModelPackageGroupName": "owls", "ModelApprovalStatus": "Approved"}
-    asked |= {"SortBy": "CreationTime", "SortOrder": "Descending"}
+    asked: dict[str, Any] = {"ModelPackageGroupName": "owls", "ModelApprovalStatus": "Approved"}
+    asked |= {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 100}
     stub.add_response("list_model_packages", {"ModelPackageSummaryList": [], "NextToken": "2"}, asked)
     page = {"ModelPackageSummaryList": [summary(9, "Failed"), summary(8)]}
     stub.add_response("list_model_packages", page, {**asked, "NextToken": "2"})
@@ -125,6 +125,14 @@ def test_an_empty_page_is_not_the_last_one_and_a_package_that_failed_is_no_champ
     described["ModelPackageStatusDetails"] = {"ValidationStatuses": []}
     stub.add_response("describe_model_package", described, {"ModelPackageName": f"{ARN}/8"})
     assert find(stub.client, "owls") == {"archive": "s3://b/8.tar.gz", "model_package_arn": f"{ARN}/8"}
+
+
+def test_a_refused_page_is_not_taken_for_a_group_that_is_not_there(stub: Stubber) -> None:
+    """Else a gate would open because nobody looked at the rest."""
+    stub.add_response("list_model_packages", {"ModelPackageSummaryList": [], "NextToken": "2"})
+    stub.add_client_error("list_model_packages", "ValidationException", "the token has expired", 400)
+    with pytest.raises(ClientError, match="expired"):
+        find(stub.client, "owls")
 
 
 def test_an_error_other_than_absence_is_not_taken_for_it(stub: Stubber) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,8 @@ def judged(folder: Path, test: Split, seconds: float, package: str = "") -> Cham
             archive.unpack(path, unpacked)
         except Refusal as refusal:
             raise NotJudged(str(refusal)) from None
+        except OSError as error:  # a name that is too long, or of a file and a folder at once
+            raise NotJudged(f"its archive cannot be unpacked: {error.strerror}") from None
         card = _json(unpacked / archive.CARD, LARGEST_CARD)
         classes = _classes(card)
         if not (unpacked / "code" / "inference.py").is_file():
@@ -150,8 +153,9 @@ def _answers(path: Path, classes: tuple[str, ...], count: int) -> list[str]:
 
 def _json(path: Path, most: int) -> object:
     try:
-        if path.is_symlink() or path.stat().st_size > most:
-            raise NotJudged(f"its {path.name} is a link, or too large")
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > most:  # from a pipe, reading would never end
+            raise NotJudged(f"its {path.name} is no plain file, or too large")
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         raise NotJudged(f"its {path.name} is missing, or no JSON") from None

@@ -113,8 +113,8 @@ def unchanged_tensor(
     """A tensor is the same, as numpy.allclose has it, over the last num_steps recorded steps (AWS).
 
     Ours: weights, on the fixed sample of each that percentiles come from; not biases nor frozen ones, which have no
-    gradient, nor steps at which the schedule's learning rate is below a quarter of its highest: a normalisation's weights
-    of 1 then move by less than rtol.
+    gradient, nor steps at which the schedule's learning rate is below a quarter of its highest: a normalisation's
+    weights of 1 then move by less than rtol.
     """
     rule, tensors = "UnchangedTensor", records.tensors
     rows = tensor_rows.chosen(records, collection_names, tensor_regex, ["weight"])

@@ -153,6 +153,7 @@ def test_a_model_worse_than_the_approved_one_is_refused_unless_that_is_allowed(p
     assert darkroom(project, "run", "--set", "ChampionMargin=0.99").returncode == 0
     assert all("CacheHitResult" in steps(project)[name] for name in ("TrainModel", "EvaluateModel"))
     assert "RegisterModel" in steps(project)
+    assert f"champion   version 1: {-behind:+.4f}, worse\n" in darkroom(project, "show").stdout
 
 
 def last_execution(folder):

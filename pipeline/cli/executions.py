@@ -9,7 +9,7 @@ from pipeline.cli import Command
 from pipeline.cli.home import has_state, home, shown, used_home
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import local_client
-from pipeline.control import executions, logs, outcome
+from pipeline.control import champion, executions, logs, outcome
 from pipeline.control.times import duration, elapsed, moment
 
 TYPE_CHECKING = False
@@ -100,9 +100,12 @@ def _show(clients: Clients, arn: str) -> None:
         ("took", _took(steps, now)),
         *_given(clients, arn),
     ]
-    measured = outcome.accuracy(outcome.evaluation(clients, arn, steps))
+    evaluation = outcome.evaluation(clients, arn, steps)
+    measured = outcome.accuracy(evaluation)
     if measured is not None:
         facts.append(("accuracy", f"{measured:.4f}"))
+    if against := champion.told(evaluation):
+        facts.append(("champion", against))
     for package in outcome.packages(clients, steps):
         facts.append(("model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"))
     if reason := execution.get("FailureReason"):

@@ -8,7 +8,7 @@ from pipeline.cli import Command
 from pipeline.cli.home import darkroom, has_state, home, used_home
 from pipeline.cli.text import print_json, print_nothing, print_table
 from pipeline.client import local_client
-from pipeline.control import registry
+from pipeline.control import champion, outcome, registry
 from pipeline.control.times import moment
 
 TYPE_CHECKING = False
@@ -40,12 +40,13 @@ def list_command(args: Namespace) -> int:
         return 0
     rows = []
     for package in packages:
-        measured = registry.accuracy(clients, package)
+        evaluation = registry.evaluation(clients, package)
+        measured, against = outcome.accuracy(evaluation), champion.told(evaluation)
         shown = "" if measured is None else f"{measured:.4f}"
         created, status = moment(package["CreationTime"]), package["ModelApprovalStatus"]
         version, group = str(package["ModelPackageVersion"]), package["ModelPackageGroupName"]
-        rows.append((version, status, shown, created, group, package.get("ApprovalDescription", "")))
-    print_table(("VERSION", "STATUS", "ACCURACY", "CREATED", "GROUP", "REASON"), rows)
+        rows.append((version, status, shown, against, created, group, package.get("ApprovalDescription", "")))
+    print_table(("VERSION", "STATUS", "ACCURACY", "CHAMPION", "CREATED", "GROUP", "REASON"), rows)
     return 0
 
 

@@ -108,13 +108,16 @@ def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
 
 
 def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str) -> None:
-    from pipeline.control import outcome
+    from pipeline.control import champion, outcome
 
-    measured = outcome.accuracy(outcome.evaluation(clients, arn, steps))
+    evaluation = outcome.evaluation(clients, arn, steps)
+    measured = outcome.accuracy(evaluation)
     packages = outcome.packages(clients, steps)
     print()
     if measured is not None:
         print(f"accuracy  {measured:.4f}")
+    if against := champion.told(evaluation):
+        print(f"champion  {against}")
     for package in packages:
         version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
         print(f"model     version {version} of {package['ModelPackageGroupName']}, {status}")

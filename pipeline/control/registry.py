@@ -62,7 +62,13 @@ def decide(clients: Clients, package: dict[str, Any], status: str, reason: str) 
 
 
 def accuracy(clients: Clients, package: dict[str, Any]) -> float | None:
-    """From the evaluation that the package links; `None` if it links none that can be read."""
+    """`None` if the package links no evaluation that can be read."""
+    return outcome.accuracy(evaluation(clients, package))
+
+
+def evaluation(clients: Clients, package: dict[str, Any]) -> dict[str, Any]:
+    """The one that the package links; empty if it links none that can be read."""
     quality = (package.get("ModelMetrics") or {}).get("ModelQuality") or {}
     address = (quality.get("Statistics") or {}).get("S3Uri", "")
-    return outcome.accuracy(outcome.read_json(clients, address) or {}) if address else None
+    found = outcome.read_json(clients, address) if address else None
+    return found if isinstance(found, dict) else {}

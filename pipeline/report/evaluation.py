@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.control.champion import called
 from pipeline.report.charts import Series, chart
 
 OPEN_CLASSES = 12  # of the comparison; the rest is folded
@@ -58,7 +59,7 @@ def _reliability(curves: dict[str, list[dict[str, float]]]) -> Markup:
 def _champion(champion: dict[str, Any] | None) -> dict[str, Any]:
     if champion is None:
         return {}
-    champion = {"called": _called(champion.get("package", "")), **champion}
+    champion = {"called": called(champion.get("package", "")), **champion}
     if "reason" in champion:
         return champion
     low, high = champion["interval"]
@@ -72,13 +73,6 @@ def _champion(champion: dict[str, Any] | None) -> dict[str, Any]:
         "rows": [_row(row, champion["regressions"]) for row in rows[:OPEN_CLASSES]],
         "more": [_row(row, champion["regressions"]) for row in rows[OPEN_CLASSES:]],
     }
-
-
-def _called(package: str) -> str:
-    """arn:…:model-package/owls/3 → version 3; a package of no group, by its name; nothing for none."""
-    name = package.rpartition(":model-package/")[2]
-    group, _, version = name.rpartition("/")
-    return f"version {version}" if group else name
 
 
 def _row(row: dict[str, Any], regressions: list[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Of AWS's image: a file of such a name beside the network would be passed over for it.
 IMAGE = {"torch", "torchvision", "numpy", "PIL", "scipy", "sklearn", "pandas", "pyarrow", "cv2"}
+LONGEST = 96  # bytes: a tar entry's name has 100, of which own/ takes 4
 _HINT = "the file has a function build(num_classes) that returns a torch.nn.Module; a relative path starts at {folder}"
 
 
@@ -53,24 +54,41 @@ def unchanged(source: str, known: str, config: str) -> bool:
 
 
 def tried(source: str, config: str, root: str, image_size: int) -> str | None:
-    """What train.py would say before it trains, with 10 classes: the file is run, in a child process.
+    """What train.py would say before it trains, with 10 classes: the file is run, in a child process, and as in a job
+    with what travels along and nothing else beside it.
 
     None where there is no torch, or where the entry points are others than ours. Raises DarkroomError.
     """
     import shlex
     import subprocess
     from importlib.util import find_spec
+    from tempfile import TemporaryDirectory
 
     program = os.path.join(root, "custom.py")
     if not os.path.isfile(program) or find_spec("torch") is None:
         return None
-    command = [sys.executable, "-B", program, located(source, config), "--image_size", str(image_size)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    files, path = _closure(source, config), located(source, config)
+    with TemporaryDirectory() as copy:
+        _put(files, copy)
+        command = [sys.executable, "-B", program, os.path.join(copy, os.path.basename(path))]
+        command += ["--image_size", str(image_size)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     said = done.stdout.strip().splitlines()
     if done.returncode or not said:
         last = (done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"])[-1]
-        raise DarkroomError(f"model.file: {last.removeprefix('error: ')}", f"to try it again: {shlex.join(command)}")
+        last = last.removeprefix("error: ").replace(copy, os.path.dirname(path))
+        command[2:4] = [program, path]
+        hint = f"it ran as in a job, where only {', '.join(files)} will be; where it lies: {shlex.join(command)}"
+        raise DarkroomError(f"model.file: {last}", hint)
     return said[-1]
+
+
+def _put(files: Mapping[str, bytes], folder: str) -> None:
+    for name, body in files.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(body)
 
 
 @contextmanager
@@ -128,6 +146,8 @@ def _problems(files: Mapping[str, bytes], name: str, root: str) -> Iterator[str]
             yield f"{path} beside it has the name of a module of Python or of AWS's image: rename it"
     ours = _modules(root)
     for path, body in files.items():
+        if len(path.encode()) > LONGEST:
+            yield f"{path}: the name is too long for train.py's archive: {LONGEST} bytes at most, folders included"
         yield from _imports(path, body, ours)
 
 

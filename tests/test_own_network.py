@@ -11,7 +11,7 @@ from typing import Any
 import archive
 import pytest
 
-from pipeline import own_network
+from pipeline import own_network, source
 from pipeline.__main__ import main
 from pipeline.compile import compile_pipeline
 from pipeline.compiled import CompiledOnDisk
@@ -105,6 +105,19 @@ def test_a_file_that_cannot_be_sent_is_told_with_its_key_and_line(
     assert caught.value.hint.endswith(f"a relative path starts at {project}")
 
 
+@pytest.mark.parametrize(("letter", "most"), [("b", 93), ("ß", 46)])
+def test_a_name_that_the_archive_cannot_hold_is_told(project: Path, letter: str, most: int) -> None:
+    for count in (most, most + 1):
+        (project / f"nets/{letter * count}.py").write_text("")
+    (project / "nets/mine.py").write_text(f"import {letter * most}\ndef build(n): ...")
+    archived = {f"{OWN}/{name}": body for name, body in read(project).items()}
+    assert source.archive(archived)
+    (project / "nets/mine.py").write_text(f"import {letter * (most + 1)}\ndef build(n): ...")
+    with pytest.raises(ConfigError) as caught:
+        read(project)
+    assert f"{letter * (most + 1)}.py: the name is too long" in caught.value.problems[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -182,7 +195,24 @@ def test_a_network_that_does_not_answer_is_told_with_the_command_to_try_it(proje
     (project / "nets/blocks.py").write_text(BLOCKS.replace("Linear(4", "Linear(5"))
     with pytest.raises(DarkroomError, match="pictures of 32 px failed in training .*mat1 and mat2 shapes") as caught:
         own_network.tried("nets/mine.py", str(project / "pipeline.yaml"), str(ENTRYPOINTS), 32)
-    assert caught.value.hint.startswith(f"to try it again: {sys.executable}")
+    assert f"model.file: {project / 'nets/mine.py'}: pictures" in caught.value.message
+    again = f"{sys.executable} -B {ENTRYPOINTS / 'custom.py'} {project / 'nets/mine.py'} --image_size 32"
+    assert caught.value.hint == f"it ran as in a job, where only blocks.py, mine.py will be; where it lies: {again}"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("import importlib; importlib.import_module('unrelated')", "No module named 'unrelated'"),
+        ("import os; open(os.path.dirname(__file__) + '/words.txt')", "No such file or directory"),
+    ],
+)
+def test_what_would_be_missing_in_a_job_is_missing_when_it_is_tried(project: Path, line: str, says: str) -> None:
+    (project / "nets/words.txt").write_text("owls")
+    (project / "nets/mine.py").write_text(f"{NET}\n{line}\n")
+    with pytest.raises(DarkroomError, match=says) as caught:
+        own_network.tried("nets/mine.py", str(project / "pipeline.yaml"), str(ENTRYPOINTS), 32)
+    assert f"{project / 'nets/mine.py'}, line 8: it does not run" in caught.value.message
 
 
 def test_entry_points_of_somebody_else_are_not_asked(project: Path) -> None:

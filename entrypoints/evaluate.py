@@ -23,6 +23,7 @@ WORST = 24  # errors shown with their picture
 AT_ONCE = 256  # pictures read at a time
 SHOWN_SIZE = 96  # pixels at most: the report inlines them
 PER_CLASS = ("precision", "recall", "f1")
+PATIENCE = 5  # times the seconds that the new model took: a champion may be a larger network
 LONGEST = 432_000  # seconds: five days, as long as a Processing job may take
 TOP = 5  # told where there are more classes
 
@@ -37,7 +38,7 @@ def parser() -> Parser:
         "--champion-dir", type=Path, default=root / "input/champion", help="may hold a model.tar.gz to compare with"
     )
     parser.add_argument("--champion-package", default="", help=f"the ARN of its package; {champion.NONE}: no champion")
-    parser.add_argument("--champion-seconds", type=_seconds, default=900, help="what its code may take")
+    parser.add_argument("--champion-seconds", type=_seconds, default=900, help="what its code may take at least")
     parser.add_argument("--output-dir", type=Path, default=root / "output")
     parser.add_argument("--message-file", type=Path, default=Path("/opt/ml/output/message"))
     return parser
@@ -72,7 +73,7 @@ def evaluate(args: argparse.Namespace) -> None:
     fitted = "temperature" in card
     temperature = predictor.temperature if fitted else calibration.temperature(held, validation.labels)
     reliability = _reliability(scores, test.labels, temperature)
-    compared, reason = _against_champion(args, test, predicted)
+    compared, reason = _against_champion(args, test, predicted, PATIENCE * seconds)
     figures = {
         **_figures(test, scores, quality),
         "validation_accuracy": float((held.argmax(1) == validation.labels).mean()),
@@ -171,12 +172,15 @@ def _model(folder: Path) -> tuple[dict[str, Any], inference.Predictor]:
 
 
 def _against_champion(
-    args: argparse.Namespace, test: Split, predicted: NDArray[np.int64]
+    args: argparse.Namespace, test: Split, predicted: NDArray[np.int64], patience: float
 ) -> tuple[dict[str, Any], str]:
-    """Figures, and why there are none. A champion that cannot be judged is told; it is no fault of the new model."""
+    """Figures, and why there are none. A champion that cannot be judged is told; it is no fault of the new model.
+
+    `patience`: seconds that it may take where they are more than the option says, as for very many pictures.
+    """
     package = {"package": args.champion_package} if args.champion_package else {}
     try:
-        other = champion.judged(args.champion_dir, test, args.champion_seconds, args.champion_package)
+        other = champion.judged(args.champion_dir, test, max(args.champion_seconds, patience), args.champion_package)
         if other is None:
             return {}, ""
         ours, actual = ([test.classes[label] for label in labels] for labels in (predicted, test.labels))

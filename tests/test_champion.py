@@ -193,7 +193,7 @@ def test_one_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Pat
     os.mkfifo(fifo)
     body = f"import subprocess, time; subprocess.Popen(['sh', '-c', 'exec 9>{fifo}; sleep 300']); time.sleep(300)"
     watched = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(champion.NotJudged, match="not done within 3 seconds: raise --champion-seconds"):
+    with pytest.raises(champion.NotJudged, match="not done within 3 seconds, and the new model was"):
         champion.judged(put(tmp_path / "in", changed("model_fn(folder)", body)), test_split, 3)
     poll = select.poll()
     poll.register(watched, select.POLLHUP)

@@ -171,6 +171,13 @@ def test_a_champion_that_cannot_be_judged_leaves_the_evaluation_as_it_is(trained
     assert "damaged" in pictures.json_of(tmp_path / "out/report/evaluation.json")["champion"]["reason"]
 
 
+@pytest.mark.parametrize(("patience", "compared"), [(0.0, False), (120.0, True)])
+def test_a_champion_may_take_longer_where_the_new_model_did(trained: Path, patience: float, compared: bool) -> None:
+    args = evaluate.parser().parse_args(["--champion-dir", str(trained / "model"), "--champion-seconds", "0.001"])
+    test = open_split(trained / "test")
+    assert evaluate._against_champion(args, test, test.labels, patience)[0]["compared"] == compared
+
+
 @pytest.mark.parametrize("bad", ["0", "-3", "nan", "inf", "soon", "1e9"])
 def test_a_time_limit_that_is_none_is_refused(trained: Path, tmp_path: Path, bad: str) -> None:
     assert run(trained, tmp_path / "out", "--champion-seconds", bad) == 1

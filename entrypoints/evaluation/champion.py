@@ -116,7 +116,7 @@ def _ask(folder: Path, answers: Path, test: Split, seconds: float) -> None:
         try:
             code = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise NotJudged(f"it was not done within {seconds:g} seconds: raise --champion-seconds") from None
+            raise NotJudged(f"it was not done within {seconds:,.0f} seconds, and the new model was") from None
         finally:
             _end(child)
         if code:

@@ -179,9 +179,12 @@ class Recorder:
             self._thin_out()
 
     def _thin_out(self) -> None:
-        while self.tensors.bytes() > self.threshold:
-            self.every *= 2
-            self.threshold += (self.limits.bytes - self.threshold) // 2
+        """Not at all any more when 1/64 of the limit is left, after seven times the steps that the first half took."""
+        written = self.tensors.bytes()
+        while self.every and written > self.threshold:
+            left = self.limits.bytes - self.threshold
+            self.every = 2 * self.every if left > self.limits.bytes // 64 else 0
+            self.threshold += left // 2
 
 
 def _trained(network: nn.Module) -> list[tuple[tuple[str, str], nn.Parameter]]:

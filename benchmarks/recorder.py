@@ -4,8 +4,8 @@
 
 ResNet18 at 32 px with convolutions.prepare, SGD, on pictures made up here; one process for each batch size and count of
 threads. In each round all cases run one after the other, in an order that turns: a step without, a step that writes its
-loss, a step that is recorded. What a step costs at an interval follows from the three medians; that of the recorded
-steps' own surplus is given with it. CPU time of the process, as other work on the machine does not count in it; --wall:
+loss, a step that is recorded. What a step costs at an interval follows from the medians of what the other two take
+more than the first in their round. CPU time of the process, as other work on the machine does not count in it; --wall:
 the time that passes, for a quiet machine.
 """
 
@@ -63,13 +63,19 @@ def measure(batch: int, args: argparse.Namespace) -> None:
                 cases.kinds[name]()
                 if turn >= 3:
                     runs[name].append(clock() - began)
-    plain, losses, recorded = (statistics.median(runs[name]) for name in names)
+    plain = statistics.median(runs["plain"])
+    losses, recorded = (surplus(runs["plain"], runs[name]) for name in ("losses", "recorded"))
     start = f"| {batch} | {os.environ['OMP_NUM_THREADS']} | {1000 * plain:.1f} ms |"
-    print(f"{start} losses only | {losses / plain:.4f} | |")
+    print(f"{start} losses only ({1000 * losses:+.2f} ms) | {1 + losses / plain:.4f} | |")
     for every in INTERVALS:
-        share = (losses * (every - 1) + recorded) / every / plain
-        print(f"{start} every {every} (+{1000 * (recorded - plain):.1f} ms) | {share:.4f} | {ASKED.get(every, '')} |")
+        share = 1 + (losses * (every - 1) + recorded) / every / plain
+        print(f"{start} every {every} ({1000 * recorded:+.1f} ms) | {share:.4f} | {ASKED.get(every, '')} |")
     sys.stdout.flush()
+
+
+def surplus(plain: list[float], other: list[float]) -> float:
+    """Within each round, so that a machine that grows slower does not show."""
+    return statistics.median(late - early for early, late in zip(plain, other, strict=True))
 
 
 class Steps:

@@ -37,12 +37,12 @@ def build(file: Path, num_classes: int, dropout: float = 0.0) -> nn.Module:
     module = ModuleType(f"own_{file.stem}")
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # dataclasses look there for their module
-    with _blaming(file, "it does not run"):
+    with blaming(file, "it does not run"):
         exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
     make = getattr(module, "build", None)
     if not callable(make):
         raise Refusal(f"{file}: no function build: write def build(num_classes: int) -> torch.nn.Module")
-    with _blaming(file, f"build({num_classes}) failed"):
+    with blaming(file, f"build({num_classes}) failed"):
         network = make(num_classes)
     if not isinstance(network, nn.Module):
         raise Refusal(f"{file}: build({num_classes}) returned a {type(network).__name__}: return a torch.nn.Module")
@@ -68,31 +68,32 @@ def check(network: nn.Module, num_classes: int, image_size: int, file: Path | No
     """
     where = next(network.parameters()).device
     pictures = torch.zeros(2, 3, image_size, image_size, device=where).to(memory_format=torch.channels_last)
-    with _blaming(file, "its weights cannot lie in memory pixel by pixel"):
+    with blaming(file, "its weights cannot lie in memory pixel by pixel"):
         network.to(memory_format=torch.channels_last)
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     training = network.training
     gpus = [where] if where.type == "cuda" else []
     subject = f"{file}: the network" if file else "the network"
-    for kept in (True, False):
+    for kept, count in ((True, 2), (False, 2), (False, 1))[: 3 if file else 2]:  # the endpoint asks about one
         network.train(kept)
         phase = "in training" if kept else "in evaluation"
         with (
             torch.random.fork_rng(gpus),
             torch.no_grad(),
-            _blaming(file, f"pictures of {image_size} px failed {phase}"),
+            blaming(file, f"pictures of {image_size} px failed {phase}"),
         ):
-            scores = functional_call(network, buffers, (pictures,))
-        if not isinstance(scores, Tensor) or scores.shape != (2, num_classes):
+            scores = functional_call(network, buffers, (pictures[:count],))
+        if not isinstance(scores, Tensor) or scores.shape != (count, num_classes):
             got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise Refusal(
-                f"{subject} gives {got} for 2 pictures {phase}: {num_classes} classes need (2, {num_classes})"
+                f"{subject} gives {got} for {count} picture{'s' * (count > 1)} {phase}: {num_classes} classes need "
+                f"({count}, {num_classes})"
             )
     network.train(training)
 
 
 @contextmanager
-def _blaming(file: Path | None, what: str) -> Iterator[None]:
+def blaming(file: Path | None, what: str) -> Iterator[None]:
     """Whatever somebody's own code raises, a call of exit() included, ends the job with that code's line."""
     try:
         yield

@@ -29,6 +29,7 @@ from training import (
     packing,
     precision,
     progress,
+    rehearsal,
     resuming,
     schedules,
     starting,
@@ -76,6 +77,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     lower = dtype is not torch.float32
     autocast = torch.autocast(device.type, dtype if lower else torch.bfloat16, enabled=lower)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    rehearsal.rehearse(args, network, training, autocast, world)
     featuring = time.perf_counter()
     batches, check, learner = features.shown(args, (training, validation), network, device, dtype, world)
     featured = time.perf_counter() - featuring

@@ -172,6 +172,35 @@ def test_what_one_host_refuses_is_the_reason_on_all(splits: Path, tmp_path: Path
     assert failure(tmp_path, 1) == f"host algo-2 ended the training: {failure(tmp_path, 2)}"
 
 
+NET = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.steps, self.early, self.head = 0, nn.Linear(3, 3), nn.Linear(3, classes)
+
+    def forward(self, shown):
+        seen = shown.mean((2, 3))
+        self.steps += self.training
+        return self.head(self.early(seen) if self.steps < 4 else seen)
+
+
+def build(classes):
+    return Net(classes)
+"""
+
+
+def test_steps_that_use_a_part_of_the_network_are_refused_by_a_sentence(splits: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    with two(splits, tmp_path, "--model_file", str(tmp_path / "net.py"), "--batch_size", "8") as running:
+        assert [process.wait(timeout=120) for process in running] == [1, 1]
+    told = [failure(tmp_path, host).removeprefix("host algo-1 ended the training: ") for host in (1, 2)]
+    assert distributed.UNUSED in (told[0], told[0].removeprefix("host algo-2 ended the training: "))
+    assert "Traceback" not in log(tmp_path, 1) + log(tmp_path, 2)
+
+
 def test_batches_that_are_too_small_to_be_shared_are_refused() -> None:
     group = object.__new__(distributed.Group)
     group.size = 3

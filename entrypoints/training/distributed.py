@@ -20,6 +20,11 @@ from training.watch import Watch
 # Longest wait of a process for another one. A process that ends is noticed at once; this is for one that hangs, or a
 # network that swallows what it is given. One writes checkpoints and packs the model while the others wait.
 LONGEST = timedelta(minutes=10)
+IDLE = "find_unused_parameters"  # what DDP names where a parameter had no gradient in a step
+UNUSED = (
+    "a step used a part only of what is trained, and several processes wait for the gradients of all of it: let every "
+    "step use the whole network, or train in one process"
+)
 # What torch says when the other end of a connection is gone (gloo's errors are plain RuntimeErrors).
 CONNECTION = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "NCCL", "Socket", "Timed out waiting")
 
@@ -43,6 +48,9 @@ class World:
 
     def refuse_thin(self, batch: int) -> None:
         """Each rank needs a picture of each batch."""
+
+    def refuse_idle(self, names: list[str]) -> None:
+        """Ranks wait for the gradients of all trained parameters: `names` are those that never have one."""
 
     def learning(self, network: nn.Module, sync_batch_norm: bool) -> nn.Module:
         """What to call for the scores that are learnt from."""
@@ -93,6 +101,13 @@ class Group(World):
             raise Refusal(
                 f"{self.size} processes cannot share batches of {batch}: raise batch_size (and its range in tuning) to "
                 f"{self.size} or more, or take fewer instances"
+            )
+
+    def refuse_idle(self, names: list[str]) -> None:
+        if names:
+            raise Refusal(
+                f"{', '.join(names[:5])}: the scores do not depend on them, and {self.size} processes wait for the "
+                "gradients of all that is trained: take them out of the network, or train in one process"
             )
 
     def learning(self, network: nn.Module, sync_batch_norm: bool) -> nn.Module:
@@ -156,6 +171,9 @@ def joined(env: Mapping[str, str], device: torch.device, note: Path | None) -> I
         yield group
         group.leave()
     except RuntimeError as error:
+        if IDLE in str(error):
+            group.watch.tell(UNUSED)
+            raise Refusal(UNUSED) from error
         if isinstance(error, dist.DistError) or any(word in str(error) for word in CONNECTION):
             raise Refusal(group.watch.why(first_line(error))) from error
         group.watch.tell(f"{type(error).__name__}: {first_line(error)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import custom
@@ -22,6 +23,9 @@ def network(args: argparse.Namespace, training: Split) -> nn.Module:
     else:
         built = model.build(args.model, len(classes), args.stem, args.dropout)
     custom.check(built, len(classes), training.image_size, file)
+    if file and (args.ema or args.onnx):
+        with custom.blaming(file, "its network cannot be copied, which ema and model.onnx need"):
+            copy.deepcopy(built)
     if args.weights_dir:
         progress.say(weights.load_pretrained(built, args.weights_dir))
     elif args.warm_start_dir:

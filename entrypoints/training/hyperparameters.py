@@ -140,14 +140,6 @@ def _yes(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _python_file(text: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9_./][A-Za-z0-9_./-]*[.]py", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: take the path of a .py file, of letters, digits and _./- only, such as nets/mine.py"
-        )
-    return text
-
-
 def _layers(text: str) -> str | int:
     if text == "all":
         return text

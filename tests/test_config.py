@@ -141,6 +141,14 @@ def test_a_config_cannot_be_changed() -> None:
             f'evaluation.champion_function: "{FUNCTION}": is deploy.function; each of the two has code of its own',
         ),
         (
+            "deploy: {function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-champion'}",
+            'deploy.function: "arn:aws:lambda:eu-west-1:111122223333:function:darkroom-champion": is what evaluation.',
+        ),
+        (
+            "evaluation: {champion_function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-deploy'}",
+            'evaluation.champion_function: "arn:aws:lambda:eu-west-1:111122223333:function:darkroom-deploy": is what ',
+        ),
+        (
             "training: {hyperparameters: {lr: 0}}",
             "training.hyperparameters.lr: 0 is not allowed; allowed: a number above 0",
         ),

@@ -150,6 +150,12 @@ def function_rules(evaluation: EvaluationSection, deploy: DeploySection) -> Prob
     if evaluation.champion_function and evaluation.champion_function == deploy.function:
         says = f"{quoted(evaluation.champion_function)}: is deploy.function; each of the two has code of its own"
         yield Problem(("evaluation", "champion_function"), says)
+    elif not evaluation.champion_function and (deploy.function or "").endswith(":function:darkroom-champion"):
+        says = f"{quoted(deploy.function)}: is what evaluation.champion_function is called when it is left out"
+        yield Problem(("deploy", "function"), f"{says}; each of the two has code of its own")
+    elif not deploy.function and (evaluation.champion_function or "").endswith(":function:darkroom-deploy"):
+        says = f"{quoted(evaluation.champion_function)}: is what deploy.function is called when it is left out"
+        yield Problem(("evaluation", "champion_function"), f"{says}; each of the two has code of its own")
 
 
 def tuning_rules(tuning: TuningSection) -> Problems:

@@ -142,11 +142,11 @@ def test_a_config_cannot_be_changed() -> None:
         ),
         (
             "deploy: {function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-champion'}",
-            'deploy.function: "arn:aws:lambda:eu-west-1:111122223333:function:darkroom-champion": is what evaluation.',
+            "deploy.function: function:darkroom-champion is what evaluation.champion_function means when it is left out",
         ),
         (
             "evaluation: {champion_function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-deploy'}",
-            'evaluation.champion_function: "arn:aws:lambda:eu-west-1:111122223333:function:darkroom-deploy": is what ',
+            "evaluation.champion_function: function:darkroom-deploy is what deploy.function means when it is left out",
         ),
         (
             "training: {hyperparameters: {lr: 0}}",

@@ -151,10 +151,10 @@ def function_rules(evaluation: EvaluationSection, deploy: DeploySection) -> Prob
         says = f"{quoted(evaluation.champion_function)}: is deploy.function; each of the two has code of its own"
         yield Problem(("evaluation", "champion_function"), says)
     elif not evaluation.champion_function and (deploy.function or "").endswith(":function:darkroom-champion"):
-        says = f"{quoted(deploy.function)}: is what evaluation.champion_function is called when it is left out"
+        says = "function:darkroom-champion is what evaluation.champion_function means when it is left out"
         yield Problem(("deploy", "function"), f"{says}; each of the two has code of its own")
     elif not deploy.function and (evaluation.champion_function or "").endswith(":function:darkroom-deploy"):
-        says = f"{quoted(evaluation.champion_function)}: is what deploy.function is called when it is left out"
+        says = "function:darkroom-deploy is what deploy.function means when it is left out"
         yield Problem(("evaluation", "champion_function"), f"{says}; each of the two has code of its own")
 
 

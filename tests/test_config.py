@@ -142,7 +142,7 @@ def test_a_config_cannot_be_changed() -> None:
         ),
         (
             "deploy: {function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-champion'}",
-            "deploy.function: function:darkroom-champion is what evaluation.champion_function means when it is left out",
+            "deploy.function: function:darkroom-champion is what evaluation.champion_function means when it is",
         ),
         (
             "evaluation: {champion_function: 'arn:aws:lambda:eu-west-1:111122223333:function:darkroom-deploy'}",

@@ -13,6 +13,8 @@ from pathlib import Path
 import jsonfile
 import torch
 from data import Split, open_split
+from health import watching
+from health.watching import Health
 from refusal import Refusal, exit_code, leave
 from torch import Tensor
 from training import (
@@ -58,11 +60,11 @@ def _train_or_launch(argv: list[str] | None, env: Mapping[str, str], note: Path 
 
         launching.launch(sys.argv[1:] if argv is None else argv, env, note)
     else:
-        with distributed.joined(env, device, note) as world:
-            train(args, device, world)
+        with distributed.joined(env, device, note) as world, watching.opened(args, device, world, argv, env) as health:
+            train(args, device, world, health)
 
 
-def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
+def train(args: argparse.Namespace, device: torch.device, world: World, health: Health) -> None:
     started = time.perf_counter()
     training, validation = open_split(args.train_dir), open_split(args.validation_dir)
     _refuse_mismatch(training, validation)
@@ -93,6 +95,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
     world.draw_apart(args.seed)
     start = checkpoint.resume(device)
     epochs = progress.resumed(start.epochs, args.output_data_dir, world.first)
+    health.watches(learner, training, updates, start)
 
     for epoch in range(start.epoch, args.epochs + 1):
         began = time.perf_counter()
@@ -103,26 +106,36 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
         for step, (pictures, labels) in enumerate(shown, first):
             update, part = divmod(step, args.accumulate)
             parts = min(args.accumulate, steps - update * args.accumulate)  # the last step may have fewer
-            done = ((epoch - 1) * updates + update) / (args.epochs * updates)
+            last, now = part == parts - 1, (epoch - 1) * updates + update
+            health.begins(now)
+            done = now / (args.epochs * updates)
             lr = optimizer.param_groups[0]["lr"] = args.lr * schedules.factor(args.schedule, args.warmup, done)
             pictures, target = mixing.mixed(pictures, labels, args.mixup, args.cutmix, mixing_random)
-            world.sync(learning, part == parts - 1)
+            world.sync(learning, last)
             with autocast:
                 scores = learning(pictures)
             loss = mixing.loss(scores.float(), target, balance, args.label_smoothing)
             loss, whole = world.loss(loss, labels, balance)
+            health.forward(labels, whole)
             scaler.scale(loss / parts).backward()
+            health.backward(scaler, last)
             total += whole
             if step % CHECKED_EVERY == 0 or step == steps - 1:
                 _refuse_divergence(total, epoch, step, args.lr)
-            if part == parts - 1:
+            health.lap("logging")
+            if last:
                 optimizers.step(optimizer, scaler, args.clip_norm)
                 average.update(learner)
+                health.stepped(epoch, lr)
                 if checkpoint.due() and step < steps - 1:
+                    health.saved()
                     checkpoint.save(Position(epoch, step + 1, total, epochs))
+                health.lap("checkpoint")
+        health.trained(epoch)
         trained = time.perf_counter()
         world.alike(average.network)
-        validation_loss, accuracy = validating.measured(average.network, check, autocast)
+        validation_loss, accuracy = validating.measured(average.network, check, autocast, health.judged)
+        health.validated(epoch, validation_loss, accuracy, len(validation))
         ended = time.perf_counter()
         seconds = round(trained - began, 3), round(ended - trained, 3)
         epochs.append(Epoch(epoch, total.item() / steps, validation_loss, accuracy, lr, *seconds))
@@ -131,6 +144,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World) -> None:
         stopped = best.stops(epoch, validation_loss, average.network)
         checkpoint.begin()
         checkpoint.save(Position(args.epochs + 1 if stopped else epoch + 1, 0, torch.zeros(()), epochs))
+        health.epoch_ended()
         if stopped:
             break
 

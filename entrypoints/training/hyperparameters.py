@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from health import rule_settings
 from refusal import Parser, Refusal
 
 from training import checkpoints
@@ -95,6 +96,9 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--onnx", type=_yes, default=False, help="the model archive holds model.onnx as well")
+    add("--health_rules", type=rule_settings.parse, default="none", help="as docs/health.md writes them")
+    add("--health_every", type=_whole(0, 1_000_000), default=0, help="steps between records of tensors; 0: by length")
+    add("--profile", type=_yes, default=False, help="profiler-report.html, of times, operators and the machine")
     add("--_tuning_objective_metric", help=argparse.SUPPRESS)  # tuning adds it; only some launchers take it away
     for option, variable in FOLDERS.items():
         add(option, type=Path, default=Path(env[variable]) if env.get(variable) else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from evaluation import calibration
@@ -14,10 +14,16 @@ from training.batches import Batches
 from training.features import Features
 
 
-def measured(network: nn.Module, batches: Batches | Features, autocast: torch.autocast) -> tuple[float, float]:
-    """Mean loss and accuracy over the whole split, each picture counting the same."""
+def measured(
+    network: nn.Module,
+    batches: Batches | Features,
+    autocast: torch.autocast,
+    seen: Callable[[Tensor, Tensor], None] = lambda scores, labels: None,
+) -> tuple[float, float]:
+    """Mean loss and accuracy over the whole split, each picture counting the same; `seen` is shown each batch."""
     loss, right = 0.0, 0
     for scores, labels in judged(network, batches, autocast):
+        seen(scores, labels)
         loss += F.cross_entropy(scores, labels, reduction="sum").item()
         right += int((scores.argmax(1) == labels).sum())
     loss, right = batches.world.summed(loss, right)

@@ -77,7 +77,7 @@ def build(
     """Compiles without network, credentials or a clock; `root` is the folder of the entry points.
 
     `digests`: for each key of config.model.local_files the name that the file's content gives. `own`: the file of
-    config.model.file and those that it imports, by their paths below its folder.
+    config.model.file and those that it imports, by their paths below its folder; those of config.health in rules/.
     """
     assets, code = _code(config, root, own)
     with _offline():

@@ -27,7 +27,10 @@ _OLD = ".old-"
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
-_OWN_MODULES = ("builder", "source", "compile", "compiled", "dataset_source", "content", "model_files", "own_network")
+_OWN_MODULES = (
+    *("builder", "source", "compile", "compiled", "dataset_source", "content", "model_files"),
+    *("own_network", "own_rules"),
+)
 _OWN_SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _OWN_MODULES))
 _NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be written"
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")
@@ -52,7 +55,7 @@ def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = la
 
 
 def _known(parent: str, digest: str) -> list[str]:
-    """What was compiled of these sources: one folder, or one for each state of what section model names beside them."""
+    """What was compiled of these sources: one folder, or one for each state of what configurations name beside them."""
     if os.path.isdir(os.path.join(parent, digest)):
         return [os.path.join(parent, digest)]
     try:
@@ -151,11 +154,11 @@ def _compile_into(parent: str, digest: str, config_path: str, root: str) -> None
 
 
 def _suffix(aside: str, config_path: str) -> str:
-    """Names the state of the files that section model names; nothing where there are none."""
+    """Names the state of the files that the configuration names; nothing where there are none."""
     import hashlib
 
     manifest = CompiledOnDisk(aside, config_path).manifest
-    known = [*manifest["model_files"], *filter(None, [manifest["own_network"]])]
+    known = [*manifest["model_files"], *filter(None, [manifest["own_network"], manifest["own_rules"]])]
     return f"-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}" if known else ""
 
 
@@ -245,16 +248,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _compile(config_path: Path, root: Path, target: Path) -> None:
-    from pipeline import compiled, model_files, own_network
+    from pipeline import compiled, model_files, own_network, own_rules
     from pipeline.builder import build
     from pipeline.config import load_config
 
     config = load_config(config_path)
-    own = own_network.read(config.model.file, str(config_path), str(root))
+    network = own_network.read(config.model.file, str(config_path), str(root))
+    rules = own_rules.read([each.file for each in config.health.own], str(config_path), str(root))
     files = model_files.read(config.model.local_files, str(config_path))
-    built = build(config, root, {each.key: each.digest for each in files}, own)
+    built = build(config, root, {each.key: each.digest for each in files}, own_rules.beside(network, rules))
+    own = compiled.Own(files, own_network.digest(network), own_rules.digests(rules) or None)
     try:
-        compiled.write(built, config, files, own_network.digest(own), target)
+        compiled.write(built, config, own, target)
     except OSError as exc:
         raise StorageError(f"{target.parent} cannot be written: {exc.strerror}", _NO_SPACE) from exc
 

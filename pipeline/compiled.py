@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections import namedtuple
 
-from pipeline import model_files, own_network
+from pipeline import model_files, own_network, own_rules
 from pipeline.dataset_source import in_s3, located
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
     from typing import Any
 
     from pipeline.builder import Compiled
     from pipeline.config import Config
-    from pipeline.model_files import ModelFile
+
+
+# what a configuration names beside it: `starts` are ModelFiles, `network` is a digest, `rules` name → digest, or None
+Own = namedtuple("Own", "starts network rules")
 
 
 class CompiledOnDisk:
@@ -72,10 +75,12 @@ class CompiledOnDisk:
         ]
 
     def is_current(self) -> bool:
-        """Whether the files that section model names are still those that the definition names by their content."""
-        own = self.manifest["own_network"]
-        return (own is None or own_network.unchanged(own["source"], own["digest"], self._config)) and all(
-            model_files.unchanged(each, self._config) for each in self.manifest["model_files"]
+        """Whether the files that the configuration names are still those that were compiled."""
+        own, rules = self.manifest["own_network"], self.manifest["own_rules"]
+        return (
+            (own is None or own_network.unchanged(own["source"], own["digest"], self._config))
+            and (rules is None or own_rules.unchanged(rules["sources"], rules["digests"], self._config))
+            and all(model_files.unchanged(each, self._config) for each in self.manifest["model_files"])
         )
 
     def own_network_tried(self, root: str) -> str | None:
@@ -84,11 +89,8 @@ class CompiledOnDisk:
         return own and own_network.tried(own["source"], self._config, root, own["image_size"])
 
 
-def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], own: str | None, target: Path) -> None:
-    """The folder of a compiled pipeline, for which `starts` were read, and what gives the digest `own`.
-
-    `target` exists already.
-    """
+def write(compiled: Compiled, config: Config, own: Own, target: Path) -> None:
+    """The folder of a compiled pipeline, for which the files of `own` were read; `target` exists already."""
     (target / "definition.json").write_text(compiled.definition_json, encoding="utf-8")
     files = [
         (f"assets/{number:03d}-{asset.uri.rsplit('/', 1)[-1]}", asset) for number, asset in enumerate(compiled.assets)
@@ -116,8 +118,10 @@ def write(compiled: Compiled, config: Config, starts: Iterable[ModelFile], own: 
                 "stamp": each.stamp,
                 "uri": config.model_address(each.key, each.digest) + os.path.basename(each.source),
             }
-            for each in starts
+            for each in own.starts
         ],
-        "own_network": own and {"source": config.model.file, "digest": own, "image_size": config.dataset.image_size},
+        "own_network": own.network
+        and {"source": config.model.file, "digest": own.network, "image_size": config.dataset.image_size},
+        "own_rules": own.rules and {"sources": [each.file for each in config.health.own], "digests": own.rules},
     }
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

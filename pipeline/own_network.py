@@ -28,7 +28,7 @@ def read(source: str | None, config: str, root: str) -> dict[str, bytes]:
     """
     if source is None:
         return {}
-    with _quiet():
+    with quiet():
         files = _closure(source, config)
         problems = [f'model.file: "{source}": {says}' for says in _problems(files, os.path.basename(source), root)]
     if problems:
@@ -47,7 +47,7 @@ def unchanged(source: str, known: str, config: str) -> bool:
     """Whether the file, and what it imports from beside it today, is what was read. No time of a file is trusted: one
     that was missing may have come, too."""
     try:
-        with _quiet():
+        with quiet():
             return digest(_closure(source, config)) == known
     except DarkroomError:
         return False  # whoever compiles says what is wrong
@@ -92,7 +92,7 @@ def _put(files: Mapping[str, bytes], folder: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What Python thinks of somebody's style is told where the file is run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +111,7 @@ def _closure(source: str, config: str) -> dict[str, bytes]:
     try:
         files = program_files(path.parent, path.name, ships=False)
         for name, body in files.items():
-            _compile(name, body)
+            compile_source(name, body)
         return files
     except DarkroomError as exc:
         raise _error([f'model.file: "{source}": {exc.message}'], config) from exc
@@ -119,7 +119,7 @@ def _closure(source: str, config: str) -> dict[str, bytes]:
         raise _error([f'model.file: "{source}": {exc.filename} cannot be read: {exc.strerror}'], config) from exc
 
 
-def _compile(name: str, body: bytes) -> None:
+def compile_source(name: str, body: bytes) -> None:
     """Finds what a parser lets pass, such as `return` outside a function. Raises DarkroomError; runs nothing."""
     try:
         compile(body, name, "exec", dont_inherit=True)
@@ -144,7 +144,7 @@ def _problems(files: Mapping[str, bytes], name: str, root: str) -> Iterator[str]
         top = path.split("/")[0].removesuffix(".py")
         if top in sys.stdlib_module_names or top in IMAGE:
             yield f"{path} beside it has the name of a module of Python or of AWS's image: rename it"
-    ours = _modules(root)
+    ours = modules(root)
     for path, body in files.items():
         if len(path.encode()) > LONGEST:
             yield f"{path}: the name is too long for train.py's archive: {LONGEST} bytes at most, folders included"
@@ -167,7 +167,8 @@ def _imports(path: str, body: bytes, ours: set[str]) -> Iterator[str]:
         yield f"{path} imports {top}, which is a module of train.py's own: rename yours, or do without it"
 
 
-def _modules(root: str) -> set[str]:
+def modules(root: str) -> set[str]:
+    """Of train.py's own."""
     return {name.removesuffix(".py") for name in os.listdir(root) if not name.startswith((".", "__"))}
 
 

@@ -20,7 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import own_network
+from pipeline import own_network, own_rules
 from pipeline.builder import Asset, Compiled, build
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
@@ -53,7 +53,9 @@ def write_programs(root: Path) -> Path:
 def compiled(name: str, root: Path) -> Compiled:
     write_programs(root)
     config = load_config(CONFIGS[name])
-    return build(config, root, own=own_network.read(config.model.file, str(CONFIGS[name]), str(root)))
+    network = own_network.read(config.model.file, str(CONFIGS[name]), str(root))
+    rules = own_rules.read([each.file for each in config.health.own], str(CONFIGS[name]), str(root))
+    return build(config, root, own=own_rules.beside(network, rules))
 
 
 # A run in a process of its own: prints what was built, and dies at the first connection or write.
@@ -217,6 +219,11 @@ SECTIONS = {
         "{checkpoints: {enabled: true, every_minutes: 0}}",
         "{hyperparameters: {schedule: constant, warmup: 0, accumulate: 1024, optimizer: adam, clip_norm: 1000000, "
         "ema: 0.99999, early_stopping: 1000, mixup: 10, cutmix: 10, sampling: balanced}}",
+    ),
+    "health": choices(
+        "{}",
+        "{rules: {}, profile: false}",
+        "{rules: {AllZero: {tensor_regex: [a.*, ' b$'], on_issue: stop}, DeadRelu: }, own_rules: [r/x.py], every: 1}",
     ),
     "tuning": choices(
         "{}",

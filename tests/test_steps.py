@@ -82,6 +82,7 @@ def ends_in_slash(address: Any) -> bool:
     return "Get" in address or address["Std:Join"]["Values"][-1] == ""
 
 
+HEALTH = ("health_rules", "health_every", "profile")
 every_config = pytest.mark.parametrize("name", CONFIGS)
 
 
@@ -190,7 +191,7 @@ def test_tuned_values_reach_training_as_text_and_stand_in_one_place_only() -> No
     for name in ("lr", "batch_size"):
         assert values[name] == {"Std:Join": {"On": "", "Values": [{"Get": f"{best}['{name}']"}]}}
         assert name not in static
-    assert set(static) | {"lr", "batch_size"} == set(values)
+    assert set(static) | {"lr", "batch_size", *HEALTH} == set(values)
 
 
 @every_config
@@ -198,7 +199,22 @@ def test_train_py_is_told_every_value_that_it_takes_and_no_other(name: str) -> N
     values = steps(definition(name))["TrainModel"]["Arguments"]["HyperParameters"]
     told = {key for key in values if not key.startswith("sagemaker_")}
     left_out = {"model", "stem"} if "model_file" in told else {"model_file"}
-    assert told - {"checkpoint_minutes"} == set(hyperparameters.NAMES) - left_out
+    assert told - {"checkpoint_minutes", *HEALTH} == set(hyperparameters.NAMES) - left_out
+
+
+@every_config
+def test_train_model_is_told_how_its_health_is_judged_and_trials_are_not(name: str) -> None:
+    arguments = {step: body["Arguments"] for step, body in steps(definition(name)).items()}
+    assert set(HEALTH) <= set(arguments["TrainModel"]["HyperParameters"])
+    if "TuneModel" in arguments:
+        trials = arguments["TuneModel"]["TrainingJobDefinition"]["StaticHyperParameters"]
+        assert not set(HEALTH) & set(trials)
+
+
+def test_every_setting_of_health_reaches_train_model(tmp_path: Path) -> None:
+    document = compiled(tmp_path, "health: {rules: {Overfit: {patience: 3}}, every: 10, profile: false}")
+    values = steps(document)["TrainModel"]["Arguments"]["HyperParameters"]
+    assert [values[name] for name in HEALTH] == ["Overfit:patience=3", "10", "False"]
 
 
 def test_only_the_model_that_is_kept_becomes_an_onnx_graph(tmp_path: Path) -> None:
@@ -535,7 +551,8 @@ def corner_values() -> list[list[str]]:
     sections = config_schema()["$defs"]
     model = {name: sections["ModelSection"]["properties"][name] for name in ("stem", "dropout", "trainable_layers")}
     minutes = {"checkpoint_minutes": sections["CheckpointsSection"]["properties"]["every_minutes"]}
-    for name, node in {**sections["Hyperparameters"]["properties"], **model, **minutes}.items():
+    every = {"health_every": {"minimum": 0, "maximum": 1_000_000}}
+    for name, node in {**sections["Hyperparameters"]["properties"], **model, **minutes, **every}.items():
         ends = [node[key] for key in ("minimum", "maximum", "default") if key in node]
         found += [[f"--{name}", str(value)] for value in node.get("enum", ends)]
     assert len(found) > 25

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.config import names, sections
 from pipeline.config.dataset import DatasetSection, DoctorSection
+from pipeline.config.health import HealthSection
 from pipeline.config.section import Section
 from pipeline.config.training import ModelSection, TrainingSection, TuningSection
 from pipeline.dataset_source import ARCHIVES, in_s3, is_archive
@@ -25,6 +26,7 @@ class Config(Section):
     processing: sections.ProcessingSection = sections.ProcessingSection()
     model: ModelSection = ModelSection()
     training: TrainingSection = TrainingSection()
+    health: HealthSection = HealthSection()
     tuning: TuningSection = TuningSection()
     evaluation: sections.EvaluationSection = sections.EvaluationSection()
     registry: sections.RegistrySection = sections.RegistrySection()

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from pipeline.config.architectures import misfits
 from pipeline.config.dataset import DatasetSection
+from pipeline.config.health import health_rules
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import DeploySection, EvaluationSection, SecuritySection
-from pipeline.config.training import ModelSection, Range, TrainingSection, TuningSection, file_name
+from pipeline.config.training import PYTHON_FILE, ModelSection, Range, TrainingSection, TuningSection, file_name
 from pipeline.config.tunable import TUNABLE, is_choice, is_whole
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
 
@@ -23,7 +24,6 @@ Problems = Iterator[Problem]
 _OWN_TEST = ("cifar10", "cifar100")
 _START_ENDINGS = {"weights": (".pth", ".pt"), "warm_start": (".tar.gz",)}
 _STAYS_RANDOM = "what is not trained would stay random; name model.weights or model.warm_start"
-_PYTHON_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py")  # train.py is told it through a shell
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|$)")
 
 
@@ -72,7 +72,7 @@ def file_rules(model: ModelSection) -> Problems:
     if "://" in model.file:
         says = f"{quoted(model.file)}: a Python file of this machine, nothing else; it travels with the code"
         yield Problem(path, says)
-    elif not _PYTHON_FILE.fullmatch(file_name(model.file)):
+    elif not PYTHON_FILE.fullmatch(file_name(model.file)):
         says = f"{quoted(model.file)}: its name is of letters, digits, _ and -, and ends in .py, such as nets/mine.py"
         yield Problem(path, says)
     if "name" in model.model_fields_set:
@@ -264,6 +264,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("training",), spot_rules),
     (("training",), precision_rules),
     (("training",), hosts_rules),
+    (("health",), health_rules),
     (("security",), network_rules),
     (("tuning",), tuning_rules),
     (("evaluation",), champion_rules),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -18,6 +19,7 @@ from pipeline.dataset_source import in_s3
 OBJECTIVES = {"validation_accuracy": "Maximize", "validation_loss": "Minimize"}
 METRICS = ("train_loss", "validation_loss", "validation_accuracy")
 OWN = "own"  # folder of train.py's archive that holds model.file and what it imports
+PYTHON_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py")  # train.py is told its name through a shell
 
 
 def file_name(path: str) -> str:

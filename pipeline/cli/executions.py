@@ -9,7 +9,7 @@ from pipeline.cli import Command
 from pipeline.cli.home import has_state, home, shown, used_home
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import local_client
-from pipeline.control import champion, executions, logs, outcome
+from pipeline.control import champion, executions, health, logs, outcome
 from pipeline.control.times import duration, elapsed, moment
 
 TYPE_CHECKING = False
@@ -72,7 +72,7 @@ def show_command(args: Namespace) -> int:
 
 
 def in_full(clients: Clients, arn: str) -> dict[str, Any]:
-    """DescribePipelineExecution with accuracy, parameters, and two lists, newest first: packages; steps and metrics."""
+    """DescribePipelineExecution with accuracy, health, parameters, and two lists, newest first: packages; steps."""
     execution = executions.describe(clients, arn)
     steps = executions.steps(clients, arn)
     latest = list(reversed(steps))
@@ -81,6 +81,7 @@ def in_full(clients: Clients, arn: str) -> dict[str, Any]:
         "PipelineName": executions.pipeline_name(arn),
         **execution,
         "Accuracy": outcome.accuracy(outcome.evaluation(clients, arn, steps)),
+        "Health": health.in_full(health.read(clients, steps)),
         "PipelineParameters": executions.parameter_values(clients, arn),
         "ModelPackages": outcome.packages(clients, latest),
         "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in latest],
@@ -106,6 +107,8 @@ def _show(clients: Clients, arn: str) -> None:
         facts.append(("accuracy", f"{measured:.4f}"))
     if against := champion.told(evaluation):
         facts.append(("champion", against))
+    if judged := health.read(clients, steps):
+        facts.append(("health", health.told(judged)))
     for package in outcome.packages(clients, steps):
         facts.append(("model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"))
     if reason := execution.get("FailureReason"):

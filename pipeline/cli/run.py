@@ -92,7 +92,7 @@ def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, s
 
 def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
     """The report, then what came out and what to type next."""
-    from pipeline.control import executions
+    from pipeline.control import executions, health
     from pipeline.report import write_report
 
     path = write_report(clients, arn)
@@ -104,11 +104,13 @@ def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
     elif code == 0:
         _close(clients, arn, executions.steps(clients, arn), path)
     else:
+        if judged := health.read(clients, executions.steps(clients, arn)):
+            _say(f"health    {health.told(judged)}")
         _say(f"report    {shown(path)}")
 
 
 def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str) -> None:
-    from pipeline.control import champion, outcome
+    from pipeline.control import champion, health, outcome
 
     evaluation = outcome.evaluation(clients, arn, steps)
     measured = outcome.accuracy(evaluation)
@@ -118,6 +120,8 @@ def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str)
         print(f"accuracy  {measured:.4f}")
     if against := champion.told(evaluation):
         print(f"champion  {against}")
+    if judged := health.read(clients, steps):
+        print(f"health    {health.told(judged)}")
     for package in packages:
         version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
         print(f"model     version {version} of {package['ModelPackageGroupName']}, {status}")

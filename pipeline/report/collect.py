@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import executions, logs, outcome
+from pipeline.control import archived, executions, health, logs, outcome
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.report.pictures import Pictures, fetch
@@ -56,6 +54,7 @@ class Run:
     packages: list[dict[str, Any]]
     logs: dict[str, list[str]] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
+    health: health.Health | None = None
 
     @property
     def arn(self) -> str:
@@ -82,6 +81,7 @@ def collect(clients: Clients, arn: str) -> Run:
         packages=outcome.packages(clients, steps),
         logs={step["StepName"]: _log(step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
+        health=health.read(clients, steps, page=True),
     )
 
 
@@ -148,21 +148,20 @@ def _output_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str,
 
 
 def _archived_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """output.tar.gz lies beside model.tar.gz; read in memory, so that no name in it can lead anywhere."""
-    job = outcome.training_job(clients, step)
-    model = str((job.get("ModelArtifacts") or {}).get("S3ModelArtifacts", ""))
-    if not model:
+    """Of an archive that is torn, what came before that."""
+    address = archived.address(clients, step)
+    if not address:
         return
     try:
-        body = clients.storage.get_bytes(f"{model.rpartition('/')[0]}/output.tar.gz")
+        for path, body in archived.files(clients, address, _is_section):
+            yield path.rpartition("/")[2].removesuffix(".json"), body
+    except archived.Torn:
+        return
     except ServiceError as exc:
         if exc.code != "NoSuchKey":
             raise
-        return
-    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
-        for member in archive:
-            folder, _, name = member.name.removeprefix("./").rpartition("/")
-            if member.isfile() and folder == FOLDER and name.endswith(".json") and member.size <= LARGEST_SECTION:
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield name.removesuffix(".json"), file.read()
+
+
+def _is_section(path: str, size: int) -> bool:
+    folder, _, name = path.rpartition("/")
+    return folder == FOLDER and name.endswith(".json") and size <= LARGEST_SECTION

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipeline.control import executions, outcome
 from pipeline.control.times import duration, moment
-from pipeline.report import charts, dataset, evaluation, graph
+from pipeline.report import charts, dataset, evaluation, graph, health
 from pipeline.report.charts import Series, chart
 from pipeline.report.collect import Run, Tuning
 from pipeline.report.sections import CONFUSION, fits
@@ -45,6 +45,7 @@ def render(run: Run) -> str:
         curves=_curves(run.sections.get("training", {})),
         confusion=_confusion(run),
         data=dataset.view(run),
+        health=health.view(run.health),
         training=run.sections.get("training", {}),
         evaluation=run.sections.get("evaluation", {}),
         judged=evaluation.view(run.sections.get("evaluation", {})),

@@ -1,0 +1,55 @@
+"""What a training job left in output.tar.gz, read in memory, so that no name in it can lead anywhere."""
+
+from __future__ import annotations
+
+import io
+
+from pipeline.control import outcome
+from pipeline.errors import ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from pipeline.client import Clients
+
+NAME = "output.tar.gz"
+LARGEST = 4 << 30  # bytes that are unpacked in search of a file; darkroom's own jobs stay far below
+
+
+class Torn(Exception):
+    """The archive ends early, or is none; the text says which."""
+
+
+def address(clients: Clients, step: dict[str, Any]) -> str:
+    """It lies beside model.tar.gz; empty while a training step has no job, or its job no result."""
+    job = outcome.training_job(clients, step)
+    model = str((job.get("ModelArtifacts") or {}).get("S3ModelArtifacts", ""))
+    return f"{model.rpartition('/')[0]}/{NAME}" if model else ""
+
+
+def files(
+    clients: Clients, uri: str, wanted: Callable[[str, int], bool], most: int = LARGEST
+) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of each file of the archive that is `wanted` by its path and size; `most` bytes are unpacked.
+
+    Raises ServiceError (NoSuchKey where there is none, be it that `uri` is empty), Torn.
+    """
+    if not uri:
+        raise ServiceError("NoSuchKey", f"the job left no {NAME}")
+    import tarfile
+    import zlib
+
+    body, left = clients.storage.get_bytes(uri), most
+    try:
+        with tarfile.open(fileobj=io.BytesIO(body), mode="r:*") as archive:
+            for member in archive:
+                left -= member.size
+                if left < 0:
+                    raise Torn(f"{NAME} unpacks to more than {most:,} bytes")
+                name = member.name.removeprefix("./")
+                if member.isreg() and wanted(name, member.size) and (file := archive.extractfile(member)):
+                    yield name, file.read()
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
+        raise Torn(f"{NAME} cannot be read: {exc}") from exc

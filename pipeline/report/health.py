@@ -1,0 +1,65 @@
+"""What the page says of training's health: the rules' verdicts, issues first, and the profile of the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.control import health
+from pipeline.control.health import ERROR, FINE, FOUND, NOT_EVALUATED, Health, Rule
+
+ORDER = (FOUND, ERROR, NOT_EVALUATED, FINE)
+STATES = {FOUND: "bad", ERROR: "bad", NOT_EVALUATED: "stopped", FINE: "good"}
+OPEN = 25  # rules; the rest is folded
+
+
+def view(found: Health | None) -> dict[str, Any]:
+    """Empty where no training was told of rules."""
+    if found is None:
+        return {}
+    rows = [_row(each) for each in sorted(found.rules, key=lambda rule: ORDER.index(rule.status))]
+    return {
+        "step": found.step,
+        "summary": health.told(found),
+        "unknown": found.unknown,
+        "issues": [each.rule for each in found.rules if each.status == FOUND],
+        "rows": rows[:OPEN],
+        "more": rows[OPEN:],
+        "recorded": _recorded(found),
+        "page": found.page,
+        "file": health.PAGE,
+        "address": found.address,
+    }
+
+
+def _row(rule: Rule) -> dict[str, Any]:
+    return {
+        "rule": rule.rule,
+        "status": rule.status,
+        "state": STATES[rule.status],
+        "stops": rule.on_issue == "stop",
+        "message": rule.message,
+        "advice": rule.advice,
+        "where": _where(rule),
+        "points": f"{rule.points:,}",
+        "ours": rule.ours,
+    }
+
+
+def _where(rule: Rule) -> str:
+    parts = [f"step {rule.step:,}"] if rule.step is not None else []
+    parts += [rule.tensor] if rule.tensor else []
+    if rule.value is not None:
+        limit = "" if rule.threshold is None else f", threshold {_figure(rule.threshold)}"
+        parts.append(f"{_figure(rule.value)}{limit}")
+    return " · ".join(parts)
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _recorded(found: Health) -> str:
+    if found.steps is None:
+        return ""
+    steps = f"{found.steps:,} step{'s' * (found.steps != 1)}"
+    return f"{steps}, tensors of every {found.every:,}." if found.every and found.every > 1 else f"{steps}."

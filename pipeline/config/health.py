@@ -27,10 +27,11 @@ _KNOWN: dict[str, Any] = {
     }
     for name, rule in RULES.items()
 }
-_SHIPPED = (
-    *("VanishingGradient", "ExplodingTensor", "PoorWeightInitialization"),
-    *("LossNotDecreasing", "Overfit", "Overtraining", "StepOutlier"),
-)
+_SHIPPED: dict[str, Any] = {
+    **{name: {} for name in ("VanishingGradient", "ExplodingTensor", "PoorWeightInitialization")},
+    **{name: {} for name in ("LossNotDecreasing", "Overfit", "StepOutlier")},
+    "Overtraining": {"delta": 0.01},  # below AWS's 0.1, which the end of every good training falls short of
+}
 RuleFile = Annotated[str, Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
 
 
@@ -45,7 +46,7 @@ class HealthSection(Section):
     """What judges TrainModel while it runs, and what is recorded for it; trials record losses only."""
 
     rules: dict[str, Any] = Field(
-        default={name: {} for name in _SHIPPED},
+        default=_SHIPPED,
         json_schema_extra={"properties": _KNOWN, "additionalProperties": False},
         description="AWS's names of rules, each with parameters (docs/health.md has all) and on_issue: warn or stop.",
     )

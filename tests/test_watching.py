@@ -132,6 +132,15 @@ def test_a_training_of_which_nothing_is_asked_records_losses_and_times_alone(lea
     assert (read.steps["examples"].tolist(), read.steps["epoch"].max()) == ([*[6] * STEPS, 9] * 2, 2)
 
 
+def test_recording_and_judging_import_no_pandas(colours: Path, tmp_path: Path) -> None:
+    """pyarrow does, wherever it is installed, to make arrays of lists: half a second of each job."""
+    code = "import sys, train; assert train.main(sys.argv[1:], {}) == 0; print('pandas' in sys.modules)"
+    more = [*SMALL, "--epochs", "1", "--health_rules", "AllZero+Overfit+BatchSize"]
+    command = [sys.executable, "-c", code, *arguments(colours, tmp_path, *more)]
+    ran = subprocess.run(command, cwd=Path(train.__file__).parent, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "False"
+
+
 def test_every_rule_has_its_word_and_the_summary_counts_them(watched: Path) -> None:
     body = judged(watched)
     assert list(body["status"]) == list(BOOK)
@@ -312,7 +321,7 @@ def test_a_rule_stops_both_of_two_processes_and_their_tables_are_one(colours: Pa
     (tmp_path / "mine.py").write_text(STOPPER.format(step=4))
     rules = f"VanishingGradient+{tmp_path / 'mine.py'}:on_issue=stop"
     more = [*SMALL, "--epochs", "50", "--health_rules", rules, "--health_every", "2", "--profile", "true"]
-    with two(colours, tmp_path, *more) as running:
+    with two(colours, tmp_path, *more, launched=True) as running:
         assert [process.wait(timeout=120) for process in running] == [1, 1], log(tmp_path, 1)
     assert "stopped by rule" in failure_of(tmp_path, 1) and "step 4 was reached" in failure_of(tmp_path, 1)
     assert failure_of(tmp_path, 2).startswith("host algo-1 ended the training: stopped by rule")

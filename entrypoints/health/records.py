@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from health import merging, view
+from health.columns import arrow, lacking, plain
 from health.view import Columns, Records
 
 __all__ = ["STEPS", "SYSTEM", "TENSORS", "ClassesWriter", "Records", "Writer", "path", "read"]
@@ -58,15 +58,10 @@ class Writer:
         self.rows.append(row)
         self._flush_if_due()
 
-    def extend(self, columns: Mapping[str, pa.Array | NDArray[Any] | list[Any]]) -> None:
+    def extend(self, columns: Mapping[str, NDArray[Any] | list[Any]]) -> None:
         """Several rows at once, by column."""
-        rows = len(next(iter(columns.values())))
-        arrays = [
-            pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
-            for field in self.schema
-        ]
         self._gather()
-        self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
+        self._append(columns)
         self._flush_if_due()
 
     def flush(self) -> None:
@@ -88,8 +83,17 @@ class Writer:
 
     def _gather(self) -> None:
         if self.rows:
-            self.batches.append(pa.RecordBatch.from_pylist(self.rows, schema=self.schema))
+            names = [(field.name, lacking(field.type)) for field in self.schema]
+            self._append({name: [row.get(name, nothing) for row in self.rows] for name, nothing in names})
             self.rows = []
+
+    def _append(self, given: Mapping[str, NDArray[Any] | list[Any]]) -> None:
+        rows = len(next(iter(given.values())))
+        arrays = [
+            arrow(given[field.name] if field.name in given else [lacking(field.type)] * rows, field.type)
+            for field in self.schema
+        ]
+        self.batches.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
 
     def _flush_if_due(self) -> None:
         held = len(self.rows) + sum(len(batch) for batch in self.batches)
@@ -139,23 +143,8 @@ def _ranks(folder: Path) -> set[int]:
 
 
 def _columns(file: Path, schema: pa.Schema) -> Columns:
-    table = pa.Table.from_batches(list(_batches(file, schema)), schema)
-    return {field.name: _plain(table.column(field.name), field.type) for field in schema}
-
-
-def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
-    if pa.types.is_string(kind):  # each text once: names come again in every record
-        encoded = column.combine_chunks().fill_null("").dictionary_encode()
-        texts = np.array([*encoded.dictionary.to_pylist(), ""], dtype=object)
-        return np.asarray(texts[encoded.indices.to_numpy()])
-    if pa.types.is_list(kind):
-        lists = np.empty(len(column), dtype=object)
-        for row, value in enumerate(column):
-            lists[row] = np.array(value.as_py() or (), dtype=np.float32)
-        return lists
-    if not pa.types.is_floating(kind):
-        column = column.fill_null(False if pa.types.is_boolean(kind) else 0)
-    return np.array(column.to_numpy())  # a copy: Arrow's own memory is not writeable
+    batches = pa.Table.from_batches(list(_batches(file, schema)), schema).combine_chunks().to_batches()
+    return {field.name: plain(batches[0].column(field.name) if batches else arrow([], field.type)) for field in schema}
 
 
 def _batches(file: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -171,7 +160,7 @@ def _batches(file: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
                 [
                     batch.column(field.name).cast(field.type)
                     if field.name in batch.schema.names
-                    else pa.nulls(len(batch), field.type)
+                    else arrow([lacking(field.type)] * len(batch), field.type)
                     for field in schema
                 ],
                 schema=schema,
@@ -183,7 +172,7 @@ def _before(file: Path, schema: pa.Schema, step: int) -> Iterator[pa.RecordBatch
         if "step" not in schema.names:
             yield batch
         else:
-            yield batch.filter(pa.array(batch.column("step").to_numpy() < step))
+            yield batch.filter(arrow(plain(batch.column("step")) < step, pa.bool_()))
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import Config
+
 ROOT = Path(__file__).parent.parent
 # as shipped, but with less training: this is about the steps, `make run` is about the accuracy
 SMALL = """
@@ -86,10 +88,17 @@ def test_a_run_ends_with_a_model_that_waits_for_approval(project):
     assert shown["Darkroom"]["Parity"]
 
 
+def test_the_rules_of_the_configuration_judged_the_model(project):
+    judged = answer(project, "show", first_execution(project), "--json")["Health"]
+    assert {rule["RuleConfigurationName"] for rule in judged["Rules"]} == set(Config().health.rules)
+    assert judged["NotKnown"] is None
+    assert f"health     {judged['Summary']}\n" in darkroom(project, "show", first_execution(project)).stdout
+
+
 def test_the_report_stands_by_itself(project):
     execution = first_execution(project).rpartition("/")[2]
     page = (project / ".darkroom" / "executions" / execution / "report.html").read_text()
-    for part in (*JOBS, "AccuracyTooLow", "Content-Security-Policy"):
+    for part in (*JOBS, "AccuracyTooLow", "Content-Security-Policy", "Training health", "Profile of a training job"):
         assert part in page
     assert 'src="http' not in page
     assert 'href="http' not in page

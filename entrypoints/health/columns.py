@@ -58,5 +58,5 @@ def plain(column: pa.Array) -> NDArray[Any]:
     return np.frombuffer(content, dtype, count, start * dtype.itemsize).copy()
 
 
-def _offsets(values: Sequence[Any]) -> NDArray[np.int32]:
+def _offsets(values: Sequence[Any] | NDArray[Any]) -> NDArray[np.int32]:
     return np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int32)

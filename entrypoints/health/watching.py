@@ -184,8 +184,8 @@ def opened(
 
 
 def _limits(settings: tuple[judging.Setting, ...]) -> Limits:
-    saturated = judging.effective(settings, "SaturatedActivation")
-    dead = judging.effective(settings, "DeadRelu")
+    saturated: Mapping[str, Any] = judging.effective(settings, "SaturatedActivation")
+    dead: Mapping[str, Any] = judging.effective(settings, "DeadRelu")
     return Limits(saturated["threshold_sigmoid"], saturated["threshold_tanh"], dead["threshold_inactivity"])
 
 

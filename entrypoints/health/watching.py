@@ -124,7 +124,8 @@ class Health:
     def validated(self, epoch: int, loss: float, accuracy: float, examples: int) -> None:
         self.clock.lap("evaluation")
         self.recorder.validated(epoch, loss, accuracy, examples, self.clock.step("validation")._asdict())
-        self.recorder.flush()
+        if self.settings or self.args.profile or self.args.checkpoint_dir:  # else nobody reads before the end
+            self.recorder.flush()
 
     def epoch_ended(self) -> None:
         """Behind the epoch's checkpoint, which a rule that stops the training leaves there by raising Refusal."""

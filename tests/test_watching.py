@@ -287,10 +287,10 @@ def test_of_a_head_on_features_the_head_is_recorded(colours: Path, tmp_path: Pat
 def test_a_finished_training_that_is_started_again_judges_what_is_there(colours: Path, tmp_path: Path) -> None:
     """It was killed between its last checkpoint and its end; all that it had recorded is gone."""
     (tmp_path / "mine.py").write_text(STOPPER.format(step=2 * STEPS - 1))
-    again = [*SMALL, "--checkpoint-dir", str(tmp_path / "checkpoints"), "--profile", "true"]
+    again = [*SMALL, "--checkpoint-dir", str(tmp_path / "checkpoints")]
     assert run(colours, tmp_path, *again, "--health_rules", f"{tmp_path / 'mine.py'}:on_issue=stop") == 1
     shutil.rmtree(health(tmp_path))
-    assert run(colours, tmp_path, *again, "--health_rules", EVERY_RULE) == 0
+    assert run(colours, tmp_path, *again, "--health_rules", EVERY_RULE, "--profile", "true") == 0
     assert "Error" not in judged(tmp_path)["status"].values()
     assert (health(tmp_path) / "profiler-report.html").is_file()
 

@@ -225,13 +225,15 @@ def whole_job(folder: Path) -> dict[str, float]:
     subprocess.run(command, env=environment(JOB.threads), stdout=subprocess.DEVNULL, check=True)
     wall = time.perf_counter() - began
     told = json.loads((folder / "output/report/training.json").read_text(encoding="utf-8"))["seconds"]
+    evaluation = told["validation"] + told["temperature"]
     return {
         "training": told["training"],
         "evaluation on validation": told["validation"],
-        "temperature, model archive": told["saving"],
+        "temperature: validation once more": told["temperature"],
+        "model archive": told["saving"],
         "other work of train.py": told["others"],
         "starting Python, importing torch, ending": wall - told["total"],
-        "**neither training nor evaluation** (to reach: 5%)": wall - told["training"] - told["validation"],
+        "**neither training nor evaluation** (to reach: 5%)": wall - told["training"] - evaluation,
         "from start to end of the process": wall,
     }
 

@@ -148,15 +148,17 @@ def train(args: argparse.Namespace, device: torch.device, world: World, health: 
         if stopped:
             break
 
-    saving = time.perf_counter()
+    fitting = time.perf_counter()
     kept = epochs[best.restore(average.network) - 1]
     temperature = validating.temperature(average.network, check, autocast)
     if not world.first:
         return
+    saving = time.perf_counter()
     packing.save(args, features.whole(network, learner, average.network), training, kept, temperature)
     export.add(args, validation)
     checkpoint.remove()
     ended = time.perf_counter()
+    apart = {"features": featured, "temperature": saving - fitting, "saving": ended - saving}
     report = {
         **progress.settings(args, training, validation),
         "class_weights": None if balance is None else training.manifest["class_weights"],
@@ -168,7 +170,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World, health: 
         "kept_epoch": kept.epoch,
         "resumed_at": {"epoch": start.epoch, "step": start.step} if start.epochs or start.step else None,
         "epochs": [epoch._asdict() for epoch in epochs],
-        "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, featured, ended - saving),
+        "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, apart),
         "versions": progress.versions(),
     }
     jsonfile.write(args.output_data_dir / "report" / "training.json", report)

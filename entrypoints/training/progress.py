@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,11 +61,12 @@ def _row(epoch: Epoch) -> str:
     return json.dumps(epoch._asdict()) + "\n"
 
 
-def seconds(epochs: list[Epoch], total: float, features: float, saving: float) -> dict[str, float]:
-    """Where the job's time went. `features`: computing or finding what a frozen network gives its head."""
+def seconds(epochs: list[Epoch], total: float, apart: Mapping[str, float]) -> dict[str, float]:
+    """Where the job's time went. `apart`: what was measured besides the epochs, such as `features`, the computing or
+    finding of what a frozen network gives its head, and `temperature`, for which validation is looked at once more."""
     training = sum(epoch.train_seconds for epoch in epochs)
     validation = sum(epoch.validation_seconds for epoch in epochs)
-    parts = {"features": features, "training": training, "validation": validation, "saving": saving}
+    parts = {"training": training, "validation": validation, **apart}
     parts = {"total": total, **parts, "others": total - sum(parts.values())}
     return {name: round(value, 3) for name, value in parts.items()}
 

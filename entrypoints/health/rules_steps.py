@@ -76,7 +76,8 @@ def max_initialization_time(
 def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = None, n_outliers: int = 10) -> Verdict:
     """More than n_outliers steps take longer than `stddev` standard deviations (AWS).
 
-    Ours: above the mean, that is, without warm-up and profiled steps. Of fewer than 100 * n_outliers steps 1 % may be
+    Ours: above the mean, that is, without warm-up and profiled steps; a step that is slow because it was recorded
+    counts as usual, since that is our own cost. Of fewer than 100 * n_outliers steps 1 % may be
     outliers, at least one. Without `mode` steps of training are judged: what ends an epoch is none of them.
     """
     rule = "StepOutlier"
@@ -84,7 +85,7 @@ def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = No
     if len(usual) < FEWEST:
         said = f"There are {len(usual)} steps after the warm-up, of {FEWEST} needed"
         return missing(rule, said, f"train for at least {FEWEST + 2} steps", len(usual))
-    found = outliers.found(records.steps, usual, stddev)
+    found = [each for each in outliers.found(records.steps, usual, stddev) if each.cause != "recording"]
     ignored = min(n_outliers, max(1, len(usual) // 100))
     scaled = "" if ignored == n_outliers else f" ({ignored} instead of {n_outliers} may be so: the job is short)"
     limit = outliers.threshold(records.steps["seconds"][usual], stddev)

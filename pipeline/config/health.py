@@ -29,7 +29,8 @@ _KNOWN: dict[str, Any] = {
 }
 _SHIPPED: dict[str, Any] = {
     **{name: {} for name in ("VanishingGradient", "ExplodingTensor", "PoorWeightInitialization")},
-    **{name: {} for name in ("LossNotDecreasing", "Overfit", "StepOutlier")},
+    "LossNotDecreasing": {"num_steps": 75},  # of neighbouring epochs one may well be a little worse
+    **{name: {} for name in ("Overfit", "StepOutlier")},
     "Overtraining": {"delta": 0.01},  # below AWS's 0.1, which the end of every good training falls short of
 }
 RuleFile = Annotated[str, Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f]+$(?!\n)")]

@@ -114,7 +114,7 @@ def _unnoticed() -> Iterator[None]:
 
     Else some 100,000 events make it look at all there is, for 0.5 s, in one of the next steps.
     """
-    if not gc.isenabled() or gc.get_freeze_count():
+    if not gc.isenabled():
         yield
         return
     gc.disable()

@@ -12,7 +12,7 @@ from reported import definition
 
 from pipeline.definition import Definition
 from pipeline.report.charts import Series, chart, number
-from pipeline.report.graph import draw
+from pipeline.report.graph import HEIGHT, WIDTH, draw
 
 # the picture of the steps
 
@@ -20,6 +20,25 @@ from pipeline.report.graph import draw
 def boxes(svg: str) -> dict[str, tuple[int, int]]:
     found = re.findall(r'<rect x="(\d+)" y="(\d+)".*?class="name"[^>]*>([^<]+)<', svg)
     return {name: (int(x), int(y)) for x, y, name in found}
+
+
+@pytest.mark.parametrize("beside", ({"F"}, {"F", "G"}, set()))
+def test_a_line_to_a_later_column_passes_no_step(beside: set[str]) -> None:
+    """A → B → C → D, and D waits for others of the first column, too; without any, for a step that B runs beside."""
+    links = [("B", "A"), ("C", "B"), ("D", "C"), *(("D", name) for name in beside)]
+    if not beside:
+        links += [("E", "A"), ("D", "E")]
+    svg = str(
+        draw(Definition(definition(*links, **dict.fromkeys({name for link in links for name in link}, "Fail"))), {}, {})
+    )
+    (height,) = map(int, re.findall(r'viewBox="-2 -2 \d+ (\d+)"', svg))
+    level = [(int(y), int(x1), int(x2)) for x1, y, x2 in re.findall(r" (\d+) (\d+)H(\d+)", svg)]
+    assert len(level) == max(1, len(beside))
+    for y, x1, x2 in level:
+        assert x1 < x2 and y < height
+        assert not [
+            name for name, (x, top) in boxes(svg).items() if x1 < x + WIDTH and x < x2 and top <= y <= top + HEIGHT
+        ]
 
 
 def test_a_step_is_drawn_right_of_all_that_it_waits_for() -> None:

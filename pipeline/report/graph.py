@@ -20,7 +20,7 @@ def draw(definition: Definition, states: dict[str, str], notes: dict[str, str]) 
         return Markup("")
     places = _places(definition)
     right = max(x for x, _ in places.values()) + WIDTH
-    bottom = max(y for _, y in places.values()) + HEIGHT
+    bottom = max(y for _, y in places.values()) + HEIGHT + GAP_Y // 2  # an edge may pass below all steps
     parts = [_edge(definition, places, name, other) for name in places for other in _direct(definition, name)]
     parts += [_node(step, places[name], states, notes) for name, step in definition.steps.items()]
     head = '<svg class="graph" viewBox="-2 -2 {w} {h}" width="{w}" height="{h}" role="img" aria-label="steps">'
@@ -86,12 +86,27 @@ def _mean_y(definition: Definition, name: str, places: dict[str, _Place]) -> flo
 def _edge(definition: Definition, places: dict[str, _Place], name: str, other: str) -> Markup:
     (x1, y1), (x2, y2) = places[other], places[name]
     x1, y1, y2 = x1 + WIDTH, y1 + HEIGHT // 2, y2 + HEIGHT // 2
-    middle = (x1 + x2) // 2
-    path = Markup('<path class="edge" d="M{} {}C{} {} {} {} {} {}"/>').format(x1, y1, middle, y1, middle, y2, x2, y2)
+    between = [y for x, y in places.values() if x1 < x < x2]
+    way, start, height = "", x1, y1
+    if between:  # past other steps, not behind them
+        start, height = x2 - GAP_X, _free(y1, between)
+        way = f"{_curve(x1, y1, x1 + GAP_X, height)}H{start}"
+    path = Markup('<path class="edge" d="M{} {}{}{}"/>').format(x1, y1, way, _curve(start, height, x2, y2))
     step = definition.steps[name]
     word = BRANCH_WORDS.get(step.branch, "") if step.parent == other else ""
     label = '<text class="branch" x="{}" y="{}" text-anchor="end">{}</text>'
     return path + (Markup(label).format(x2 - 4, y2 - 5, word) if word else Markup(""))
+
+
+def _curve(x1: int, y1: int, x2: int, y2: int) -> str:
+    middle = (x1 + x2) // 2
+    return f"C{middle} {y1} {middle} {y2} {x2} {y2}"
+
+
+def _free(height: int, between: list[int]) -> int:
+    """`height`, where it passes between the steps whose tops are given; else just below all of them."""
+    passes = all(abs(height - (top + HEIGHT // 2)) > HEIGHT // 2 for top in between)
+    return height if passes else max(between) + HEIGHT + GAP_Y // 2
 
 
 def _node(step: Step, place: _Place, states: dict[str, str], notes: dict[str, str]) -> Markup:

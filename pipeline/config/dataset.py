@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.config.section import Section
+from pipeline.config.section import Place, Section
 
 # A file below the source, never outside of it; an argument of PrepareData, so no option either.
 _FILE = r"^(?![-/~])(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\\]*[^\x00-\x1f\\/]\.(csv|jsonl|ndjson)$(?!\n)"
@@ -22,11 +22,8 @@ class DatasetSection(Section):
         "cifar10, cifar100: the python version as its authors publish it. "
         "manifest: pictures, and a CSV or JSON Lines file that names path and label of each.",
     )
-    source: str | None = Field(
+    source: Place | None = Field(
         default=None,
-        min_length=1,
-        max_length=900,
-        pattern=r"^[^\x00-\x1f]+$(?!\n)",
         description="Not for digits: a folder or an archive (.zip, .tar, .tar.gz, .tgz), "
         "relative to this file or an s3:// address (parameter DatasetUri).",
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pipeline.config.health_rules import COMMON, NOT_HERE, RULES, Rule
 from pipeline.config.problems import Problem, quoted
-from pipeline.config.section import Section
+from pipeline.config.section import Place, Section
 from pipeline.config.training import OWN, PYTHON_FILE, file_name
 from pipeline.own_rules import OWN_RULES
 
@@ -33,13 +33,12 @@ _SHIPPED: dict[str, Any] = {
     **{name: {} for name in ("Overfit", "StepOutlier")},
     "Overtraining": {"delta": 0.01},  # below AWS's 0.1, which the end of every good training falls short of
 }
-RuleFile = Annotated[str, Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
 
 
 class OwnRule(Section):
     """A rule of one's own with what follows an issue."""
 
-    file: RuleFile = Field(description="A Python file with a function rule(records), relative to this file.")
+    file: Place = Field(description="A Python file with a function rule(records), relative to this file.")
     on_issue: Literal["warn", "stop"] = Field(default="warn", description="stop: training ends, the best kept.")
 
 
@@ -51,7 +50,7 @@ class HealthSection(Section):
         json_schema_extra={"properties": _KNOWN, "additionalProperties": False},
         description="AWS's names of rules, each with parameters (docs/health.md has all) and on_issue: warn or stop.",
     )
-    own_rules: tuple[RuleFile | OwnRule, ...] = Field(
+    own_rules: tuple[Place | OwnRule, ...] = Field(
         default=(),
         strict=False,
         max_length=20,

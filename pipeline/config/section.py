@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# A file or folder of this machine; in some keys also an address in S3.
+Place = Annotated[str, Field(min_length=1, max_length=900, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
 
 
 class Section(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pipeline.config import names
 from pipeline.config.architectures import NAMES
 from pipeline.config.hyperparameters import Hyperparameters
-from pipeline.config.section import Section, text
+from pipeline.config.section import Place, Section, text
 from pipeline.config.sections import Minutes, TrainingMachine, VolumeGiB
 from pipeline.dataset_source import in_s3
 
@@ -43,11 +43,8 @@ class ModelSection(Section):
     """Which network, and what it starts from."""
 
     name: Architecture = Field(default="resnet18", description="A classifier of torchvision.")
-    file: str | None = Field(
+    file: Place | None = Field(
         default=None,
-        min_length=1,
-        max_length=900,
-        pattern=r"^[^\x00-\x1f]+$(?!\n)",
         description="In place of name: a Python file with a function build(num_classes) that returns a network, "
         "relative to this file. It travels with the code, and so do the files beside it that it imports.",
     )
@@ -63,19 +60,13 @@ class ModelSection(Section):
         default="all",
         description="Blocks that are trained, counted from the top; the others stay as they start. 0: the head only.",
     )
-    weights: str | None = Field(
+    weights: Place | None = Field(
         default=None,
-        min_length=1,
-        max_length=900,
-        pattern=r"^[^\x00-\x1f]+$(?!\n)",
         description="State dict to start from, such as torchvision's (darkroom weights NAME): a .pth or .pt file, "
         "relative to this file, or its s3:// address. null: random weights.",
     )
-    warm_start: str | None = Field(
+    warm_start: Place | None = Field(
         default=None,
-        min_length=1,
-        max_length=900,
-        pattern=r"^[^\x00-\x1f]+$(?!\n)",
         description="Model of an earlier run to start from, also one of other classes: its model.tar.gz, relative to "
         "this file, or its s3:// address.",
     )

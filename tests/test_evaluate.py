@@ -90,6 +90,8 @@ def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
         if "gradcam" in error:
             overlay = images.read(base64.b64decode(error["gradcam"]), 16)
             assert not np.array_equal(overlay, pixels)
+    assert any("gradcam" in error for error in report["worst"])
+    assert report["pictures_per_second"] > 0
 
 
 @pytest.mark.parametrize("seed", range(5))

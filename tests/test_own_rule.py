@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from health import own_rule
+from health import own_rule, verdicts
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, Verdict
 from health.view import Records
 from refusal import Refusal
@@ -43,6 +43,31 @@ def test_an_answer_that_is_none_says_what_to_return(tmp_path: Path) -> None:
     verdict = own_rule.load(written(tmp_path, "def rule(records):\n    pass\n"))(RECORDS)
     assert (verdict.status, "returned None" in verdict.message) == (ERROR, True)
     assert "return (True" in verdict.advice
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "status='Fired'",
+        "status=['Error']",
+        "value=records.steps['loss']",
+        "step='seven'",
+        "points=None",
+        "message=None",
+        "tensor=3",
+    ],
+)
+def test_a_verdict_that_health_json_cannot_hold_is_an_error(tmp_path: Path, given: str) -> None:
+    """Written when training is over, it would fail the job; a status of nobody's would count as no issue."""
+    text = "from health.verdicts import fine\ndef rule(records):\n    return fine('m', 1, 'x')._replace({})\n"
+    verdict = own_rule.load(written(tmp_path, text.format(given)))(RECORDS)
+    assert (verdict.rule, verdict.status) == ("mine", ERROR)
+    assert verdict.message.startswith(f"mine.py: the verdict of rule(records) has {given.partition('=')[0]} ")
+
+
+def test_words_that_are_no_text_are_replaced_in_health_json(tmp_path: Path) -> None:
+    verdict = own_rule.load(written(tmp_path, "def rule(records):\n    return True, 'a\\ud800'\n"))(RECORDS)
+    assert verdicts.body(verdict)["message"] == "a?"
 
 
 @pytest.mark.parametrize(

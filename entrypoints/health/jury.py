@@ -19,7 +19,6 @@ from health.view import Records
 
 FILE = "health.json"
 SHARE = 0.01  # of the job's time that judging may take in rules which only warn; those that stop are always asked
-STATUSES = (verdicts.NO_ISSUES_FOUND, verdicts.ISSUES_FOUND, verdicts.NOT_EVALUATED, verdicts.ERROR)
 
 
 class Jury:
@@ -58,7 +57,7 @@ class Jury:
         bodies = [{**verdicts.body(verdict), "on_issue": setting.on_issue} for setting, verdict in found]
         body = {
             "rules": bodies,
-            "summary": {status: counts[status] for status in STATUSES},
+            "summary": {status: counts[status] for status in verdicts.STATUSES},
             "steps": int((read.steps["mode"] == "train").sum()),
             "every": job.every,
             "stopped_by": self.stopped_by,

@@ -11,10 +11,11 @@ from types import ModuleType
 import numpy as np
 from refusal import Refusal
 
-from health.verdicts import Verdict, failed, fine, issues
+from health.verdicts import STATUSES, Verdict, failed, fine, issues
 from health.view import Records
 
 RULE = "def rule(records) -> tuple[bool, str]"
+FIGURES = ("points", "step", "value", "threshold")
 
 
 def load(file: Path) -> Callable[[Records], Verdict]:
@@ -56,12 +57,25 @@ def cause(error: BaseException) -> str:
 
 def _verdict(file: Path, answer: object, points: int) -> Verdict:
     """True is an issue, as with rules of smdebug, whose invoke_at_step answers alike."""
-    if isinstance(answer, Verdict):
-        return answer
     match answer:
+        case Verdict() if not (unfit := _unfit(answer)):
+            return answer
+        case Verdict():
+            message = f"{file.name}: the verdict of rule(records) has {unfit[0]} {getattr(answer, unfit[0])!r:.80}"
+            return failed(file.stem, message, f"status is one of {', '.join(STATUSES)}; the rest are texts and numbers")
         case (bool() | np.bool_() as found, str(message)):
             return issues(file.stem, points, message, "") if found else fine(file.stem, points, message)
         case bool() | np.bool_():
             return _verdict(file, (answer, "It found an issue" if answer else "It found none"), points)
     message = f"{file.name}: rule(records) returned {answer!r:.80}"
     return failed(file.stem, message, "return (True, what is wrong), (False, what is right), or a Verdict")
+
+
+def _unfit(verdict: Verdict) -> list[str]:
+    """Fields that health.json cannot hold, which is written when hours of training are over."""
+    unfit = [] if verdict.status in STATUSES else ["status"]
+    for name, value in verdict._asdict().items():
+        kinds = (int, float, np.integer, np.floating) if name in FIGURES else (str,)
+        if not isinstance(value, kinds) and not (value is None and name in Verdict._field_defaults):
+            unfit.append(name)
+    return unfit

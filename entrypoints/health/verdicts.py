@@ -11,6 +11,7 @@ NO_ISSUES_FOUND = "NoIssuesFound"
 ISSUES_FOUND = "IssuesFound"
 NOT_EVALUATED = "NotEvaluated"
 ERROR = "Error"
+STATUSES = (NO_ISSUES_FOUND, ISSUES_FOUND, NOT_EVALUATED, ERROR)
 
 
 class Verdict(NamedTuple):
@@ -55,7 +56,7 @@ def failed(rule: str, message: str, advice: str) -> Verdict:
 
 
 def body(verdict: Verdict) -> dict[str, object]:
-    """As health.json has it. What is not finite becomes a text, since a bare NaN is no JSON."""
+    """As health.json has it. What is not finite becomes a text, since a bare NaN is no JSON; texts become UTF-8."""
     return {name: _plain(value) for name, value in verdict._asdict().items()}
 
 
@@ -67,6 +68,8 @@ def number(value: float) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -58,11 +58,8 @@ def cause(error: BaseException) -> str:
 def _verdict(file: Path, answer: object, points: int) -> Verdict:
     """True is an issue, as with rules of smdebug, whose invoke_at_step answers alike."""
     match answer:
-        case Verdict() if not (unfit := _unfit(answer)):
-            return answer
         case Verdict():
-            message = f"{file.name}: the verdict of rule(records) has {unfit[0]} {getattr(answer, unfit[0])!r:.80}"
-            return failed(file.stem, message, f"status is one of {', '.join(STATUSES)}; the rest are texts and numbers")
+            return _fitting(file, answer)
         case (bool() | np.bool_() as found, str(message)):
             return issues(file.stem, points, message, "") if found else fine(file.stem, points, message)
         case bool() | np.bool_():
@@ -71,11 +68,12 @@ def _verdict(file: Path, answer: object, points: int) -> Verdict:
     return failed(file.stem, message, "return (True, what is wrong), (False, what is right), or a Verdict")
 
 
-def _unfit(verdict: Verdict) -> list[str]:
-    """Fields that health.json cannot hold, which is written when hours of training are over."""
-    unfit = [] if verdict.status in STATUSES else ["status"]
+def _fitting(file: Path, verdict: Verdict) -> Verdict:
+    """Status Error for a field that health.json cannot hold, which is written when hours of training are over."""
     for name, value in verdict._asdict().items():
         kinds = (int, float, np.integer, np.floating) if name in FIGURES else (str,)
-        if not isinstance(value, kinds) and not (value is None and name in Verdict._field_defaults):
-            unfit.append(name)
-    return unfit
+        known = isinstance(value, kinds) or (value is None and name in Verdict._field_defaults)
+        if not known or (name == "status" and value not in STATUSES):
+            message = f"{file.name}: the verdict of rule(records) has {name} {value!r:.80}"
+            return failed(file.stem, message, f"status is one of {', '.join(STATUSES)}; the rest are texts and numbers")
+    return verdict

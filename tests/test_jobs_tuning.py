@@ -103,6 +103,16 @@ def test_a_trial_is_a_training_job_that_names_its_tuning_job_and_objective(tmp_p
     assert body["ModelArtifacts"]["S3ModelArtifacts"].endswith(f"{body['TrainingJobName']}/output/model.tar.gz")
 
 
+def test_a_trial_may_have_several_hosts(tmp_path: Path) -> None:
+    program = "import json, os\nhosts = json.loads(os.environ['SM_HOSTS'])\n"
+    program += "if os.environ['SM_CURRENT_HOST'] == hosts[1]:\n    print(f'score={len(hosts)}')"
+    body = request(program, tmp_path, jobs=1)
+    body["TrainingJobDefinition"]["ResourceConfig"]["InstanceCount"] = 2
+    done = tune(tmp_path, body)
+    assert done.status == "Completed", done.error
+    assert done.body["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 2
+
+
 def test_minimize_ranks_the_other_way(tmp_path: Path) -> None:
     objective = {"Type": "Minimize", "MetricName": "score"}
     done = tune(tmp_path, request(SCORE, tmp_path, HyperParameterTuningJobObjective=objective))

@@ -259,6 +259,12 @@ def test_searched_epochs_are_no_parameter() -> None:
     }
 
 
+def test_a_trial_has_as_many_machines_as_the_training_has() -> None:
+    arguments = {name: step["Arguments"] for name, step in steps(definition("shipped")).items()}
+    for job in (arguments["TrainModel"], arguments["TuneModel"]["TrainingJobDefinition"]):
+        assert job["ResourceConfig"]["InstanceCount"] == {"Get": "Parameters.TrainingInstanceCount"}
+
+
 def test_spot_training_waits_as_long_as_it_may() -> None:
     arguments = {name: step["Arguments"] for name, step in steps(definition("spot")).items()}
     for job in (arguments["TrainModel"], arguments["TuneModel"]["TrainingJobDefinition"]):

@@ -14,8 +14,12 @@ import pytest
 from health import profile, profile_page, rules_steps, rules_system, verdicts
 from health.drawings import Axis, axis
 from health.markup import fill, share, short, span, table
+from health.page_style import STYLE
 from health.timers import Clock
 from health.view import Records
+from preparation import plots
+
+from pipeline.report.health import ORDER
 
 SECTIONS = [
     *("What to change first", "Job summary", "System usage", "Framework summary", "Step durations", "Rules", "GPU"),
@@ -99,6 +103,29 @@ def test_the_page_is_whole_by_itself(page: str) -> None:
 def test_the_page_follows_light_and_dark_mode_and_narrow_screens(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
     assert "max-width: 640px" in page and 'name="viewport"' in page
+
+
+def colours(style: str) -> list[dict[str, str]]:
+    """Of light and of dark mode, by name."""
+    modes = re.split(r"prefers-color-scheme: ?dark", style)
+    found = [dict(re.findall(r"--(\w+): ?#(\w+)", mode)) for mode in modes]
+    return [{name: one * 2 if len(one) == 3 else one for name, one in mode.items()} for mode in found]
+
+
+@pytest.mark.parametrize("style", [STYLE, plots.STYLE], ids=["profile", "charts of a data set"])
+def test_what_is_drawn_in_a_job_has_the_colours_of_the_run_s_report(style: str) -> None:
+    """Code that travels into a job cannot import the report's style: each has its own copy."""
+    report = (Path(__file__).parent.parent / "pipeline/report/style.css").read_text(encoding="utf-8")
+    for own, theirs in zip(colours(style), colours(report), strict=True):
+        shared = own.keys() - {"g", "o"}  # greys of the profile's strips
+        assert len(shared) >= 7 and {name: own[name] for name in shared} == {name: theirs.get(name) for name in shared}
+
+
+def test_rules_stand_in_the_order_of_the_run_s_report() -> None:
+    said = [{"rule": status, "status": status, "points": 1, "message": "so"} for status in reversed(ORDER)]
+    page = profile_page.page(profile.figures(Records.of(), Clock().close()), said)
+    rules = page.partition("<h2>Rules</h2>")[2].partition("</section>")[0]
+    assert tuple(re.findall(r'data-head="rule">(\w+)<', rules)) == ORDER
 
 
 def test_names_from_outside_are_escaped(records_and_figures: tuple[Records, dict[str, Any]]) -> None:

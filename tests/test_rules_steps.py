@@ -41,6 +41,13 @@ def test_fewer_of_them_are_allowed_in_a_short_job_and_it_says_so() -> None:
     assert "2 instead of 10 may be so: the job is short" in verdict.message
 
 
+def test_the_few_that_somebody_allows_scale_likewise() -> None:
+    """As docs/health.md says: 10 of 300 steps, asked for or not, would be 3 %."""
+    assert rules_steps.step_outlier(steps(300, (50, 120, 200, 250)), n_outliers=20).status == "IssuesFound"
+    assert rules_steps.step_outlier(steps(300, (50, 120, 200, 250)), n_outliers=0).status == "IssuesFound"
+    assert rules_steps.step_outlier(steps(300, (50, 120)), n_outliers=20).status == "NoIssuesFound"
+
+
 def test_outliers_need_steps() -> None:
     verdict = rules_steps.step_outlier(steps(6))
     assert (verdict.status, verdict.points) == ("NotEvaluated", 5)

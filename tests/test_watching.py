@@ -67,6 +67,16 @@ def rule(records):
 """
 
 
+IN_THE_WAY = """
+import pathlib
+
+
+def rule(records):
+    pathlib.Path({file!r}).mkdir(exist_ok=True)
+    return False
+"""
+
+
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pictures.colours(tmp_path_factory.mktemp("colours"), {"train": 14, "validation": 3})
@@ -206,6 +216,19 @@ def test_a_training_that_diverges_leaves_verdicts_and_page(colours: Path, tmp_pa
     assert "lower lr" in failure(tmp_path)
     assert judged(tmp_path)["status"]["ExplodingTensor"] == "IssuesFound"
     assert "ExplodingTensor" in (health(tmp_path) / "profiler-report.html").read_text(encoding="utf-8")
+
+
+def test_a_profile_that_cannot_be_drawn_fails_no_training(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder lies where its file is written."""
+    file = health(tmp_path) / "profile.json.partial"
+    (tmp_path / "mine.py").write_text(IN_THE_WAY.format(file=str(file)))
+    more = ["--epochs", "1", "--health_rules", str(tmp_path / "mine.py"), "--profile", "true"]
+    assert run(colours, tmp_path, *SMALL, *more) == 0
+    assert "health: no profile (pathlib.py, line " in capsys.readouterr().err
+    assert judged(tmp_path)["status"] == {"mine": "NoIssuesFound"} and weights(tmp_path)
+    assert not (health(tmp_path) / "profiler-report.html").exists()
 
 
 def test_a_killed_training_leaves_its_tables(colours: Path, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from health.markup import Html, fill, joined
+from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND
 
-STATUS = {"NoIssuesFound": "good", "IssuesFound": "bad", "Error": "bad"}
+STATUS = {NO_ISSUES_FOUND: "good", ISSUES_FOUND: "bad", ERROR: "bad"}
 NAMES = {
     "start_up": "start-up",
     "optimizer": "optimiser",
@@ -43,7 +44,7 @@ def sentence(text: str) -> str:
 def said_by(verdict: Mapping[str, Any] | None) -> Html:
     if verdict is None:
         return Html("")
-    kind, badge = ("fires" if verdict["status"] == "IssuesFound" else ""), STATUS.get(verdict["status"], "")
+    kind, badge = ("fires" if verdict["status"] == ISSUES_FOUND else ""), STATUS.get(verdict["status"], "")
     text = '<p class="said {}"><span class="badge {}">{}</span> {} {}</p>'
     return fill(text, kind, badge, verdict["status"], verdict["rule"] + ":", advised(verdict))
 

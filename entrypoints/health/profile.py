@@ -49,12 +49,13 @@ def figures(
     """`job` is what `Clock.close` gave, `operators` what `Window.close` gave, `machine` is `Machine.facts()`."""
     parts = _parts(job)
     durations = _durations(records.steps)
-    found = outliers.found(records.steps, outliers.durations(records.steps).usual)
+    usual = outliers.durations(records.steps).usual
+    found = outliers.found(records.steps, usual)
     return {
         "job": _job(records.steps, job, parts),
         "framework": _framework(parts),
         "durations": durations,
-        "outliers": _outliers(records.steps, found),
+        "outliers": _outliers(records.steps["seconds"][usual], found),
         "validation": _durations(records.steps, "validation"),
         "system": _system(records.system, job),
         "machine": dict(machine or {}),
@@ -166,11 +167,10 @@ def _curve(at: NDArray[np.float64], values: NDArray[np.float64]) -> list[list[fl
     return [[float(at[part[0]]), float(values[part].max()), float(values[part].min())] for part in parts]
 
 
-def _outliers(steps: Columns, found: list[outliers.Outlier]) -> dict[str, Any]:
-    usual = outliers.durations(steps).usual
+def _outliers(usual: NDArray[np.float64], found: list[outliers.Outlier]) -> dict[str, Any]:
     largest = sorted(found, key=lambda one: (-one.excess, one.step))[:SHOWN]
     return {
-        "threshold": outliers.threshold(steps["seconds"][usual]) if len(usual) else None,
+        "threshold": outliers.threshold(usual) if len(usual) else None,
         "steps": len(found),
         "seconds": sum(one.excess for one in found),
         "by_cause": outliers.by_cause(found),

@@ -13,7 +13,10 @@ from health import drawings, page_operators, page_steps
 from health.markup import Html, fill, joined, share, short, span, table
 from health.page_parts import STATUS, advised, called, card, charts, said_by, sentence, sourced
 from health.page_style import STYLE
+from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 
+FILE, PAGE = "profile.json", "profiler-report.html"
+ORDER = {ISSUES_FOUND: 0, ERROR: 1, NOT_EVALUATED: 2, NO_ISSUES_FOUND: 3}  # as in the report of the run
 Figures = Mapping[str, Any]
 SECTIONS = {  # rules of a section: its title, what is measured
     "GPU": ("LowGPUUtilization", "NVML, every 500 ms"),
@@ -53,10 +56,10 @@ def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
 
 def write(folder: Path, figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> None:
     """profile.json and profiler-report.html, whole or absent; the page shows what the file has."""
-    jsonfile.write(folder / "profile.json", figures)
-    partial = folder / "profiler-report.html.partial"
+    jsonfile.write(folder / FILE, figures)
+    partial = folder / f"{PAGE}.partial"
     partial.write_text(page(figures, verdicts), encoding="utf-8")
-    partial.replace(folder / "profiler-report.html")
+    partial.replace(folder / PAGE)
 
 
 def _head(figures: Figures) -> Html:
@@ -161,7 +164,6 @@ def _framework(figures: Figures) -> Html:
 def _rules(verdicts: Sequence[Mapping[str, Any]]) -> Html:
     if not verdicts:
         return card("Rules", fill("<p>No rule was asked for.</p>"))
-    order = {"IssuesFound": 0, "Error": 1, "NoIssuesFound": 2, "NotEvaluated": 3}
     rows = [
         (
             one["rule"],
@@ -169,7 +171,7 @@ def _rules(verdicts: Sequence[Mapping[str, Any]]) -> Html:
             f"{one.get('points') or 0:,}",
             advised(one),
         )
-        for one in sorted(verdicts, key=lambda one: order.get(one["status"], 1))
+        for one in sorted(verdicts, key=lambda one: ORDER.get(one["status"], 1))
     ]
     return card("Rules", table(("rule", "status", ">points", "*what was found"), rows, "stacked"))
 

@@ -117,8 +117,8 @@ class Machine:
 class Sampler:
     """A thread that gives `add` a row every half second, from `start()` to `stop()`; without /proc it gives none.
 
-    It costs 0.07 % of one core (2 busy cores, 12 looks). A child made by fork has no such thread: there, stop() does
-    nothing.
+    It costs 0.1 % of one core (2 busy cores, Python 3.11, 61 looks, n = 3). A child made by fork has no such thread:
+    there, stop() does nothing.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from health.scaling import Job
 from health.view import KINDS
 
 FOLDER = "health"
-ENDS = (jury.FILE, "profile.json", "profiler-report.html", operators.TABLE, operators.TRACE)  # written when all is over
+ENDS = (jury.FILE, profile_page.FILE, profile_page.PAGE, operators.TABLE, operators.TRACE)  # written when all is over
 
 
 class Health:

@@ -81,7 +81,7 @@ def surplus(plain: list[float], other: list[float]) -> float:
 class Steps:
     def __init__(self, batch: int, precision: str, folder: Path) -> None:
         import torch
-        from health.recorder import Recorder
+        from health.recording.recorder import Recorder
         from torchvision.models import resnet18
         from training import convolutions
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from health import profile
-from health.operators import Window
-from health.timers import Clock
+from health.profiling import profile
+from health.profiling.operators import Window
+from health.profiling.timers import Clock
 from health.view import Records
 from torch import Tensor, nn
 

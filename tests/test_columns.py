@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from health.columns import arrow, lacking, plain
+from health.recording.columns import arrow, lacking, plain
 
 LISTS = pa.list_(pa.float32())
 COLUMNS = [

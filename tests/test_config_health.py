@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from health import parameters, rule_settings, rulebook
-from health.tensor_rows import COLLECTIONS
+from health.rules import parameters, rulebook
+from health.rules import settings as rule_settings
+from health.rules.tensor_rows import COLLECTIONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import Refusal

@@ -14,8 +14,8 @@ import numpy as np
 import profiled_jobs
 import pytest
 import torch
-from health import operators
-from health.operators import Window
+from health.profiling import operators
+from health.profiling.operators import Window
 from profiled_jobs import Job
 
 
@@ -120,7 +120,8 @@ def test_events_of_the_profiler_do_not_call_the_garbage_collector() -> None:
 
 def test_a_program_that_fails_within_the_window_ends_as_it_would_have() -> None:
     """torch 2.12 crashes in a program that ends while its profiler runs."""
-    code = "import sys; sys.path.insert(0, 'entrypoints'); import torch\nfrom health.operators import Window\n"
+    code = "import sys; sys.path.insert(0, 'entrypoints'); import torch\n"
+    code += "from health.profiling.operators import Window\n"
     code += "Window(torch.device('cpu'), first=0).at(0); torch.rand(2) + 1; sys.exit(3)"
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)

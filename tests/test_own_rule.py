@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from health import own_rule, verdicts
+from health import verdicts
+from health.rules import own_rule
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, Verdict
 from health.view import Records
 from refusal import Refusal

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from health import judging, rule_settings
+from health.rules import judging
+from health.rules import settings as rule_settings
 
 from pipeline import own_rules
 from pipeline.compile import compile_pipeline

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import profiled_jobs
 import pytest
-from health import outliers, profile, rules_steps
-from health.timers import JOB, STEP, Clock
+from health.profiling import outliers, profile
+from health.profiling.timers import JOB, STEP, Clock
+from health.rules import steps as rules_steps
 from health.view import Records
 from profiled_jobs import Job
 

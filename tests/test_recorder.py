@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from health import records
-from health.recorded import Limits
-from health.recorder import Recorder, default_every
+from health.recording import records
+from health.recording.recorded import Limits
+from health.recording.recorder import Recorder, default_every
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional as F

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from health import records
-from health.records import STEPS, SYSTEM, TENSORS, ClassesWriter, Records, Writer
+from health.recording import records
+from health.recording.records import STEPS, SYSTEM, TENSORS, ClassesWriter, Records, Writer
 
 
 def written(file: Path, schema: pa.Schema, rows: list[dict[str, Any]], resumed_at: int | None = None) -> None:

@@ -8,9 +8,9 @@ import shlex
 from typing import Any
 
 import pytest
-from health.judging import Setting
-from health.rule_settings import checked, parse, printed
-from health.rulebook import BOOK
+from health.rules.judging import Setting
+from health.rules.rulebook import BOOK
+from health.rules.settings import checked, parse, printed
 from hypothesis import given
 from hypothesis import strategies as st
 from refusal import Refusal

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health import judging, verdicts
-from health.judging import Setting, effective, judged, needs, opened
-from health.parameters import show
-from health.rulebook import BOOK, Rule
-from health.scaling import Job
+from health import verdicts
+from health.rules import judging
+from health.rules.judging import Setting, effective, judged, needs, opened
+from health.rules.parameters import show
+from health.rules.rulebook import BOOK, Rule
+from health.rules.scaling import Job
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Verdict
 from health.view import Records
 from hypothesis import given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from health.rules_activations import dead_relu, saturated_activation
+from health.rules.activations import dead_relu, saturated_activation
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
 

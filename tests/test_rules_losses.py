@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health.rules_losses import loss_not_decreasing, overfit, overtraining, stalled_training
+from health.rules.losses import loss_not_decreasing, overfit, overtraining, stalled_training
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
 from hypothesis import given

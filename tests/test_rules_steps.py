@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import profiled_jobs
 import pytest
-from health import rules_steps
+from health.rules import steps as rules_steps
 from health.view import Records
 from smdebug_rulesconfig.profiler_rules import rules as aws
 

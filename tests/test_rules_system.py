@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health import rules_system
+from health.rules import system as rules_system
 from health.verdicts import Verdict
 from health.view import Records
 from smdebug_rulesconfig.profiler_rules import rules as aws

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health.rules_tensors import all_zero, exploding_tensor, tensor_variance, vanishing_gradient
+from health.rules.tensors import all_zero, exploding_tensor, tensor_variance, vanishing_gradient
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from health import records
-from health.judging import Setting, judged, opened
-from health.recorder import Recorder
-from health.rulebook import BOOK
-from health.scaling import Job
+from health.recording import records
+from health.recording.recorder import Recorder
+from health.rules.judging import Setting, judged, opened
+from health.rules.rulebook import BOOK
+from health.rules.scaling import Job
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Verdict
 from health.view import Records
 from torch import Tensor, nn

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health.rules_weights import poor_weight_initialization, unchanged_tensor, weight_update_ratio
+from health.rules.weights import poor_weight_initialization, unchanged_tensor, weight_update_ratio
 from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
 from hypothesis import given

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from health import records, system
-from health.gpus import Gpus
-from health.system import Machine, Sampler
+from health.profiling import system
+from health.profiling.gpus import Gpus
+from health.profiling.system import Machine, Sampler
+from health.recording import records
 from health.view import SYSTEM
 
 GB = 1 << 30
@@ -207,7 +208,8 @@ def test_a_machine_without_proc_is_not_looked_at(tmp_path: Path) -> None:
 FORKED = """
 import os, sys
 sys.path.insert(0, "entrypoints")
-from health import records, system
+from health.recording import records
+from health.profiling import system
 sampler = system.Sampler(lambda row: None, system.found(), interval=3600).start()
 child = os.fork()
 sampler.stop()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from health import timers, view
-from health.timers import JOB, STEP, Clock
+from health import view
+from health.profiling import timers
+from health.profiling.timers import JOB, STEP, Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +120,7 @@ def test_a_clock_that_nobody_closed_goes_and_its_listener_too() -> None:
 
 def test_start_up_begins_with_the_process() -> None:
     code = "import sys, time; sys.path.insert(0, 'entrypoints'); time.sleep(0.3)\n"
-    code += "from health.timers import *; print(process_age())"
+    code += "from health.profiling.timers import *; print(process_age())"
     began = time.monotonic()
     root = Path(__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -17,8 +17,8 @@ import prepare
 import pytest
 import shapes
 import train
-from health import records
-from health.rulebook import BOOK
+from health.recording import records
+from health.rules.rulebook import BOOK
 from test_distributed import failure as failure_of
 from test_distributed import log, two
 from training import checkpoints

@@ -11,9 +11,11 @@ import jsonfile
 from refusal import Refusal
 from training import progress
 
-from health import judging, records, verdicts
-from health.judging import Setting
-from health.scaling import Job
+from health import verdicts
+from health.recording import records
+from health.rules import judging
+from health.rules.judging import Setting
+from health.rules.scaling import Job
 from health.verdicts import Verdict
 from health.view import Records
 

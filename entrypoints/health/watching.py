@@ -18,13 +18,23 @@ from training import progress
 from training.distributed import World
 from training.resuming import Position
 
-from health import judging, jury, operators, own_rule, profile, profile_page, recorder, records, system, timers
-from health.recorded import Limits
-from health.scaling import Job
+from health import jury
+from health.page import profiler_report
+from health.profiling import operators, profile, system, timers
+from health.recording import recorder, records
+from health.recording.recorded import Limits
+from health.rules import judging, own_rule
+from health.rules.scaling import Job
 from health.view import KINDS
 
 FOLDER = "health"
-ENDS = (jury.FILE, profile_page.FILE, profile_page.PAGE, operators.TABLE, operators.TRACE)  # written when all is over
+ENDS = (
+    jury.FILE,
+    profiler_report.FILE,
+    profiler_report.PAGE,
+    operators.TABLE,
+    operators.TRACE,
+)  # written when all is over
 
 
 class Health:
@@ -160,7 +170,7 @@ class Health:
     ) -> None:
         machine = self.sampler.machine.facts() if self.sampler and self.sampler.machine else None
         try:
-            profile_page.write(self.folder, profile.figures(read, job, table, machine), bodies)
+            profiler_report.write(self.folder, profile.figures(read, job, table, machine), bodies)
         except Exception as error:  # no page may fail a training of hours, whose model is saved
             last = traceback.extract_tb(error.__traceback__)[-1]
             progress.say(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from health import rule_settings
+from health.rules import settings as rule_settings
 from refusal import Parser, Refusal
 
 from training import checkpoints

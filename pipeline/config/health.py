@@ -75,7 +75,7 @@ class HealthSection(Section):
 
 
 def wire(health: HealthSection) -> str:
-    """VanishingGradient:threshold=1e-08,on_issue=stop+own/rules/mine.py, as health/rule_settings.py reads it.
+    """VanishingGradient:threshold=1e-08,on_issue=stop+own/rules/mine.py, as health/rules/settings.py reads it.
 
     Raises ValueError for what health_rules() would tell of.
     """

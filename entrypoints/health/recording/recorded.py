@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from health import statistics, view
-from health.statistics import Copy, Floats
+from health import view
+from health.recording import statistics
+from health.recording.statistics import Copy, Floats
 
 
 class Limits(NamedTuple):

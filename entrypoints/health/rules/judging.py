@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from health import own_rule
-from health.parameters import Value
-from health.rulebook import BOOK, Rule
-from health.scaling import Job
+from health.rules import own_rule
+from health.rules.parameters import Value
+from health.rules.rulebook import BOOK, Rule
+from health.rules.scaling import Job
 from health.verdicts import Verdict, failed
 from health.view import Records
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from health import statistics
-from health.recorded import Row
-from health.statistics import Taken
+from health.recording import statistics
+from health.recording.recorded import Row
+from health.recording.statistics import Taken
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 SATURATING = (nn.Sigmoid, nn.Tanh)

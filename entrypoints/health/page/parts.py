@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from health.markup import Html, fill, joined
+from health.page.markup import Html, fill, joined
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND
 
 STATUS = {NO_ISSUES_FOUND: "good", ISSUES_FOUND: "bad", ERROR: "bad"}

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from refusal import Refusal
 
-from health.judging import Setting
-from health.parameters import Value, show
-from health.rulebook import BOOK, NOT_HERE
+from health.rules.judging import Setting
+from health.rules.parameters import Value, show
+from health.rules.rulebook import BOOK, NOT_HERE
 
 LENGTH = 2500  # of a hyperparameter
 NONE = "none"  # an empty hyperparameter does not reach a program

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from health import tensor_rows
-from health.tensor_rows import Mask, Names, Rows
+from health.rules import tensor_rows
+from health.rules.tensor_rows import Mask, Names, Rows
 from health.verdicts import Verdict, fine, issues, missing, number
 from health.view import Records
 

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import profiled_jobs
 import pytest
-from health import profile, profile_page, rules_steps, rules_system, verdicts
-from health.drawings import Axis, axis
-from health.markup import fill, share, short, span, table
-from health.page_style import STYLE
-from health.timers import Clock
+from health import verdicts
+from health.page import profiler_report
+from health.page.drawings import Axis, axis
+from health.page.markup import fill, share, short, span, table
+from health.page.style import STYLE
+from health.profiling import profile
+from health.profiling.timers import Clock
+from health.rules import steps as rules_steps
+from health.rules import system as rules_system
 from health.view import Records
 from preparation import plots
 
@@ -77,7 +81,7 @@ def records_and_figures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recor
 def page(records_and_figures: tuple[Records, dict[str, Any]]) -> str:
     records, figures = records_and_figures
     said = [rules_steps.step_outlier(records), rules_system.low_gpu_utilization(records)]
-    return profile_page.page(figures, [verdicts.body(verdict) for verdict in said])
+    return profiler_report.page(figures, [verdicts.body(verdict) for verdict in said])
 
 
 def test_every_section_is_there_in_order_and_drawn(page: str) -> None:
@@ -123,7 +127,7 @@ def test_what_is_drawn_in_a_job_has_the_colours_of_the_run_s_report(style: str) 
 
 def test_rules_stand_in_the_order_of_the_run_s_report() -> None:
     said = [{"rule": status, "status": status, "points": 1, "message": "so"} for status in reversed(ORDER)]
-    page = profile_page.page(profile.figures(Records.of(), Clock().close()), said)
+    page = profiler_report.page(profile.figures(Records.of(), Clock().close()), said)
     rules = page.partition("<h2>Rules</h2>")[2].partition("</section>")[0]
     assert tuple(re.findall(r'data-head="rule">(\w+)<', rules)) == ORDER
 
@@ -136,7 +140,7 @@ def test_names_from_outside_are_escaped(records_and_figures: tuple[Records, dict
     figures["system"]["curves"][0]["metric"] = f"CPU{EVIL}"
     figures["advice"][0]["what"] = EVIL
     verdict = {"rule": EVIL, "status": EVIL, "points": 1, "message": EVIL, "advice": EVIL}
-    page = profile_page.page(figures, [verdict, verdict | {"rule": "StepOutlier"}])
+    page = profiler_report.page(figures, [verdict, verdict | {"rule": "StepOutlier"}])
     seen = parsed(page)
     assert "script" not in seen.seen
     assert "\x1b" not in page
@@ -144,7 +148,7 @@ def test_names_from_outside_are_escaped(records_and_figures: tuple[Records, dict
 
 
 def test_a_job_of_which_nothing_is_known_has_a_page_as_well() -> None:
-    page = profile_page.page(profile.figures(Records.of(), Clock().close()))
+    page = profiler_report.page(profile.figures(Records.of(), Clock().close()))
     assert re.findall(r"<h2>(.*?)</h2>", page) == SECTIONS
     text = " ".join(parsed(page).text)
     for said in ("The machine was not watched", "No step was left", "No rule was asked for", "did not run"):
@@ -154,16 +158,16 @@ def test_a_job_of_which_nothing_is_known_has_a_page_as_well() -> None:
 def test_the_page_is_drawn_from_what_stands_in_its_file(
     tmp_path: Path, records_and_figures: tuple[Records, dict[str, Any]]
 ) -> None:
-    profile_page.write(tmp_path, records_and_figures[1])
+    profiler_report.write(tmp_path, records_and_figures[1])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["profile.json", "profiler-report.html"]
     figures = json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))
-    assert (tmp_path / "profiler-report.html").read_text(encoding="utf-8") == profile_page.page(figures)
+    assert (tmp_path / "profiler-report.html").read_text(encoding="utf-8") == profiler_report.page(figures)
 
 
 def test_a_job_on_cpus_has_a_page(tmp_path: Path) -> None:
     job = profiled_jobs.train(tmp_path, steps=30, epochs=2)
     missing = rules_system.low_gpu_utilization(job.records)
-    page = profile_page.page(job.figures(), [verdicts.body(missing)])
+    page = profiler_report.page(job.figures(), [verdicts.body(missing)])
     assert "NotEvaluated" in page
     assert "60" in parsed(page).text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health import outliers
+from health.profiling import outliers
 from health.verdicts import Verdict, fine, issues, missing
 from health.view import Records
 

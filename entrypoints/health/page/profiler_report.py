@@ -9,10 +9,10 @@ from typing import Any
 
 import jsonfile
 
-from health import drawings, page_operators, page_steps
-from health.markup import Html, fill, joined, share, short, span, table
-from health.page_parts import STATUS, advised, called, card, charts, said_by, sentence, sourced
-from health.page_style import STYLE
+from health.page import drawings, operators, steps
+from health.page.markup import Html, fill, joined, share, short, span, table
+from health.page.parts import STATUS, advised, called, card, charts, said_by, sentence, sourced
+from health.page.style import STYLE
 from health.verdicts import ERROR, ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 
 FILE, PAGE = "profile.json", "profiler-report.html"
@@ -43,10 +43,10 @@ def page(figures: Figures, verdicts: Sequence[Mapping[str, Any]] = ()) -> str:
         _job(figures),
         _system(figures),
         _framework(figures),
-        page_steps.section(figures, said),
+        steps.section(figures, said),
         _rules(verdicts),
         *(_section(title, figures, said) for title in SECTIONS),
-        page_operators.section(figures.get("operators")),
+        operators.section(figures.get("operators")),
         _foot(),
     ]
     opening = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-'

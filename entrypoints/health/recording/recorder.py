@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from health import recorded, records, statistics
-from health.layers import Layers, class_of
-from health.recorded import Limits, Record, Row
-from health.records import ClassesWriter, Writer
-from health.statistics import Floats, Taken
+from health.recording import recorded, records, statistics
+from health.recording.layers import Layers, class_of
+from health.recording.recorded import Limits, Record, Row
+from health.recording.records import ClassesWriter, Writer
+from health.recording.statistics import Floats, Taken
 
 EVERY = 100  # steps between two records, at most
 RECORDS = 20  # of a job, at least

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from health import drawings
-from health.markup import Html, fill, joined, span, table
-from health.page_parts import called, card, charts, said_by, sourced
+from health.page import drawings
+from health.page.markup import Html, fill, joined, span, table
+from health.page.parts import called, card, charts, said_by, sourced
 
 Figures = Mapping[str, Any]
 

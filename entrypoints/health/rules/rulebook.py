@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from health import (
-    rules_activations,
-    rules_classes,
-    rules_losses,
-    rules_steps,
-    rules_system,
-    rules_tensors,
-    rules_weights,
-    scaling,
-)
-from health.parameters import NAMES, PATTERNS, RANGE, YES, Type, Value, number, one_of, only, whole
-from health.scaling import Job
+from health.rules import activations, classes, losses, scaling, steps, system, tensors, weights
+from health.rules.parameters import NAMES, PATTERNS, RANGE, YES, Type, Value, number, one_of, only, whole
+from health.rules.scaling import Job
 from health.verdicts import Verdict
 from health.view import Records
 
@@ -51,14 +42,14 @@ PROFILER = {"scan_interval_us": "rules are judged after each record: leave it ou
 PERCENT, SHARE, POINTS = number(0, 100), number(0, 1), whole(0, 1_000_000)
 WINDOW = {"patience": POINTS, "window": whole(1, 1_000_000)}
 BOOK: dict[str, Rule] = {
-    "VanishingGradient": Rule(rules_tensors.vanishing_gradient, ("gradient",), {"threshold": number(0, 1)}),
+    "VanishingGradient": Rule(tensors.vanishing_gradient, ("gradient",), {"threshold": number(0, 1)}),
     "ExplodingTensor": Rule(
-        rules_tensors.exploding_tensor,
+        tensors.exploding_tensor,
         ("weight", "gradient", "update", "input", "output", "loss"),
         {**CHOICE, "only_nan": YES},
     ),
     "PoorWeightInitialization": Rule(
-        rules_weights.poor_weight_initialization,
+        weights.poor_weight_initialization,
         ("input", "gradient", "loss"),
         {
             "activation_inputs_regex": PATTERNS,
@@ -70,7 +61,7 @@ BOOK: dict[str, Rule] = {
         scaled=scaling.first_steps,
     ),
     "SaturatedActivation": Rule(
-        rules_activations.saturated_activation,
+        activations.saturated_activation,
         ("output",),
         {
             **CHOICE,
@@ -81,12 +72,12 @@ BOOK: dict[str, Rule] = {
         {"threshold_inactivity": "values of a layer are counted here, not inactive nodes: leave it out"},
     ),
     "DeadRelu": Rule(
-        rules_activations.dead_relu,
+        activations.dead_relu,
         ("output",),
         {"tensor_regex": PATTERNS, "threshold_inactivity": PERCENT, "threshold_layer": PERCENT},
     ),
     "WeightUpdateRatio": Rule(
-        rules_weights.weight_update_ratio,
+        weights.weight_update_ratio,
         ("update", "loss"),
         {
             "num_steps": only(1),
@@ -95,20 +86,20 @@ BOOK: dict[str, Rule] = {
             "epsilon": only(1e-9),
         },
     ),
-    "AllZero": Rule(rules_tensors.all_zero, ("gradient", "output"), {**CHOICE, "threshold": PERCENT}),
+    "AllZero": Rule(tensors.all_zero, ("gradient", "output"), {**CHOICE, "threshold": PERCENT}),
     "TensorVariance": Rule(
-        rules_tensors.tensor_variance,
+        tensors.tensor_variance,
         ("weight",),
         {**CHOICE, "max_threshold": number(0, LARGE), "min_threshold": number(0, LARGE)},
     ),
     "UnchangedTensor": Rule(
-        rules_weights.unchanged_tensor,
+        weights.unchanged_tensor,
         ("weight", "gradient", "loss"),
         {**CHOICE, "num_steps": whole(2, 1_000_000), "rtol": only(1e-5), "atol": only(1e-8), "equal_nan": YES},
         scaled=scaling.same_records,
     ),
     "ClassImbalance": Rule(
-        rules_classes.class_imbalance,
+        classes.class_imbalance,
         ("classes",),
         {
             "threshold_imbalance": number(1, LARGE),
@@ -119,7 +110,7 @@ BOOK: dict[str, Rule] = {
         scaling.labels,
     ),
     "Confusion": Rule(
-        rules_classes.confusion,
+        classes.confusion,
         ("classes",),
         {"min_diag": SHARE, "max_off_diag": SHARE},
         {
@@ -128,7 +119,7 @@ BOOK: dict[str, Rule] = {
         },
     ),
     "LossNotDecreasing": Rule(
-        rules_losses.loss_not_decreasing,
+        losses.loss_not_decreasing,
         ("loss",),
         {
             "num_steps": whole(1, 1_000_000),
@@ -140,7 +131,7 @@ BOOK: dict[str, Rule] = {
         ("epochs",),
     ),
     "Overfit": Rule(
-        rules_losses.overfit,
+        losses.overfit,
         ("loss",),
         {
             "start_step": whole(0, 1_000_000_000),
@@ -151,7 +142,7 @@ BOOK: dict[str, Rule] = {
         scaling.overfit_epochs,
     ),
     "Overtraining": Rule(
-        rules_losses.overtraining,
+        losses.overtraining,
         ("loss",),
         {
             "patience_train": whole(1, 1_000_000),
@@ -161,7 +152,7 @@ BOOK: dict[str, Rule] = {
         scaled=scaling.still_epochs,
     ),
     "StalledTrainingRule": Rule(
-        rules_losses.stalled_training,
+        losses.stalled_training,
         ("loss",),
         {"threshold": number(0, 1e9, above=True)},
         {
@@ -172,48 +163,48 @@ BOOK: dict[str, Rule] = {
         ("now",),
     ),
     "BatchSize": Rule(
-        rules_system.batch_size,
+        system.batch_size,
         ("system",),
         {**dict.fromkeys(("cpu_threshold_p95", "gpu_threshold_p95", "gpu_memory_threshold_p95"), PERCENT), **WINDOW},
         PROFILER,
     ),
     "CPUBottleneck": Rule(
-        rules_system.cpu_bottleneck,
+        system.cpu_bottleneck,
         ("system",),
         {**dict.fromkeys(("threshold", "gpu_threshold", "cpu_threshold"), PERCENT), "patience": POINTS},
         PROFILER,
     ),
     "IOBottleneck": Rule(
-        rules_system.io_bottleneck,
+        system.io_bottleneck,
         ("system",),
         {**dict.fromkeys(("threshold", "gpu_threshold", "io_threshold"), PERCENT), "patience": POINTS},
         PROFILER,
     ),
     "LowGPUUtilization": Rule(
-        rules_system.low_gpu_utilization,
+        system.low_gpu_utilization,
         ("system",),
         {"threshold_p95": PERCENT, "threshold_p5": PERCENT, **WINDOW},
         PROFILER,
     ),
-    "GPUMemoryIncrease": Rule(rules_system.gpu_memory_increase, ("system",), {"increase": PERCENT, **WINDOW}, PROFILER),
-    "LoadBalancing": Rule(rules_system.load_balancing, ("system",), {"threshold": SHARE, "patience": POINTS}, PROFILER),
-    "OverallSystemUsage": Rule(rules_system.overall_system_usage, ("system",), {}, PROFILER),
+    "GPUMemoryIncrease": Rule(system.gpu_memory_increase, ("system",), {"increase": PERCENT, **WINDOW}, PROFILER),
+    "LoadBalancing": Rule(system.load_balancing, ("system",), {"threshold": SHARE, "patience": POINTS}, PROFILER),
+    "OverallSystemUsage": Rule(system.overall_system_usage, ("system",), {}, PROFILER),
     "Dataloader": Rule(
-        rules_steps.dataloader,
+        steps.dataloader,
         ("system", "loss"),
         {"min_threshold": number(0, 10_000), "max_threshold": number(0, 10_000)},
         PROFILER,
         of_job=("readers",),
     ),
     "MaxInitializationTime": Rule(
-        rules_steps.max_initialization_time,
+        steps.max_initialization_time,
         ("loss",),
         {"threshold": number(0, 100_000)},
         PROFILER,
         of_job=("start_up_seconds",),
     ),
     "StepOutlier": Rule(
-        rules_steps.step_outlier,
+        steps.step_outlier,
         ("loss",),
         {"stddev": number(0, 1000, above=True), "mode": one_of("EVAL", "TRAIN"), "n_outliers": whole(0, 1_000_000)},
         PROFILER,

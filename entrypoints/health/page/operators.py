@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from health import drawings
-from health.markup import Html, escaped, fill, joined, share, span, table
-from health.page_parts import card
+from health.page import drawings
+from health.page.markup import Html, escaped, fill, joined, share, span, table
+from health.page.parts import card
 
 TABLES = {
     "device_kernels": ("On the GPU", "s2"),

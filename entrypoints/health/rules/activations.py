@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from health import tensor_rows
-from health.tensor_rows import Names
+from health.rules import tensor_rows
+from health.rules.tensor_rows import Names
 from health.verdicts import Verdict, fine, issues, missing, number
 from health.view import Records
 

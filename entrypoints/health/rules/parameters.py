@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from health.tensor_rows import COLLECTIONS
+from health.rules.tensor_rows import COLLECTIONS
 
 Value = float | int | bool | str | tuple[str, ...] | tuple[float, float]
 

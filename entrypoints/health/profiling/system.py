@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from health.cgroups import Cgroup
-from health.gpus import Gpus
+from health.profiling.cgroups import Cgroup
+from health.profiling.gpus import Gpus
 
 INTERVAL = 0.5  # seconds, as SageMaker Debugger's monitoring had it
 MB = 1e6

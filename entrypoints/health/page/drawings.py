@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from health.markup import Html, fill, joined, share, short, span
+from health.page.markup import Html, fill, joined, share, short, span
 
 WIDTH, HEIGHT = 420, 190
 LEFT, RIGHT, TOP, BOTTOM = 56, 10, 12, 34

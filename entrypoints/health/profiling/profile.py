@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from health import gains, outliers
+from health.profiling import gains, outliers
 from health.view import Columns, Records
 
 TRAIN = ("transfer", "forward", "backward", "optimizer")

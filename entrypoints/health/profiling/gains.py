@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from health.markup import span
-from health.outliers import Outlier, by_cause, durations
+from health.page.markup import span
+from health.profiling.outliers import Outlier, by_cause, durations
 from health.view import Columns, Records
 
 LEAST = 0.01  # of the job: less is not worth a change

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from health import merging, view
-from health.columns import arrow, lacking, plain
+from health import view
+from health.recording import merging
+from health.recording.columns import arrow, lacking, plain
 from health.view import Columns, Records
 
 __all__ = ["STEPS", "SYSTEM", "TENSORS", "ClassesWriter", "Records", "Writer", "path", "read"]

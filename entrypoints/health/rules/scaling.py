@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from health.parameters import Value
+from health.rules.parameters import Value
 from health.view import Records
 
 

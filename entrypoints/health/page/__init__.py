@@ -1,0 +1,1 @@
+"""profiler-report.html, drawn from figures alone."""

@@ -1,0 +1,1 @@
+"""What a training records of itself: losses and times of steps, statistics of tensors; tables that survive a kill."""

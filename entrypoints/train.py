@@ -102,7 +102,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World, health: 
         first, total = (start.step, start.total) if epoch == start.epoch else (0, torch.zeros((), device=device))
         checkpoint.begin()
         freezing.train_mode(learner)
-        shown = batches.shuffled(args.batch_size, args.augment, order, args.sampling, first)
+        shown = batches.shuffled(args.batch_size, args.augment, order, args.sampling, first, health.lap)
         for step, (pictures, labels) in enumerate(shown, first):
             update, part = divmod(step, args.accumulate)
             parts = min(args.accumulate, steps - update * args.accumulate)  # the last step may have fewer

@@ -21,6 +21,11 @@ SHIFT = 1 / 10  # of the side, in each direction, where the stored squares have 
 AUGMENTATIONS = ("none", "shift", "flip")
 EVALUATION_BATCH = 256
 Read = TypeVar("Read")
+Lap = Callable[[str], None]  # a clock's: all that passed since the one before belongs to this part
+
+
+def unclocked(part: str) -> None:
+    """The lap of a loop without a clock."""
 
 
 class Batches:
@@ -37,12 +42,19 @@ class Batches:
         self.scale = deviation.mul(255).reciprocal().repeat(split.image_size)
 
     def shuffled(
-        self, size: int, augment: str, random: torch.Generator, sampled: str = "shuffled", first: int = 0
+        self,
+        size: int,
+        augment: str,
+        random: torch.Generator,
+        sampled: str = "shuffled",
+        first: int = 0,
+        lap: Lap = unclocked,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: of each batch of `size`, what belongs to this rank, as if one process drew it and shared it out.
 
         The rest that fills no batch is left to another epoch: batch norm dislikes small batches. A resumed training
-        goes on at batch `first`: what comes before it is drawn as ever, and not read.
+        goes on at batch `first`: what comes before it is drawn as ever, and not read. `lap` is a clock's: the way to
+        the device is a part of its own, all else here is waiting for data.
         """
         count, side = len(self.split), self.split.image_size
         size = min(size, count)
@@ -56,8 +68,10 @@ class Batches:
             offsets, mirrored = drawn(size, side, augment, self.split.margin > 0, random)
             if number >= first:
                 changes = None if offsets is None else offsets[:, own], None if mirrored is None else mirrored[own]
-                pictures = augmented(self._on_device(pixels), *changes)
-                yield self._normalised(pictures), self.labels[indices.to(self.device, non_blocking=True)]
+                lap("data_wait")
+                there, labels = self._on_device(pixels), self.labels[indices.to(self.device, non_blocking=True)]
+                lap("transfer")
+                yield self._normalised(augmented(there, *changes)), labels
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The centres of this rank's part of all pictures."""

@@ -23,7 +23,7 @@ from data import Split
 from torch import Tensor, nn
 
 from training import arrays, freezing, progress, sampling
-from training.batches import Batches
+from training.batches import Batches, Lap, unclocked
 from training.distributed import ALONE, World
 
 FOLDER = "DARKROOM_FEATURE_CACHE"  # the local service names a folder of its home there; elsewhere it is absent
@@ -49,7 +49,13 @@ class Features:
         self.rows = rows
 
     def shuffled(
-        self, size: int, augment: str, random: torch.Generator, sampled: str = "shuffled", first: int = 0
+        self,
+        size: int,
+        augment: str,
+        random: torch.Generator,
+        sampled: str = "shuffled",
+        first: int = 0,
+        lap: Lap = unclocked,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The pictures of one epoch, in the order in which Batches would draw them, from batch `first` on."""
         if augment != "none":
@@ -59,7 +65,11 @@ class Features:
         order = sampling.order(self.split.labels, sampled, random)
         for start in range(first * size, len(order) - size + 1, size):
             indices = order[start : start + size][own]
-            yield self.rows[indices].to(self.device), self.labels[indices.to(self.device)]
+            rows = self.rows[indices]
+            lap("data_wait")
+            there, labels = rows.to(self.device), self.labels[indices.to(self.device)]
+            lap("transfer")
+            yield there, labels
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         own = self.world.own(len(self.split))

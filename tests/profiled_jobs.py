@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,32 @@ def train(
     clock.lap("export")
     closed = clock.close()
     return Job(Records.of(steps=columns(rows)), closed, window.close(folder))
+
+
+def clocked(steps: int, parts: Callable[[int], dict[str, float]]) -> Job:
+    """A job on a clock of its own, which nothing on this machine disturbs: seconds of each part of each step."""
+    now = 0
+
+    def look() -> int:
+        return now
+
+    gc.disable()
+    clock, rows = Clock(now=look), []
+    for step in range(steps):
+        for part, seconds in parts(step).items():
+            now += round(seconds * 1e9)
+            clock.lap(part)
+        rows.append({"step": step, "mode": "train", "examples": 10, **clock.step()._asdict()})
+    job = clock.close()
+    gc.enable()
+    return Job(Records.of(steps=columns(rows)), job)
+
+
+def seldom(share: float, part: str, every: int = 20) -> Callable[[int], dict[str, float]]:
+    """Steps of 1 s in which training is steady, while `part` takes `share` of all time, at each `every`th step."""
+    usual = {"forward": 0.3, "backward": 0.5, "optimizer": 0.2}
+    rare = share / (1 - share) * every
+    return lambda step: {**usual, part: rare if step % every == every - 1 else 0.0}
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from health.profiling import outliers, profile
 from health.profiling.timers import JOB, STEP, Clock
 from health.rules import steps as rules_steps
 from health.view import Records
-from profiled_jobs import Job
+from profiled_jobs import Job, clocked, seldom
 
 
 @pytest.fixture(scope="module")
@@ -32,32 +31,6 @@ def slow_loader(folder: Path) -> Job:
 @pytest.fixture(scope="module")
 def many_checkpoints(folder: Path) -> Job:
     return profiled_jobs.train(folder, saves=lambda step: 0.06 if step % 25 == 9 else 0.0)
-
-
-def clocked(steps: int, parts: Callable[[int], dict[str, float]]) -> Job:
-    """A job on a clock of its own: seconds of each part of each step, and a step of 1 s, twice, of evaluation."""
-    now = 0
-
-    def look() -> int:
-        return now
-
-    gc.disable()
-    clock, rows = Clock(now=look), []
-    for step in range(steps):
-        for part, seconds in parts(step).items():
-            now += round(seconds * 1e9)
-            clock.lap(part)
-        rows.append({"step": step, "mode": "train", "examples": 10, **clock.step()._asdict()})
-    job = clock.close()
-    gc.enable()
-    return Job(Records.of(steps=profiled_jobs.columns(rows)), job)
-
-
-def seldom(share: float, part: str, every: int = 20) -> Callable[[int], dict[str, float]]:
-    """Steps of 1 s in which training is steady, while `part` takes `share` of all time, at each `every`th step."""
-    usual = {"forward": 0.3, "backward": 0.5, "optimizer": 0.2}
-    rare = share / (1 - share) * every
-    return lambda step: {**usual, part: rare if step % every == every - 1 else 0.0}
 
 
 def test_a_third_in_others_is_explained_by_the_loader_that_made_it() -> None:

@@ -3,77 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from health.recording import records
 from health.recording.recorder import Recorder
-from health.rules.judging import Setting, judged, opened
 from health.rules.rulebook import BOOK
 from health.rules.scaling import Job
-from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED, Verdict
+from health.verdicts import ISSUES_FOUND, NO_ISSUES_FOUND, NOT_EVALUATED
 from health.view import Records
 from torch import Tensor, nn
+from trained_networks import BATCH, CLASSES, begun_at, data, of_dead_units, of_saturated_units, stack, trained, verdict
 
-CLASSES, WIDTH, BATCH, EPOCHS = 4, 16, 16, 6
 OF_THE_MACHINE = {name for name, rule in BOOK.items() if "system" in rule.needs}
-
-
-def data(count: int, seed: int, shuffled: bool = False) -> tuple[Tensor, Tensor]:
-    """Points around as many centres as there are classes."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % CLASSES
-    centres = torch.eye(CLASSES).repeat_interleave(WIDTH // CLASSES, 1) * 2
-    points = centres[labels] + torch.randn(count, WIDTH, generator=generator)
-    return points, labels[torch.randperm(count, generator=generator)] if shuffled else labels
-
-
-def trained(
-    folder: Path, network: nn.Module, lr: float = 0.1, shuffled: bool = False, epochs: int = EPOCHS
-) -> tuple[Records, Job]:
-    points, labels = data(160, 0, shuffled)
-    judged_points, judged_labels = data(80, 1)
-    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9)
-    steps = len(points) // BATCH * epochs
-    recorder = Recorder(folder, network, CLASSES, every=2)
-    generator = torch.Generator().manual_seed(2)
-    step = 0
-    for epoch in range(1, epochs + 1):
-        network.train()
-        for rows in torch.randperm(len(points), generator=generator).split(BATCH):
-            recorder.begins(step)
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(points[rows]), labels[rows])
-            loss.backward()
-            recorder.shown(labels[rows])
-            recorder.gradients()
-            optimizer.step()
-            recorder.stepped()
-            recorder.step(epoch, loss, lr, len(rows), {"seconds": 0.01, "ended": float(step)})
-            step += 1
-        recorder.trained(epoch)
-        with torch.no_grad():
-            network.eval()
-            scores = network(judged_points)
-            recorder.judged(scores, judged_labels)
-            judged_loss = nn.functional.cross_entropy(scores, judged_labels).item()
-            accuracy = (scores.argmax(1) == judged_labels).double().mean().item()
-        recorder.validated(epoch, judged_loss, accuracy, len(judged_labels), {"seconds": 0.01, "ended": float(step)})
-    recorder.close()
-    return records.read(folder), Job(steps, epochs, 2, CLASSES, steps * BATCH)
-
-
-def verdict(name: str, trained: tuple[Records, Job]) -> Verdict:
-    setting = Setting(name)
-    return judged(setting, opened(setting), *trained)
-
-
-def stack(activation: Callable[[], nn.Module], depth: int) -> nn.Sequential:
-    torch.manual_seed(0)
-    layers = [layer for _ in range(depth) for layer in (nn.Linear(WIDTH, WIDTH), activation())]
-    return nn.Sequential(*layers, nn.Linear(WIDTH, CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -98,19 +40,13 @@ def test_gradients_vanish_in_a_deep_stack_of_sigmoids(tmp_path: Path) -> None:
 
 
 def test_weights_that_begin_too_large_are_a_poor_beginning(tmp_path: Path) -> None:
-    network = stack(nn.ReLU, 5)
-    for layer in network[::2]:
-        nn.init.normal_(layer.weight, std=1.0)
-    found = verdict("PoorWeightInitialization", trained(tmp_path, network, lr=0.5, epochs=1))
+    found = verdict("PoorWeightInitialization", trained(tmp_path, begun_at(1.0), lr=0.5, epochs=1))
     assert found.status == ISSUES_FOUND, found.message
     assert "times the variance" in found.message
 
 
 def test_weights_that_begin_too_small_are_a_poor_beginning(tmp_path: Path) -> None:
-    network = stack(nn.ReLU, 5)
-    for layer in network[::2]:
-        nn.init.normal_(layer.weight, std=0.01)
-    found = verdict("PoorWeightInitialization", trained(tmp_path, network, lr=0.01, epochs=2))
+    found = verdict("PoorWeightInitialization", trained(tmp_path, begun_at(0.01), lr=0.01, epochs=2))
     assert found.status == ISSUES_FOUND, found.message
 
 
@@ -123,9 +59,7 @@ def test_labels_at_random_are_learned_by_heart(tmp_path: Path) -> None:
 
 
 def test_units_far_below_zero_are_dead_and_give_no_gradient(tmp_path: Path) -> None:
-    network = stack(nn.ReLU, 2)
-    nn.init.constant_(network[2].bias, -100.0)
-    run = trained(tmp_path, network, epochs=1)
+    run = trained(tmp_path, of_dead_units(), epochs=1)
     assert (verdict("DeadRelu", run).tensor, verdict("DeadRelu", run).value) == ("3", 100.0)
     assert verdict("AllZero", run).status == ISSUES_FOUND
     assert verdict("UnchangedTensor", run).tensor in ("0.weight", "2.weight", "4.weight")
@@ -133,9 +67,7 @@ def test_units_far_below_zero_are_dead_and_give_no_gradient(tmp_path: Path) -> N
 
 
 def test_a_tanh_that_is_fed_too_much_is_saturated(tmp_path: Path) -> None:
-    network = stack(nn.Tanh, 1)
-    nn.init.normal_(network[0].weight, std=20.0)
-    found = verdict("SaturatedActivation", trained(tmp_path, network, epochs=1))
+    found = verdict("SaturatedActivation", trained(tmp_path, of_saturated_units(), epochs=1))
     assert (found.status, found.tensor, found.step) == (ISSUES_FOUND, "1", 0)
 
 

@@ -39,7 +39,8 @@ class Outcome:
 
 
 def start_job(home: Path, driver: str, request: dict[str, Any], **options: Any) -> subprocess.Popen[str]:
-    """Options: job_name, isolation, command (stands in for every image), cancel_after, previous_job, step."""
+    """Options: job_name, isolation, command (stands in for every image), previous_job, step; cancel_after (seconds),
+    cancel_when (this path exists)."""
     order = {"home": str(home), "driver": driver, "request": request, **options}
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # users have none of them set
     caller = {name: value for name, value in os.environ.items() if name not in threads}
@@ -135,6 +136,10 @@ def main() -> None:
         task = loop.spawn(driver.run(order["request"], context))
         if "cancel_after" in order:
             await loop.first([task], order["cancel_after"])
+            task.cancel()
+        if "cancel_when" in order:
+            while not os.path.exists(order["cancel_when"]) and not await loop.first([task], 0.05):
+                pass
             task.cancel()
         return await loop.join(task)  # type: ignore[no-any-return]
 

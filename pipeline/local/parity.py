@@ -36,6 +36,10 @@ _MEMBERS = {
     "Tags": "kept for ListTags, without effect",
     "EnableManagedSpotTraining": "never interrupted: there is no spot market here",
     "ExperimentConfig": "kept, without effect",
+    "DebugHookConfig": "what the hook saves goes to S3 when the job has ended; on AWS while it runs",
+    "DebugRuleConfigurations": "judged when the job has ended, by its own code; on AWS while it runs, by AWS's images",
+    "ProfilerConfig": "without effect: SageMaker's profiler is not on this machine",
+    "ProfilerRuleConfigurations": "not judged: SageMaker's profiler is not on this machine",
 }
 
 

@@ -6,7 +6,7 @@ import json
 import time
 
 from pipeline.local import process_id
-from pipeline.local.jobs import KINDS
+from pipeline.local.jobs import KINDS, rule_statuses
 from pipeline.local.records import RUNNING, Execution, StepRow
 
 TYPE_CHECKING = False
@@ -57,4 +57,5 @@ def _interrupt(store: Store, row: StepRow, status: str, reason: str, now: float)
         arn = value.get("Arn", "") if isinstance(value, dict) else ""
         for record in store.find(kind, arn.rpartition("/")[2]):
             if record.status == "InProgress":
-                store.change(kind, record.name, {"FailureReason": reason}, "Stopped")
+                rules = rule_statuses.stopped(record.body, reason)
+                store.change(kind, record.name, {"FailureReason": reason, **rules}, "Stopped")

@@ -126,12 +126,15 @@ class Hosts:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus()[first : first + self.gpus])
         return env
 
-    def launch(self, host: Host, image: Image, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> Process:
+    def launch(
+        self, host: Host, image: Image, argv: Sequence[str], env: Mapping[str, str], cwd: str, log: str = ""
+    ) -> Process:
+        """`log`: where its output goes, if not to the host's own."""
         spec = container.Spec(
             argv,
             image.environment(dict(env)),
             host.tree,
-            host.log,
+            log or host.log,
             cwd=cwd,
             image=image.uri,
             host=host.name if self._file else "",

@@ -11,6 +11,7 @@ from pipeline.local.images import command_for
 from pipeline.local.jobs import JobFailed, archive
 from pipeline.local.jobs.channels import fetch_channels
 from pipeline.local.jobs.checkpoints import Checkpoints
+from pipeline.local.jobs.debugger import Debugger
 from pipeline.local.jobs.failure import failure_file, failure_text, last_error
 from pipeline.local.jobs.hosts import Hosts, exit_code, feature_cache, free_port, note_simulated, wait
 from pipeline.local.jobs.metrics import HISTORY, Metrics
@@ -72,11 +73,19 @@ class TrainingRun:
         self.on_metric = on_metric
         self.should_stop = should_stop
         self.checkpoints = Checkpoints(self.context, request.get("CheckpointConfig"))
+        self.debugger = Debugger(job, request)
         self.command: list[str] = []
         self.port = MASTER_PORT
 
     async def run(self) -> dict[str, Any]:
         """Returns the body, Completed or Stopped. Raises JobFailed."""
+        try:
+            return await self._run()
+        except BaseException:  # nothing stays InProgress in its record
+            self.debugger.abandon()
+            raise
+
+    async def _run(self) -> dict[str, Any]:
         job, body = self.job, self.job.body
         body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME_S})
         self.job.enter("Starting", "Preparing the instances for training")
@@ -98,9 +107,14 @@ class TrainingRun:
         body["TrainingStartTime"] = time.time()
         job.save()
         ended = await self._train(hosts, image, toolkit, channels)
-        self._judge(hosts, ended, toolkit is not None)
+        try:
+            self._judge(hosts, ended, toolkit is not None)
+        except JobFailed:
+            await self.debugger.conclude(hosts, image)
+            raise
         self.job.enter("Uploading", "Uploading generated training model")
         await self._upload(hosts)
+        await self.debugger.conclude(hosts, image)
         return self._finish(ended)
 
     def _image(self) -> Image:
@@ -122,6 +136,7 @@ class TrainingRun:
         hosts.write_json(host, f"{config}/hyperparameters.json", self.hyperparameters)
         hosts.write_json(host, f"{config}/inputdataconfig.json", channels)
         hosts.write_json(host, f"{config}/resourceconfig.json", hosts.resource_config(host))
+        self.debugger.prepare(hosts, host)
         await self.checkpoints.restore(hosts, host)
 
     async def _train(self, hosts: Hosts, image: Image, toolkit: Toolkit | None, channels: dict[str, Any]) -> Ended:
@@ -163,6 +178,7 @@ class TrainingRun:
             variables |= {"PYTHONPATH": CODE, "MASTER_ADDR": master, "MASTER_PORT": self.port}
             variables |= feature_cache(self.context)
             cwd = CODE
+        variables |= self.debugger.variables()
         env = {**hosts.environment(host), **variables, **(self.request.get("Environment") or {})}
         return hosts.launch(host, image, self.command, env, cwd)
 

@@ -44,11 +44,11 @@ class Layers:
             if isinstance(layer, RECTIFIERS + SATURATING):
                 self.hooks.append(layer.register_forward_hook(partial(self._gave, name or class_of(layer))))
         self.hooks.append(self.network.register_forward_hook(lambda *_: self.rest()))
-        _compiled("force_eager")
+        compiled("force_eager")
 
     def rest(self) -> None:
         if self.hooks:
-            _compiled("default")
+            compiled("default")
         for hook in self.hooks:
             hook.remove()
         self.hooks, self.last = [], None
@@ -81,7 +81,7 @@ def class_of(layer: nn.Module) -> str:
     return classes[0].__name__ if classes else type(layer).__name__
 
 
-def _compiled(stance: str) -> None:
+def compiled(stance: str) -> None:
     """Only where something may be compiled: importing the compiler takes a second."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.set_stance(stance)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pipeline.local.server import LoopbackServer
@@ -17,6 +18,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 for name in [name for name in os.environ if name.startswith(("DARKROOM_", "AWS_", "SAGEMAKER_", "SM_"))]:
     del os.environ[name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+# The same examples each time, so that a red build is about the change; HYPOTHESIS_PROFILE=default looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="module")

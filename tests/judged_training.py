@@ -44,9 +44,11 @@ class Service(FakeSageMaker):
 
     told: dict[str, str] = {"health_rules": "Overfit"}
     status = "Completed"
+    managed: dict[str, list[dict[str, str]]] = {}
 
     def describe_training_job(self, **_: Any) -> dict[str, Any]:
-        return {**super().describe_training_job(), "TrainingJobStatus": self.status, "HyperParameters": self.told}
+        own = {"TrainingJobStatus": self.status, "HyperParameters": self.told, **self.managed}
+        return {**super().describe_training_job(), **own}
 
 
 def clients(home: Path, judged: Any = None, **files: bytes) -> Clients:

@@ -42,7 +42,7 @@ def _explain_step(clients: Clients, step: dict[str, Any]) -> None:
     code = _exit_code(clients, step, reason)
     if code:
         print_error(f"  exit code  {code}")
-    for path in logs.paths(step):
+    for path in logs.of_program(step):
         print_error(f"  log        {shown(path)}")
         lines = logs.tail(path, LOG_LINES)
         if lines:

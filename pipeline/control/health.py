@@ -1,4 +1,4 @@
-"""What the rules said of a training: health.json in the job's output, which any code may have written."""
+"""What rules said of a training: health.json in the job's output, which any code may have written; managed rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import math
 from collections import namedtuple
 
-from pipeline.control import archived, outcome
+from pipeline.control import archived, managed, outcome
+from pipeline.control.managed import FIRST_WORDS, listed, one_line
 from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
@@ -21,17 +22,17 @@ FILE, PAGE = "health/health.json", "health/profiler-report.html"
 FINE, FOUND, NOT_EVALUATED, ERROR = STATUSES = ("NoIssuesFound", "IssuesFound", "NotEvaluated", "Error")
 LARGEST, LARGEST_PAGE = 1 << 20, 4 << 20
 MOST_RULES, LONGEST = 100, 2000  # rules of a job; characters of a text
-NAMED, FIRST_WORDS = 3, 60  # rules that the line names; characters of what each found
 
-# `unknown` says why there is no verdict, and then `rules` is empty. `address` is the archive's; `page` is the profile's
-# HTML, None where it was not asked for or is not there. `steps` and `every` are None where they are not told.
-Health = namedtuple("Health", "step address rules unknown steps every page")
+# `asked`: the job was told of our rules. `unknown` says why there is no verdict of them, and then `rules` is empty.
+# `address` is the archive's; `page` is the profile's HTML, None where it was not asked for or is not there. `steps` and
+# `every` are None where they are not told. `managed`: Debugger's own rules.
+Health = namedtuple("Health", "step address rules unknown steps every page asked managed")
 Rule = namedtuple("Rule", "rule status message advice points step tensor value threshold on_issue ours")
 _TEXTS = ("message", "advice", "on_issue", "ours")
 
 
 def read(clients: Clients, steps: Iterable[dict[str, Any]], page: bool = False) -> Health | None:
-    """Of the last training step that was told of rules; None where there is none, or it has not come to an end."""
+    """Of the last training step that has rules, ours or managed; None where none has, or it has not come to an end."""
     found = [health for step in steps if step["StepType"] == "Training" and (health := _of(clients, step, page))]
     return found[-1] if found else None
 
@@ -39,9 +40,13 @@ def read(clients: Clients, steps: Iterable[dict[str, Any]], page: bool = False) 
 def _of(clients: Clients, step: dict[str, Any], page: bool) -> Health | None:
     job = outcome.training_job(clients, step)
     asked, status = (job.get("HyperParameters") or {}).get(TOLD), job.get("TrainingJobStatus")
-    if asked is None or status not in ("Completed", "Stopped", "Failed"):
+    rows = managed.of(job)
+    if status not in ("Completed", "Stopped", "Failed"):
         return None
     uri = archived.address(clients, step)
+    only_managed = Health(step["StepName"], uri, [], None, None, None, None, False, rows) if any(rows) else None
+    if asked is None:
+        return only_managed
     held, why = _fetched(clients, uri, page)
     rules: list[Rule] = []
     steps = every = None
@@ -53,8 +58,8 @@ def _of(clients: Clients, step: dict[str, Any], page: bool) -> Health | None:
     elif asked == NO_RULES:
         why = None
     if status != "Completed" and why is not None:
-        return None  # that it failed, or was stopped, says more
-    return Health(step["StepName"], uri, rules, why, steps, every, _text(held.get(PAGE)))
+        return only_managed  # that it failed, or was stopped, says more
+    return Health(step["StepName"], uri, rules, why, steps, every, _text(held.get(PAGE)), True, rows)
 
 
 def _fetched(clients: Clients, uri: str, page: bool) -> tuple[dict[str, bytes], str | None]:
@@ -129,33 +134,29 @@ def _text(page: bytes | None) -> str | None:
 
 
 def told(health: Health) -> str:
-    """On one line: 2 of 6 rules found issues: Overfit (validation loss …), LossNotDecreasing (…)."""
+    """On one line: 2 of 6 rules found issues: Overfit (validation loss …), LossNotDecreasing (…); managed: …"""
+    return "; ".join(
+        part for part in (told_of_ours(health) if health.asked else "", managed.told(health.managed)) if part
+    )
+
+
+def told_of_ours(health: Health) -> str:
+    """The same without managed rules."""
     if health.unknown is not None:
-        return f"not known ({_one_line(health.unknown, 3 * FIRST_WORDS)})"
+        return f"not known ({one_line(health.unknown, 3 * FIRST_WORDS)})"
     if not health.rules:
         return "no rules"
     found = [each for each in health.rules if each.status == FOUND]
     rules = f"{len(health.rules)} rule{'s' * (len(health.rules) != 1)}"
     parts = [f"{len(found)} of {rules} found issues: {_named(found)}" if found else f"{rules}, no issues"]
     for status, words in ((NOT_EVALUATED, "not evaluated"), (ERROR, "failed themselves")):
-        names = [_one_line(each.rule, FIRST_WORDS) for each in health.rules if each.status == status]
-        parts += [f"{words}: {_list(names)}"] if names else []
+        names = [one_line(each.rule, FIRST_WORDS) for each in health.rules if each.status == status]
+        parts += [f"{words}: {listed(names)}"] if names else []
     return "; ".join(parts)
 
 
 def _named(found: list[Rule]) -> str:
-    return _list([f"{_one_line(each.rule, FIRST_WORDS)} ({_one_line(each.message, FIRST_WORDS)})" for each in found])
-
-
-def _list(names: list[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _one_line(text: str, most: int) -> str:
-    """The first words, without what could drive a terminal."""
-    plain = " ".join("".join(each if each.isprintable() else " " for each in text[: 10 * most]).split())
-    return plain if len(plain) <= most else f"{plain[:most].rpartition(' ')[0] or plain[:most]} …"
+    return listed([f"{one_line(each.rule, FIRST_WORDS)} ({one_line(each.message, FIRST_WORDS)})" for each in found])
 
 
 def in_full(health: Health | None) -> dict[str, Any] | None:
@@ -177,4 +178,5 @@ def in_full(health: Health | None) -> dict[str, Any] | None:
         }
         for each in health.rules
     ]
-    return {"StepName": health.step, "Summary": told(health), "NotKnown": health.unknown, "Rules": rows}
+    ours = {"StepName": health.step, "Summary": told(health), "NotKnown": health.unknown, "Rules": rows}
+    return {**ours, **managed.in_full(health.managed)}

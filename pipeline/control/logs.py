@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 TAIL_BYTES = 64 * 1024
+_RULES = "-debugger.log"  # of what judges a training job's rules
 
 
 def paths(step: dict[str, Any]) -> list[str]:
@@ -21,6 +22,12 @@ def paths(step: dict[str, Any]) -> list[str]:
         return []
     others = glob.glob(f"{glob.escape(main.removesuffix('.log'))}-*.log")
     return [path for path in (main, *sorted(others, key=_number)) if os.path.isfile(path)]
+
+
+def of_program(step: dict[str, Any]) -> list[str]:
+    """Those in which the step itself says why it failed: how its rules were judged says nothing of that."""
+    found = paths(step)
+    return [path for path in found if path == found[0] or not path.endswith(_RULES)]
 
 
 def _number(path: str) -> tuple[int, str]:

@@ -95,7 +95,7 @@ def _pictures(clients: Clients, found: list[tuple[dict[str, Any], str, dict[str,
 
 
 def _log(step: dict[str, Any]) -> list[str]:
-    return [line for path in logs.paths(step) for line in logs.tail(path, LOG_LINES)][-LOG_LINES:]
+    return [line for path in logs.of_program(step) for line in logs.tail(path, LOG_LINES)][-LOG_LINES:]
 
 
 def _tuning(clients: Clients, step: dict[str, Any]) -> Tuning | None:

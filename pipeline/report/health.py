@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.control import health
+from pipeline.control import health, managed
 from pipeline.control.health import ERROR, FINE, FOUND, NOT_EVALUATED, Health, Rule
 
 ORDER = (FOUND, ERROR, NOT_EVALUATED, FINE)
 STATES = {FOUND: "bad", ERROR: "bad", NOT_EVALUATED: "stopped", FINE: "good"}
+WAITING = "stopped"  # the look of what is neither good nor bad: in progress, stopped
 OPEN = 25  # rules; the rest is folded
 
 
 def view(found: Health | None) -> dict[str, Any]:
-    """Empty where no training was told of rules."""
+    """Empty where no training has rules."""
     if found is None:
         return {}
     rows = [_row(each) for each in sorted(found.rules, key=lambda rule: ORDER.index(rule.status))]
     return {
         "step": found.step,
-        "summary": health.told(found),
+        "asked": found.asked,
+        "summary": health.told_of_ours(found),
+        "managed_summary": managed.told(found.managed).removeprefix("managed: "),
         "unknown": found.unknown,
         "issues": [each.rule for each in found.rules if each.status == FOUND],
         "rows": rows[:OPEN],
@@ -28,7 +31,17 @@ def view(found: Health | None) -> dict[str, Any]:
         "page": found.page,
         "file": health.PAGE,
         "address": found.address,
+        "managed": _managed(found),
     }
+
+
+def _managed(found: Health) -> list[dict[str, str]]:
+    """Debugger's own rules, issues first; then those of SageMaker's profiler."""
+    return [
+        {**row._asdict(), "state": STATES.get(row.status, WAITING)}
+        for rows in found.managed
+        for row in sorted(rows, key=lambda row: ORDER.index(row.status) if row.status in ORDER else 2)
+    ]
 
 
 def _row(rule: Rule) -> dict[str, Any]:

@@ -173,3 +173,67 @@ def test_records_are_made_of_some_columns_one_value_standing_for_all_rows() -> N
 def test_records_of_unknown_or_uneven_columns_are_refused(columns: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="column"):
         Records.of(steps=columns)
+
+
+def equal(one: Records, other: Records) -> None:
+    assert one.classes == other.classes and list(one.ranks) == list(other.ranks)
+    for name in ("steps", "tensors", "system"):
+        for column, values in getattr(one, name).items():
+            np.testing.assert_array_equal(values, getattr(other, name)[column], column)
+
+
+@pytest.mark.parametrize("ranks", (1, 3))
+def test_a_reader_goes_on_where_it_stopped_and_sees_what_a_whole_reading_does(tmp_path: Path, ranks: int) -> None:
+    """Ranks write at their own pace; each row is read once, however often somebody looks."""
+    reader, looks = records.Reader(tmp_path), 0
+    writers = [
+        (
+            Writer(records.path(tmp_path, "steps", rank), STEPS, seconds=60),
+            Writer(records.path(tmp_path, "tensors", rank), TENSORS, seconds=60),
+            ClassesWriter(records.path(tmp_path, "classes", rank)),
+        )
+        for rank in range(ranks)
+    ]
+    for step in range(60):
+        for rank, (table, tensors, classes) in enumerate(writers):
+            table.add({"step": step, "mode": "train", "loss": step, "examples": rank + 1})
+            names = ["conv", "fc"][: 1 + (rank == 0)]
+            tensors.extend({"step": np.full(len(names), step), "kind": ["input"] * len(names), "name": names,
+                            "count": np.full(len(names), 9), "mean": np.full(len(names), rank + step)})  # fmt: skip
+            if step % 20 == 19:
+                table.add({"step": step, "mode": "validation", "loss": 0.5, "examples": 3})
+                classes.add({"step": step, "epoch": step // 20, "mode": "train", "shown": [rank, step]})
+            if step % (2 * rank + 1) == 0:
+                table.flush()
+                tensors.flush()
+        if step % 4 == 3:
+            looks += 1
+            equal(reader.look(), records.read(tmp_path))
+    for table, tensors, classes in writers:
+        table.close()
+        tensors.close()
+        classes.close()
+    found = reader.look()
+    equal(found, records.read(tmp_path))
+    assert found.steps["examples"][found.steps["mode"] == "train"].tolist() == [sum(range(ranks + 1))] * 60
+    assert (looks, reader.rows) == (15, ranks * 63 + ranks * 60 + 60)
+
+
+def test_a_reader_gives_a_torn_batch_once_it_is_whole(tmp_path: Path) -> None:
+    file, reader = records.path(tmp_path, "steps"), records.Reader(tmp_path)
+    steps(tmp_path, range(3))
+    whole = file.read_bytes()
+    for size in range(0, len(whole), 40):
+        file.write_bytes(whole[:size])
+        assert len(reader.look().steps["step"]) in (0, 3)
+    file.write_bytes(whole)
+    assert reader.look().steps["step"].tolist() == [0, 1, 2] and reader.rows == 3
+
+
+def test_a_file_of_other_columns_is_read_by_its_names(tmp_path: Path) -> None:
+    """As a training of an older version left it, which goes on here."""
+    older = pa.schema([("loss", pa.float32()), ("step", pa.int32()), ("odd", pa.string())])
+    with pa.OSFile(str(records.path(tmp_path, "steps")), "wb") as sink, pa.ipc.new_stream(sink, older) as stream:
+        stream.write_batch(pa.record_batch([pa.array([2.0]), pa.array([7]), pa.array(["x"])], schema=older))
+    found = records.Reader(tmp_path).look().steps
+    assert (found["step"].tolist(), found["loss"].tolist(), found["mode"].tolist()) == ([7], [2.0], [""])

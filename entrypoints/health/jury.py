@@ -27,6 +27,7 @@ class Jury:
     def __init__(self, settings: tuple[Setting, ...], folder: Path) -> None:
         """`folder` has the tables. Runs the code of rules of somebody's own; raises Refusal where it cannot."""
         self.folder = folder
+        self.reader = records.Reader(folder)
         self.rules = [(each, judging.opened(each)) for each in settings]
         self.stopping = [pair for pair in self.rules if pair[0].on_issue == "stop"]
         self.began = time.perf_counter()
@@ -42,7 +43,7 @@ class Jury:
         rules = self.stopping if only_stopping else self.rules
         if not rules:
             return
-        read, job = records.read(self.folder), job._replace(now=time.time())
+        read, job = self.reader.look(), job._replace(now=time.time())
         found = [(setting, judging.judged(setting, rule, read, job)) for setting, rule in rules]
         self.spent += time.perf_counter() - began
         self._say(found)

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from health.recording.reading import Growing
 from health.view import Columns
 
 SUMS = ("count", "non_finite", "nan")
 MEANS = ("mean", "mean_abs", "p5", "p95", "zero_share", "below", "above", "idle_share")
+
+
+class Merged:
+    """A table of ranks that go on: the steps that all of them have told of are merged once, the latest at each look."""
+
+    def __init__(self, merge: Callable[[Sequence[Columns]], Columns]) -> None:
+        self.merge = merge
+        self.places: list[int] = []  # rows of each rank that are in `settled`
+        self.settled: Growing | None = None
+
+    def look(self, ranks: Sequence[Columns]) -> Columns:
+        """Rows of each rank, in the order of steps; those of earlier looks among them."""
+        if len(ranks) == 1:
+            return ranks[0]
+        edge = min(rank["step"][-1] if len(rank["step"]) else 0 for rank in ranks)
+        ends = [int(np.searchsorted(rank["step"], edge)) for rank in ranks]  # a validation may follow at that step
+        self.places = self.places or [0] * len(ranks)
+        settled = self.merge([_between(*part) for part in zip(ranks, self.places, ends, strict=True)])
+        if self.settled is None:
+            self.settled = Growing(settled)
+        else:
+            self.settled.append(settled)
+        self.places = ends
+        latest = self.merge([_between(rank, end, None) for rank, end in zip(ranks, ends, strict=True)])
+        return {name: np.concatenate([column, latest[name]]) for name, column in self.settled.columns().items()}
 
 
 def steps(ranks: Sequence[Columns]) -> Columns:
@@ -69,6 +95,10 @@ def classes(ranks: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
             if name in merged[key] and name in row:
                 merged[key][name] = np.add(merged[key][name], row[name]).tolist()
     return list(merged.values())
+
+
+def _between(table: Columns, first: int, end: int | None) -> Columns:
+    return {name: column[first:end] for name, column in table.items()}
 
 
 def _mean(values: NDArray[Any], weights: NDArray[np.float64], group: NDArray[np.int64], groups: int) -> NDArray[Any]:

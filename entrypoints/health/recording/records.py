@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 from health import view
 from health.recording import merging
 from health.recording.columns import arrow, lacking, plain
-from health.view import Columns, Records
+from health.recording.reading import Lines, Rows, batches
+from health.view import Records
 
-__all__ = ["STEPS", "SYSTEM", "TENSORS", "ClassesWriter", "Records", "Writer", "path", "read"]
+__all__ = ["STEPS", "SYSTEM", "TENSORS", "ClassesWriter", "Reader", "Records", "Writer", "path", "read"]
 
 TYPES = {"str": pa.string(), "bool": pa.bool_(), "object": pa.list_(pa.float32())}
 TYPES |= {"int64": pa.int64(), "int32": pa.int32(), "float64": pa.float64(), "float32": pa.float32()}
@@ -106,7 +106,7 @@ class ClassesWriter:
     """classes.jsonl: a line for each epoch and mode, written at once."""
 
     def __init__(self, file: Path, resumed_at: int | None = None) -> None:
-        kept = [] if resumed_at is None else [row for row in _lines(file) if row["step"] < resumed_at]
+        kept = [] if resumed_at is None else [row for row in Lines(file).look() if row["step"] < resumed_at]
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(file.name + ".partial")
         self.sink = partial.open("w", encoding="utf-8")
@@ -127,15 +127,46 @@ def read(folder: Path) -> Records:
 
     Also while they are written. Of several ranks, rows of the same step and tensor become one, as merging.py says.
     """
-    numbers = sorted(_ranks(folder))
-    steps = {rank: _columns(path(folder, "steps", rank), STEPS) for rank in numbers}
-    tensors = [_columns(path(folder, "tensors", rank), TENSORS) for rank in numbers]
-    classes = [list(_lines(path(folder, "classes", rank))) for rank in numbers]
-    system = _columns(path(folder, "system"), SYSTEM)
-    ranks = steps if len(steps) > 1 else {}
-    return Records(
-        merging.steps(list(steps.values())), merging.tensors(tensors), system, merging.classes(classes), ranks
-    )
+    return Reader(folder).look()
+
+
+class Reader:
+    """Of the tables of one training while it runs: each look reads, and merges, what is new."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._begin({0})
+
+    @property
+    def rows(self) -> int:
+        """That were read from Arrow streams, in all looks."""
+        return sum(each.table.count for each in (*self.steps.values(), *self.tensors.values(), self.system))
+
+    def look(self) -> Records:
+        """As `read`; nobody may change the columns."""
+        numbers = _ranks(self.folder)
+        if numbers != set(self.steps):  # of another rank the first file has come
+            self._begin(numbers)
+        steps = {rank: table.look() for rank, table in self.steps.items()}
+        tensors = [table.look() for table in self.tensors.values()]
+        lines = [each.look() for each in self.classes]
+        if sum(map(len, lines)) > self.lines:
+            self.lines, self.counted = sum(map(len, lines)), merging.classes(lines)
+        return Records(
+            self.merged_steps.look(list(steps.values())),
+            self.merged_tensors.look(tensors),
+            self.system.look(),
+            self.counted,
+            steps if len(steps) > 1 else {},
+        )
+
+    def _begin(self, ranks: set[int]) -> None:
+        self.steps = {rank: Rows(path(self.folder, "steps", rank), STEPS) for rank in sorted(ranks)}
+        self.tensors = {rank: Rows(path(self.folder, "tensors", rank), TENSORS) for rank in sorted(ranks)}
+        self.classes = [Lines(path(self.folder, "classes", rank)) for rank in sorted(ranks)]
+        self.system = Rows(path(self.folder, "system"), SYSTEM)
+        self.merged_steps, self.merged_tensors = merging.Merged(merging.steps), merging.Merged(merging.tensors)
+        self.lines, self.counted = 0, list[dict[str, Any]]()
 
 
 def _ranks(folder: Path) -> set[int]:
@@ -143,43 +174,9 @@ def _ranks(folder: Path) -> set[int]:
     return {0} | {int(number) for number in numbers if number.isdecimal()}
 
 
-def _columns(file: Path, schema: pa.Schema) -> Columns:
-    batches = pa.Table.from_batches(list(_batches(file, schema)), schema).combine_chunks().to_batches()
-    return {field.name: plain(batches[0].column(field.name) if batches else arrow([], field.type)) for field in schema}
-
-
-def _batches(file: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Up to the last whole one; columns by name."""
-    with contextlib.suppress(FileNotFoundError, pa.ArrowInvalid, OSError, EOFError), file.open("rb") as source:
-        reader = pa.ipc.open_stream(source)
-        while True:
-            try:
-                batch = reader.read_next_batch()
-            except StopIteration:
-                return
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column(field.name).cast(field.type)
-                    if field.name in batch.schema.names
-                    else arrow([lacking(field.type)] * len(batch), field.type)
-                    for field in schema
-                ],
-                schema=schema,
-            )
-
-
 def _before(file: Path, schema: pa.Schema, step: int) -> Iterator[pa.RecordBatch]:
-    for batch in _batches(file, schema):
+    for batch, _ in batches(file, schema):
         if "step" not in schema.names:
             yield batch
         else:
             yield batch.filter(arrow(plain(batch.column("step")) < step, pa.bool_()))
-
-
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Whole ones."""
-    with contextlib.suppress(FileNotFoundError):
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
-            if line.endswith("\n"):
-                with contextlib.suppress(json.JSONDecodeError):
-                    yield json.loads(line)

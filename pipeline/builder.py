@@ -27,6 +27,7 @@ PROCESSING_PROGRAMS = ("prepare.py", "evaluate.py")
 TRAINING_PROGRAM = "train.py"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+EVALUATOR = "debugger"  # images by purpose
 DEPLOY_PROGRAM, CHAMPION_PROGRAM = "lambda_deploy.py", "lambda_champion.py"
 NO_CHAMPION = b"There is no approved model: EvaluateModel compares with nothing.\n"
 # What the SDK asks for while it is imported; none of it reaches the definition.
@@ -97,7 +98,7 @@ def build(
         tags=tuple(sorted(config.tags.items())),
         assets=assets,
         functions=tuple(_functions(config, root)),
-        images=tuple(sorted({*context.images.values(), config.serving_image})),
+        images=tuple(sorted({context.images["processing"], context.images["training"], config.serving_image})),
     )
 
 
@@ -161,6 +162,7 @@ def _images(config: Config) -> dict[str, str]:
     return {
         "processing": config.images.processing or _aws_image(config, config.processing.instance_type),
         "training": config.images.training or _aws_image(config, config.training.instance_type),
+        **({EVALUATOR: _evaluator_image(config)} if config.health.managed else {}),
     }
 
 
@@ -177,6 +179,23 @@ def _aws_image(config: Config, instance_type: str) -> str:
     except ValueError as exc:
         problem = f'pipeline.region: "{region}": AWS lists no PyTorch {version} image there'
         hint = "name full addresses in images.processing and images.training, or take another region"
+        raise ConfigError("pipeline.yaml", [problem], hint) from exc
+    return found
+
+
+def _evaluator_image(config: Config) -> str:
+    """Of AWS's own rules; SageMaker starts it, wherever the pipeline runs."""
+    from sagemaker.core import image_uris
+
+    region = config.pipeline.region
+    try:
+        found: str = image_uris.retrieve("debugger", region)
+    except ValueError as exc:
+        problem = f'health.managed: true: AWS lists no Debugger in pipeline.region "{region}"'
+        hint = (
+            "write managed: false: the rules in health.rules judge without Debugger, in every region and account; "
+            "AWS has closed it to new customers since 2026-07-30"
+        )
         raise ConfigError("pipeline.yaml", [problem], hint) from exc
     return found
 

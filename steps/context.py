@@ -14,7 +14,8 @@ from pipeline.config import Config
 
 @dataclass(frozen=True)
 class Context:
-    """`code` maps a program to the S3 folder that holds it; `images` a purpose (processing, training) to an image.
+    """`code` maps a program to the S3 folder that holds it; `images` a purpose (processing, training,
+    debugger where health.managed is true) to an image.
 
     `session` stands where the SDK would make one of its own, with half a dozen clients. `starts` maps the channels
     `weights` and `warm_start`, where they are wanted, to what training starts from.

@@ -9,6 +9,7 @@ from sagemaker.mlops.workflow.steps import StepTypeEnum
 
 from steps import training
 from steps.context import Context
+from steps.debugging import debugging
 from steps.request_step import RequestStep
 from steps.settings import CAPACITY_ERROR, INTERNAL_ERROR, RESOURCE_LIMIT, caching, job_retries, tags
 
@@ -26,6 +27,7 @@ def train_model(context: Context, data: RequestStep, tuned: RequestStep | None) 
         "AlgorithmSpecification": training.algorithm(context),
         **training.job(context, NAME, config.role("train_model"), data),
         **_checkpoints(context),
+        **debugging(context, NAME),
         **tags(config),
     }
     step = RequestStep(NAME, StepTypeEnum.TRAINING, request, WORDS_TUNED if tuned else WORDS_FIXED)

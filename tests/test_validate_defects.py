@@ -21,7 +21,9 @@ BRANCHES = ("IfSteps", "ElseSteps")
 
 
 class Defect(NamedTuple):
-    """At `where` in `step` (empty: in the document) of `source`, put `value`; the finding stands at `at`, else there."""
+    """At `where` in `step` (empty: in the document) of `source`, put `value`; the finding stands at `at`, else there.
+
+    A dot inside a key is written ~."""
 
     name: str
     source: str
@@ -70,6 +72,18 @@ def in_old_image(**hyperparameters: str) -> Callable[[dict[str, Any]], dict[str,
     }
 
 
+def other_image(region: str) -> Callable[[str], str]:
+    return lambda old: old.replace("eu-west-1", region)
+
+
+MANAGED = "golden/managed"
+HOOK, DEBUG, PROFILE = (
+    "Arguments.DebugHookConfig",
+    "Arguments.DebugRuleConfigurations",
+    "Arguments.ProfilerRuleConfigurations",
+)
+SAVED = f"{HOOK}.CollectionConfigurations"
+INTERVAL = "Arguments.ProfilerConfig.ProfilingIntervalInMilliseconds"
 ALL, CHAIN, DIAMOND, SHIPPED, GRID = (
     "foreign/everything",
     "foreign/chain",
@@ -329,6 +343,50 @@ TUNINGS = [
     Defect("both kinds of definition", ALL, "Tune", "Arguments.TrainingJobDefinitions", [], "either TrainingJobDefinition", at="Arguments"),
 ]  # fmt: skip
 
+DEBUGGER = [
+    Defect("rule twice", MANAGED, "TrainModel", f"{DEBUG}.1.RuleConfigurationName", "VanishingGradient", "stands twice"),
+    Defect("rule of both kinds", MANAGED, "TrainModel", f"{PROFILE}.0.RuleConfigurationName", "VanishingGradient", "stands twice"),
+    Defect("unknown rule", MANAGED, "TrainModel", f"{DEBUG}.0.RuleParameters.rule_to_invoke", "VanishingGradients", "did you mean VanishingGradient?"),
+    Defect("rule in the wrong list", MANAGED, "TrainModel", f"{DEBUG}.0.RuleParameters.rule_to_invoke", "ProfilerReport", "move it to ProfilerRuleConfigurations"),
+    Defect("profiler rule in the wrong list", MANAGED, "TrainModel", f"{PROFILE}.0.RuleParameters.rule_to_invoke", "Overfit", "move it to DebugRuleConfigurations"),
+    Defect("evaluator without a rule", MANAGED, "TrainModel", f"{DEBUG}.0.RuleParameters.rule_to_invoke", DROP, "not told which rule", at=f"{DEBUG}.0"),
+    Defect("evaluator without parameters", MANAGED, "TrainModel", f"{PROFILE}.0.RuleParameters", DROP, "not told which rule", at=f"{PROFILE}.0"),
+    Defect("number as a rule's parameter", MANAGED, "TrainModel", f"{DEBUG}.0.RuleParameters.threshold", 0.1, "a string belongs"),
+    Defect("rule's parameter too long", MANAGED, "TrainModel", f"{DEBUG}.3.RuleParameters.tensor_regex", "a" * 257, "at most 256"),
+    Defect("21 rules", MANAGED, "TrainModel", DEBUG, lambda old: [{**old[0], "RuleConfigurationName": f"r{n}"} for n in range(21)], "at most 20"),
+    Defect("21 profiler rules", MANAGED, "TrainModel", PROFILE, lambda old: [{**old[0], "RuleConfigurationName": f"r{n}"} for n in range(21)], "at most 20"),
+    Defect("no evaluator", MANAGED, "TrainModel", f"{DEBUG}.0.RuleEvaluatorImage", DROP, "RuleEvaluatorImage is missing", at=f"{DEBUG}.0"),
+    Defect("evaluator of another account", MANAGED, "TrainModel", f"{DEBUG}.0.RuleEvaluatorImage", lambda old: "503895931360" + old[12:], "write 929884845733"),
+    Defect("evaluator of another region", MANAGED, "TrainModel", f"{DEBUG}.0.RuleEvaluatorImage", "503895931360.dkr.ecr.us-east-1.amazonaws.com/sagemaker-debugger-rules:latest", "for a job in eu-west-1"),
+    Defect("profiler's evaluator of another region", MANAGED, "TrainModel", f"{PROFILE}.1.RuleEvaluatorImage", "482524230118.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-debugger-rules", "for a job in eu-west-1"),
+    Defect("evaluator where there is none", MANAGED, "TrainModel", f"{DEBUG}.0.RuleEvaluatorImage", other_image("me-central-1"), "no Debugger in me-central-1"),
+    Defect("hook without an address", MANAGED, "TrainModel", f"{HOOK}.S3OutputPath", DROP, "S3OutputPath is missing", at=HOOK),
+    Defect("hook with an https address", MANAGED, "TrainModel", f"{HOOK}.S3OutputPath", "https://bucket/x/", "no address in S3"),
+    Defect("profiler without a bucket", MANAGED, "TrainModel", "Arguments.ProfilerConfig.S3OutputPath", "s3://B/x", "no address in S3"),
+    Defect("rule with a path as its address", MANAGED, "TrainModel", f"{DEBUG}.0", grown(S3OutputPath="/rules"), "no address in S3", at=f"{DEBUG}.0.S3OutputPath"),
+    Defect("hook that differs in each run", MANAGED, "TrainModel", f"{HOOK}.S3OutputPath", {"Std:Join": {"On": "/", "Values": ["s3://bucket/d", get("Execution.PipelineExecutionId"), ""]}}, "never a cache hit", at=f"{HOOK}.S3OutputPath.Std:Join.Values.1", severity="warning"),
+    Defect("rules without a hook", MANAGED, "TrainModel", HOOK, DROP, "no DebugHookConfig", at=f"{DEBUG}.0"),
+    Defect("unknown collection", MANAGED, "TrainModel", f"{SAVED}.0.CollectionName", "gradient", "did you mean gradients?"),
+    Defect("own collection without a pattern", MANAGED, "TrainModel", f"{SAVED}.2.CollectionParameters.include_regex", DROP, "knows no collection 'relu_input'", at=f"{SAVED}.2.CollectionName"),
+    Defect("collection twice", MANAGED, "TrainModel", f"{SAVED}.1.CollectionName", "losses", "stands twice"),
+    Defect("interval in words", MANAGED, "TrainModel", f"{SAVED}.1.CollectionParameters.save_interval", "often", "not a number of steps"),
+    Defect("interval of 0", MANAGED, "TrainModel", f"{HOOK}.HookParameters.save_interval", "0", "not a number of steps"),
+    Defect("interval as a number", MANAGED, "TrainModel", f"{HOOK}.HookParameters.save_interval", 100, "a string belongs"),
+    Defect("interval of a mode", MANAGED, "TrainModel", f"{SAVED}.0.CollectionParameters.eval~save_interval", "1.5", "not a number of steps"),
+    Defect("steps with a word", MANAGED, "TrainModel", f"{SAVED}.0.CollectionParameters.train~save_steps", "0,one", "no list of steps"),
+    Defect("negative start", MANAGED, "TrainModel", f"{HOOK}.HookParameters", grown(start_step="-1"), "not the number of a step", at=f"{HOOK}.HookParameters.start_step"),
+    Defect("broken pattern", MANAGED, "TrainModel", f"{SAVED}.2.CollectionParameters.include_regex", ".*relu,(", "no regular expression"),
+    Defect("unknown parameter of a collection", MANAGED, "TrainModel", f"{SAVED}.1.CollectionParameters", grown(save_intervall="5"), "did you mean save_interval?", at=f"{SAVED}.1.CollectionParameters.save_intervall", severity="warning"),
+    Defect("mode of a pattern", MANAGED, "TrainModel", f"{SAVED}.1.CollectionParameters", {"train.include_regex": "a", "include_regex": "a"}, "reads no parameter", at=f"{SAVED}.1.CollectionParameters.train~include_regex", severity="warning"),
+    Defect("unknown reduction", MANAGED, "TrainModel", f"{HOOK}.HookParameters", grown(reductions="mean,abs_median"), "no reduction 'abs_median'", at=f"{HOOK}.HookParameters.reductions"),
+    Defect("unknown choice of workers", MANAGED, "TrainModel", f"{HOOK}.HookParameters", grown(include_workers="two"), "no choice of workers", at=f"{HOOK}.HookParameters.include_workers"),
+    Defect("yes for true", MANAGED, "TrainModel", f"{HOOK}.HookParameters", grown(save_all="yes"), "neither true nor false", at=f"{HOOK}.HookParameters.save_all"),
+    Defect("interval of the profiler", MANAGED, "TrainModel", INTERVAL, 250, "use one of 100, 200, 500, 1000, 5000, 60000"),
+    Defect("interval of the profiler as text", MANAGED, "TrainModel", INTERVAL, "500", "an integer belongs"),
+    Defect("rules of a profiler that is off", MANAGED, "TrainModel", "Arguments.ProfilerConfig", {"DisableProfiler": True}, "switches off what it judges", at=f"{PROFILE}.0"),
+    Defect("smdebug out of reach", MANAGED, "TrainModel", "Arguments.EnableNetworkIsolation", True, "security.network_isolation", at=HOOK, severity="warning"),
+]  # fmt: skip
+
 OTHERS = [
     Defect("package name in a group", ALL, "Register", "Arguments.ModelPackageName", "x", "together with ModelPackageGroupName"),
     Defect("tags in a group", ALL, "Register", "Arguments.Tags", [{"Key": "a", "Value": "b"}], "together with"),
@@ -355,7 +413,7 @@ OTHERS = [
 ]  # fmt: skip
 
 DEFECTS = [
-    *SHAPES, *REFERENCES, *CONDITION_RULES, *NAMES, *DOCUMENT, *POLICIES, *JOBS, *TUNINGS, *OTHERS,
+    *SHAPES, *REFERENCES, *CONDITION_RULES, *NAMES, *DOCUMENT, *POLICIES, *JOBS, *TUNINGS, *DEBUGGER, *OTHERS,
 ]  # fmt: skip
 
 
@@ -363,7 +421,7 @@ DEFECTS = [
 def test_a_seeded_defect_is_found_where_it_is(defect: Defect) -> None:
     document = _load(defect.source)
     body, place = _step(document, defect.step)
-    _put(body, defect.where.split("."), defect.value)
+    _put(body, _keys(defect.where), defect.value)
     expected = _expected(document, defect, place)
 
     findings = validate(document)
@@ -385,7 +443,7 @@ def test_all_defects_are_reported_at_once() -> None:
     chosen = [defect for defect in DEFECTS if defect.name in together]
     for defect in chosen:
         body, _ = _step(document, defect.step)
-        _put(body, defect.where.split("."), defect.value)
+        _put(body, _keys(defect.where), defect.value)
 
     report = " ".join(f"{f.message} | {f.mend}" for f in validate(document))
 
@@ -428,6 +486,10 @@ def _holder(document: dict[str, Any], path: str) -> str:
     return str(body.get("Name", f"(step {place[-2]} without a name)"))
 
 
+def _keys(where: str) -> list[str]:
+    return [key.replace("~", ".") for key in where.split(".")]
+
+
 def _put(body: Any, keys: list[str], value: Any) -> None:
     holder = body
     for key in keys[:-1]:
@@ -448,4 +510,5 @@ def _expected(document: dict[str, Any], defect: Defect, place: str) -> str:
         return place
     text = ".".join(["", *where.split(".")])
     text = re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", text)
+    text = re.sub(r"\.([^.]*)~([^.]*)", r"['\1.\2']", text)
     return place + re.sub(r"\.(Std:\w+)", r"['\1']", text)

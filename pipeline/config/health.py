@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipeline.config.health_managed import managed_problems
 from pipeline.config.health_rules import COMMON, NOT_HERE, RULES, Rule
 from pipeline.config.problems import Problem, quoted
 from pipeline.config.section import Place, Section
@@ -63,6 +64,10 @@ class HealthSection(Section):
         description="Tensors are recorded each so many steps. null: 100, and less in short jobs.",
     )
     profile: bool = Field(default=True, description="true: where the time goes, in profiler-report.html.")
+    managed: bool = Field(
+        default=False,
+        description="true: SageMaker Debugger judges TrainModel as well, in accounts that had it before 2026-07-30.",
+    )
 
     @property
     def own(self) -> tuple[OwnRule, ...]:
@@ -110,6 +115,8 @@ def health_rules(health: HealthSection) -> Iterator[Problem]:
     if not found and len(text := wire(health)) > LONGEST:
         says = f"take {len(text):,} characters of the {LONGEST:,} of a hyperparameter: use fewer, or defaults"
         yield Problem(("health", "rules"), says)
+    elif not found and health.managed:
+        yield from managed_problems(health.rules)
 
 
 def _named(rules: Mapping[str, Any]) -> Iterator[Problem]:

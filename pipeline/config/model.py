@@ -83,6 +83,11 @@ class Config(Section):
         """Fixed, and no part of an execution's folder: it is a cache key, and the next execution has to find it."""
         return self.training.checkpoints.address or self.pipeline.address("checkpoints")
 
+    @property
+    def debugger_address(self) -> str:
+        """Where SageMaker puts tensors, below the name of each job; fixed, for it is a cache key, too."""
+        return self.pipeline.address("debugger")
+
     def model_address(self, key: str, digest: str) -> str:
         """What the channel `key` (weights or warm_start) holds: an address in S3 as it is given, be it an object's or a
         folder's; for a file of this machine the folder that `digest` names."""

@@ -11,6 +11,7 @@ from pipeline.validate import (
     graph,
     limits,
     references,
+    rules_debugger,
     rules_endpoints,
     rules_functions,
     rules_jobs,
@@ -38,7 +39,7 @@ EVERY_STEP: tuple[Rule, ...] = (
 )
 OWN_RULES: dict[str, tuple[Rule, ...]] = {
     "Processing": (rules_processing.check, rules_jobs.check_processing_resources),
-    "Training": (rules_jobs.check_training,),
+    "Training": (rules_jobs.check_training, rules_debugger.check),
     "Tuning": (rules_tuning.check, rules_jobs.check_training),
     "Transform": (rules_jobs.check_transform_resources,),
     "Model": (rules_models.check_model,),

@@ -16,6 +16,7 @@ OWN = {name.partition(".")[0] for name in FILES}
 IMAGE = {"torch", "torchvision", "numpy", "PIL", "sklearn", "pandas", "pyarrow", "cv2", "scipy"}
 IMAGE |= {"threadpoolctl"}  # scikit-learn requires it
 IMAGE |= {"onnx", "onnxruntime"}  # of builds of the image up to 2026-07; looked for, and never taken for granted
+IMAGE |= {"smdebug"}  # of images up to 2023; looked for only where the job's configuration asks for it
 SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
 PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
 

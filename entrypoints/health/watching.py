@@ -19,6 +19,7 @@ from training.distributed import World
 from training.resuming import Position
 
 from health import jury
+from health.debugger import hook
 from health.page import profiler_report
 from health.profiling import operators, profile, system, timers
 from health.recording import recorder, records
@@ -28,8 +29,10 @@ from health.rules.scaling import Job
 from health.view import KINDS
 
 FOLDER = "health"
+ASKED_EVERY = 50  # steps at most between two questions to rules that stop the training; there are losses of each
 ENDS = (
     jury.FILE,
+    hook.FILE,
     profiler_report.FILE,
     profiler_report.PAGE,
     operators.TABLE,
@@ -44,16 +47,24 @@ class Health:
     """
 
     def __init__(
-        self, args: argparse.Namespace, device: torch.device, world: World, age: float, download: float | None
+        self,
+        args: argparse.Namespace,
+        device: torch.device,
+        world: World,
+        age: float,
+        download: float | None,
+        env: Mapping[str, str],
     ) -> None:
         self.clock = timers.Clock(age, download)
         self.born = time.perf_counter() - age
-        self.args, self.world = args, world
+        self.args, self.world, self.env = args, world, env
         self.folder: Path = args.output_data_dir / FOLDER
         self.settings: tuple[judging.Setting, ...] = args.health_rules
-        self.jury = jury.Jury(self.settings if world.first else (), self.folder)
+        kept = args.checkpoint_dir / FOLDER if args.checkpoint_dir else None
+        self.jury = jury.Jury(self.settings if world.first else (), self.folder, kept, env.get("TRAINING_JOB_NAME"))
         self.window = operators.Window(device) if args.profile and world.first else None
         self.watching = False
+        self.debugger = hook.Debugger()
         self.recorder: recorder.Recorder  # from `watches` on, as are the next two
         self.interval: int
         self.job: Job
@@ -73,15 +84,19 @@ class Health:
         resumed_at = (start.epoch - 1) * updates + start.step // args.accumulate if resumed else None
         if self.world.first:
             _clear(self.folder, self.world.size, resumed)
+            self.jury.forget()
         classes, examples = len(training.classes), args.epochs * len(training)
-        limits, rank = _limits(self.settings), self.world.rank
-        self.recorder = recorder.Recorder(self.folder, learner, classes, every, rank, resumed_at, limits)
+        rank = self.world.rank
+        self.recorder = recorder.Recorder(self.folder, learner, classes, every, rank, resumed_at, limits(self.settings))
         if self.world.first and (args.profile or "system" in needs):
             self.system = records.Writer(records.path(self.folder, "system"), records.SYSTEM, resumed_at)
             self.sampler = system.Sampler(self.system.add, system.found()).start()
         self.lap("start_up")
         seconds = time.perf_counter() - self.born
         self.job = Job(total, args.epochs, every, classes, examples, start_up_seconds=seconds)
+        done = resumed_at or 0, len(start.epochs)
+        self.debugger = hook.registered(self.env, self.folder, learner, self.job, rank, done)
+        self.lap("start_up")
         self.watching = True
 
     def lap(self, part: str) -> None:
@@ -94,6 +109,7 @@ class Health:
             self.profiled = self.window.at(step)
             self.clock.lap("profiling")
         self.recorder.begins(step)
+        self.debugger.begins(step)
 
     def forward(self, labels: Tensor, loss: Tensor) -> None:
         self.clock.lap("forward")
@@ -106,6 +122,7 @@ class Health:
         self.clock.lap("backward")
         if last:
             self.recorder.gradients(scaler)
+            self.debugger.gradients(scaler)
 
     def stepped(self, epoch: int, lr: float) -> None:
         """After the optimiser's step. Raises Refusal where a rule stops the training."""
@@ -115,8 +132,9 @@ class Health:
         loss = self.losses[0] if len(self.losses) == 1 else torch.stack(self.losses).mean()
         timing = self.clock.step(profiled=self.profiled)._asdict()
         self.recorder.step(epoch, loss, lr, self.examples, timing)
+        self.debugger.stepped(loss, lr)
         self.losses, self.examples = [], 0
-        if self.jury.stopping and self.recorder.now % self.interval == 0:
+        if self.jury.stopping and (self.recorder.now % self.interval == 0 or self.recorder.now % ASKED_EVERY == 0):
             self.recorder.flush()
             self.jury.ask(self.job, only_stopping=True)
         self.clock.lap("logging")
@@ -134,6 +152,7 @@ class Health:
     def validated(self, epoch: int, loss: float, accuracy: float, examples: int) -> None:
         self.clock.lap("evaluation")
         self.recorder.validated(epoch, loss, accuracy, examples, self.clock.step("validation")._asdict())
+        self.debugger.validated(loss)
         if self.settings or self.args.profile or self.args.checkpoint_dir:  # else nobody reads before the end
             self.recorder.flush()
 
@@ -143,21 +162,22 @@ class Health:
         self.jury.ask(self.job, only_stopping=False)
         self.clock.lap("logging")
 
-    def close(self, ended: str) -> None:
-        """`ended`: what passed since the last lap. Leaves tables, verdicts and profile, also of half a training."""
+    def close(self, well: bool) -> None:
+        """Leaves tables, verdicts and profile, also of half a training: one that did not end `well`."""
         if self.sampler is not None:
             self.sampler.stop()
             self.system.close()
         if self.watching:
             self.recorder.close()
-        self.clock.lap(ended)
+            self.debugger.close()
+        self.clock.lap("export" if well else "other")
         table = self.window.close(self.folder) if self.window is not None else None
         self.clock.lap("profiling")
         job = self.clock.close()
         if not self.watching or not (self.jury.rules or self.window):
             return
-        read = records.read(self.folder)
-        bodies = self.jury.report(self.job, read) if self.jury.rules else []
+        read = self.jury.reader.look()
+        bodies = self.jury.report(self.job, read, well) if self.jury.rules else []
         if self.window is not None:
             self._draw(read, job, table, bodies)
 
@@ -184,17 +204,17 @@ def opened(
 ) -> Iterator[Health]:
     """Without `argv` this process was started for the training, and its age is start-up."""
     age = 0.0 if argv else timers.process_age()
-    health = Health(args, device, world, age, None if argv else timers.download_seconds(env, age))
+    health = Health(args, device, world, age, None if argv else timers.download_seconds(env, age), env)
     try:
         yield health
     except BaseException:
         with contextlib.suppress(OSError, RuntimeError):  # a full disk, a lost GPU: what came before it counts
-            health.close("other")
+            health.close(well=False)
         raise
-    health.close("export")
+    health.close(well=True)
 
 
-def _limits(settings: tuple[judging.Setting, ...]) -> Limits:
+def limits(settings: tuple[judging.Setting, ...]) -> Limits:
     saturated: Mapping[str, Any] = judging.effective(settings, "SaturatedActivation")
     dead: Mapping[str, Any] = judging.effective(settings, "DeadRelu")
     return Limits(saturated["threshold_sigmoid"], saturated["threshold_tanh"], dead["threshold_inactivity"])

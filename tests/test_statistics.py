@@ -43,7 +43,8 @@ def expected(values: NDArray[Any]) -> Row:
 
 def agree(found: Row, wanted: Row) -> None:
     largest = max(abs(wanted.get("min", 0)), abs(wanted.get("max", 0)))
-    allowed = max(2e-6 * float(largest), float(np.finfo(np.float32).tiny))  # sums of smaller ones lose their last digits
+    smallest = float(np.finfo(np.float32).tiny)  # sums of smaller ones lose their last digits
+    allowed = max(2e-6 * float(largest), smallest)
     for name, value in found.items():
         if name not in wanted:
             assert math.isnan(value), name

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import smdebug_rulesconfig
+from health.debugger import evaluate
+from health.rules import settings as rule_settings
 from smdebug_rulesconfig.profiler_rules import rules as profiler
 
 from pipeline.builder import build
@@ -282,3 +284,11 @@ def test_a_wrong_rule_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(tmp_path / "pipeline.yaml")
     assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("name", DEBUGGER)
+def test_what_judges_on_this_machine_reads_each_rule_as_ours_are_meant(name: str) -> None:
+    given = every_parameter(name)
+    [rule] = debugger_rules({name: given})
+    asked = evaluate._setting({"RuleParameters": {"rule_to_invoke": name, **rule.parameters}})
+    assert asked == rule_settings.checked(name, given)

@@ -59,13 +59,22 @@ def _result(rule: Mapping[str, Any], asked: Setting | str, found: Trial | str, s
         if isinstance(failure, str):
             return {NAME: name, STATUS: verdicts.ERROR, DETAILS: _cut(failure)}
     assert isinstance(asked, Setting) and isinstance(found, Trial)
-    verdict = judging.judged(asked, judging.opened(asked), found.records, found.job)
+    verdict = _judged(asked, found)
     judged = verdict.status in (verdicts.NO_ISSUES_FOUND, verdicts.ISSUES_FOUND)
     return {
         NAME: name,
         STATUS: verdict.status if judged else verdicts.ERROR,
         DETAILS: _cut(_details(verdict, found, status)),
     }
+
+
+def _judged(asked: Setting, found: Trial) -> Verdict:
+    """As while training; where too little was saved for what scales with the job's length, by AWS's own defaults."""
+    rule = judging.opened(asked)
+    verdict = judging.judged(asked, rule, found.records, found.job)
+    if verdict.status == verdicts.NOT_EVALUATED and rule.scaled:
+        return judging.judged(asked, rule._replace(scaled=None), found.records, found.job)
+    return verdict
 
 
 def _details(verdict: Verdict, found: Trial, status: Mapping[str, Any]) -> str:

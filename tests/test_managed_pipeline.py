@@ -11,14 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pictures
 import pytest
-from local_jobs import BOTH, put_archive
+from local_jobs import BOTH, ROOT, put_archive
 from local_pipelines import BUCKET, CODE, IMAGE, ROLE, Local, document, processing
 from over_http import client
-from test_jobs_debugger import FINE, FOUND, JUDGE, SAVE, rule
+from test_jobs_debugger import ERROR, FINE, FOUND, JUDGE, SAVE, rule
+from test_jobs_training import channel
 
+from pipeline.client import local_client
+from pipeline.control import executions, health
 from pipeline.local.server import serve
 from pipeline.local.service import LocalSageMaker
+from pipeline.local.storage import Storage
+from pipeline.source import archive, program_files
+
+ENTRYPOINTS = ROOT / "entrypoints"
 
 RULES = [rule("Overfit"), rule("DeadRelu", FOUND)]
 
@@ -124,3 +132,50 @@ def test_a_killed_runner_leaves_rules_stopped_and_its_resume_judges_them(tmp_pat
     assert found.wait(arn)["PipelineExecutionStatus"] == "Succeeded"
     again = found.client.describe_training_job(TrainingJobName=job_of(found, arn))
     assert words(again) == {"Overfit": FINE, "DeadRelu": FOUND}
+
+
+def shipped_training(home: Path) -> dict[str, Any]:
+    """TrainModel of a pipeline.yaml with health.managed, but on few pictures, for two epochs."""
+    files = program_files(ENTRYPOINTS, "train.py")
+    storage = Storage(str(home))
+    storage.put_bytes(f"{CODE}sourcedir.tar.gz", archive(files))
+    splits = pictures.colours(home / "splits", {"train": 10, "validation": 3})
+    for split in ("train", "validation"):
+        storage.upload(str(splits / split), f"{BUCKET}/{split}/")
+    compiled = json.loads((ROOT / "tests/data/golden/managed.json").read_text())
+    [step] = [each for each in compiled["Steps"] if each["Name"] == "TrainModel"]
+    request = step["Arguments"]
+    small = {
+        "model": "shufflenet_v2_x0_5",
+        "epochs": "2",
+        "batch_size": "6",
+        "precision": "float32",
+        "profile": "False",
+    }
+    request["HyperParameters"] |= {**small, "sagemaker_submit_directory": f"{CODE}sourcedir.tar.gz"}
+    request["InputDataConfig"] = [channel(name, f"{BUCKET}/{name}/") for name in ("train", "validation")]
+    request["Environment"] = {"OMP_NUM_THREADS": "1"}  # tests run several at once
+    request["ResourceConfig"] = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    kept = {name: request[name] for name in request if name not in ("CheckpointConfig", "StoppingCondition")}
+    return {"Name": "Train", "Type": "Training", "Arguments": kept}
+
+
+@pytest.mark.slow
+def test_the_shipped_training_is_judged_by_the_rules_that_pipeline_yaml_asks_debugger_for(tmp_path: Path) -> None:
+    """With smdebug itself. Managed rules and ours look at one training by the same functions: they agree."""
+    found = Local(tmp_path)
+    ended = found.wait(found.start(document(shipped_training(tmp_path))), 240)
+    assert ended["PipelineExecutionStatus"] == "Succeeded", ended
+    clients = local_client(found.home)
+    told = health.in_full(health.read(clients, executions.steps(clients, ended["PipelineExecutionArn"])))
+    assert told is not None
+    ours = {row["RuleConfigurationName"]: row["RuleEvaluationStatus"] for row in told["Rules"]}
+    managed = {row["RuleConfigurationName"]: row for row in told["DebugRuleEvaluationStatuses"]}
+    assert len(managed) == 6 and managed.keys() <= ours.keys()
+    for name in ("VanishingGradient", "AllZero", "PoorWeightInitialization"):
+        assert managed[name]["RuleEvaluationStatus"] == ours[name] in (FINE, FOUND), managed[name]
+    for name in ("SaturatedActivation", "UnchangedTensor", "LossNotDecreasing"):  # no sigmoid; weights of one step; 10
+        assert managed[name]["RuleEvaluationStatus"] == ERROR, managed[name]
+        assert managed[name]["StatusDetails"].startswith("Not evaluated: "), managed[name]
+    assert "managed: " in told["Summary"]
+    assert [row["RuleEvaluationStatus"] for row in told["ProfilerRuleEvaluationStatuses"]] == [ERROR, ERROR]

@@ -95,7 +95,15 @@ def test_the_cause_of_the_outliers_stands_where_people_look_first(page: str) -> 
     assert "See what the loader does at these steps" in first
     assert "every 25 steps" in first
     durations = page.partition("Step durations</h2>")[2].partition("</section>")[0]
-    assert "IssuesFound" in durations and '<td class="" data-head="cause">data</td>' in durations
+    assert "IssuesFound" in durations and re.search('data-head="cause"><svg class="key".*?</svg>data</td>', durations)
+
+
+def test_every_section_says_where_its_numbers_come_from(page: str) -> None:
+    header, first, *sections = re.split("<section>", page)
+    assert all('class="source"' in each for each in (header, *sections))
+    assert first.count("from clock: ") + first.count("from steps: ") + first.count("from system: ") == first.count(
+        "<li>"
+    )
 
 
 def test_the_page_is_whole_by_itself(page: str) -> None:
@@ -170,6 +178,12 @@ def test_a_job_on_cpus_has_a_page(tmp_path: Path) -> None:
     page = profiler_report.page(job.figures(), [verdicts.body(missing)])
     assert "NotEvaluated" in page
     assert "60" in parsed(page).text
+    unwatched = "The machine was not watched."
+    assert parsed(page).text.count(unwatched) == 4 and "No GPU was seen." not in page
+    looks = {"ended": [1.0, 2.0], "cpu": 50.0, "memory_used_share": 40.0}
+    watched = job.records._replace(system=Records.of(system=looks).system)
+    seen = profiler_report.page(profile.figures(watched, job.clock))
+    assert parsed(seen).text.count("No GPU was seen.") == 2 and unwatched not in seen
 
 
 def test_numbers_and_spans_are_short() -> None:

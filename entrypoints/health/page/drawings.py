@@ -84,8 +84,9 @@ def bar(part: float, colour: str) -> Html:
 
 
 def key(name: str) -> Html:
+    """Of a part, or of what outliers are of."""
     drawing = '<svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect class="{}" width="10" height="10"/></svg>'
-    return fill(drawing, COLOURS.get(name, "o"))
+    return fill(drawing, COLOURS.get(name) or CAUSES.get(name, "o"))
 
 
 def band(points: Sequence[Sequence[float]], label: str, whole: float | None = None) -> Html:

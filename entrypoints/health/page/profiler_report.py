@@ -20,7 +20,7 @@ ORDER = {ISSUES_FOUND: 0, ERROR: 1, NOT_EVALUATED: 2, NO_ISSUES_FOUND: 3}  # as 
 Figures = Mapping[str, Any]
 SECTIONS = {  # rules of a section: its title, what is measured
     "GPU": ("LowGPUUtilization", "NVML, every 500 ms"),
-    "Batch size": ("BatchSize", "system.arrow: cpu, gpu, gpu_memory_share"),
+    "Batch size": ("BatchSize", "steps.arrow: examples; system.arrow: cpu, memory_used_share, gpu, gpu_memory_share"),
     "CPU bottlenecks": ("CPUBottleneck", "system.arrow: cpu, gpu"),
     "I/O bottlenecks": ("IOBottleneck", "system.arrow: io_wait, gpu"),
     "Load balancing": ("LoadBalancing", "system.arrow: gpu of each; cpu_each"),
@@ -75,10 +75,9 @@ def _head(figures: Figures) -> Html:
     ]
     drawn = joined(fill('<div class="figure"><b>{}</b><span>{}</span></div>', *pair) for pair in numbers)
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(job["started"]))
-    text = (
-        '<header><h1>Profile of a training job</h1><p class="soft">started {}</p><div class="figures">{}</div></header>'
-    )
-    return fill(text, began, drawn)
+    source = sourced("laps of the clock; steps.arrow: steps, their seconds and examples")
+    text = '<header><h1>Profile of a training job</h1><p class="soft">started {}</p><div class="figures">{}</div>{}'
+    return fill(text + "</header>", began, drawn, source)
 
 
 def _first(figures: Figures) -> Html:
@@ -173,7 +172,8 @@ def _rules(verdicts: Sequence[Mapping[str, Any]]) -> Html:
         )
         for one in sorted(verdicts, key=lambda one: ORDER.get(one["status"], 1))
     ]
-    return card("Rules", table(("rule", "status", ">points", "*what was found"), rows, "stacked"))
+    source = sourced("health.json; points are the recorded values that were looked at")
+    return card("Rules", joined([table(("rule", "status", ">points", "*what was found"), rows, "stacked"), source]))
 
 
 def _section(title: str, figures: Figures, said: Mapping[str, Mapping[str, Any]]) -> Html:
@@ -181,12 +181,19 @@ def _section(title: str, figures: Figures, said: Mapping[str, Mapping[str, Any]]
     system = figures["system"]
     parts = [said_by(said.get(rule)) or fill('<p class="soft">The rule {} was not asked for.</p>', rule)]
     if title in DRAWN:
-        parts.append(_curves(system, lambda name, unit: name.startswith(DRAWN[title]) and unit != "MB"))
+        drawn = _curves(system, lambda name, unit: name.startswith(DRAWN[title]) and unit != "MB")
+        parts.append(drawn or fill("<p>{}</p>", _unseen(title, system)))
     elif title == "Load balancing" and system.get("cores"):
         parts.append(charts(("mean use of each core, %", drawings.cores(system["cores"]))))
     elif title == "Batch size":
         parts.append(fill("<p>{}</p>", _batch(figures)))
     return card(title, joined([*parts, sourced(source)]))
+
+
+def _unseen(title: str, system: Figures) -> str:
+    if not system["points"]:
+        return "The machine was not watched."
+    return "No GPU was seen." if title.startswith("GPU") else "Nothing of it was seen on this machine."
 
 
 def _batch(figures: Figures) -> str:

@@ -40,7 +40,12 @@ def _causes(found: Mapping[str, Any]) -> Html:
     if not found["steps"]:
         return fill("<p>No step is an outlier.</p>")
     causes = [
-        (row["cause"], f"{row['steps']:,}", span(row["seconds"]), f"{row['every']} steps" if row["every"] else "–")
+        (
+            fill("{}{}", drawings.key(row["cause"]), row["cause"]),
+            f"{row['steps']:,}",
+            span(row["seconds"]),
+            f"{row['every']} steps" if row["every"] else "–",
+        )
         for row in found["by_cause"]
     ]
     largest = [

@@ -63,7 +63,8 @@ svg.key { width: 10px; height: 10px; display: inline-block; margin-right: 7px; }
 .chart .area { fill: var(--s0); fill-opacity: .16; }
 .chart .limit { stroke: var(--soft); stroke-dasharray: 4 4; fill: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 14px 22px; }
-.charts figure { margin: 0; min-width: 0; } figcaption { font-size: 13px; color: var(--soft); margin-bottom: 2px; }
+.charts figure { margin: 0; min-width: 0; } .charts figure:only-child { max-width: 420px; }
+figcaption { font-size: 13px; color: var(--soft); margin-bottom: 2px; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 13px;
   overflow-wrap: anywhere; }
 summary { cursor: pointer; font-size: 13px; color: var(--soft); margin-bottom: 8px; }

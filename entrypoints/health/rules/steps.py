@@ -94,6 +94,7 @@ def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = No
         return fine(rule, len(usual), said)
     main = outliers.by_cause(found)[0]
     every = f", every {main['every']} steps" if main["every"] else ""
-    said += f": {main['steps']} of them for {main['cause']}{every}, which costs {main['seconds']:.3g} s"
+    cause = "other reasons" if main["cause"] == "other" else main["cause"]
+    said += f": {main['steps']} of them for {cause}{every}, which costs {main['seconds']:.3g} s"
     first = found[0]
     return issues(rule, len(usual), said, ADVICE[main["cause"]], first.step, value=first.seconds, threshold=limit)

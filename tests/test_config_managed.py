@@ -181,7 +181,8 @@ def test_chosen_tensors_are_saved_as_they_are_chosen() -> None:
     ]
     assert found["AllZero_tensors"] == {"include_regex": "fc.*,.*bias", "save_interval": "10"}
     assert found["all"]["include_regex"] == INCLUDES["all"] == ".*"
-    assert found["PoorWeightInitialization_tensors"]["train.save_steps"] == "0,1,2,3,4,5,6,7,8,9"
+    assert found["PoorWeightInitialization_tensors"]["train.save_steps"] == "0,4,8"
+    assert found["losses"]["train.save_steps"] == "0,1,2,3,4,5,6,7,8,9"
 
 
 def test_rules_that_ask_for_a_choice_are_given_one_unless_there_is_one() -> None:
@@ -217,7 +218,7 @@ def test_smdebug_reads_the_hook_as_it_is_meant() -> None:
     assert set(read["known"]) == COLLECTIONS
     assert read["included"] == [each["CollectionName"] for each in hook["CollectionConfigurations"]]
     assert read["saved"]["weights TRAIN"] == [0, 50, 100]
-    assert read["saved"]["gradients TRAIN"] == [*range(20), 50, 100]
+    assert read["saved"]["gradients TRAIN"] == [0, 7, 14, 50, 100]
     assert read["saved"]["losses TRAIN"] == [*range(20), *range(20, 101, 5)]
     assert read["saved"]["losses EVAL"] == list(range(101))
     assert read["patterns"] == [".*bias", "^gradient/"]

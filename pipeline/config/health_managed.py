@@ -47,7 +47,9 @@ INCLUDES = {
 }
 _PATTERN_KEYS = ("tensor_regex", "activation_inputs_regex")
 _INITIAL = "PoorWeightInitialization"
-_INITIAL_STEPS, _MOST_STEPS = 10, 30  # AWS's default; and so many of 7 digits fit into one value
+_INITIAL_STEPS = 10  # AWS's default
+_MOST_STEPS = 30  # so many of 7 digits fit into one value
+_FEW_STEPS = 3  # of tensors: a ResNet18's gradients are 45 MB
 
 
 class Rule(NamedTuple):
@@ -80,9 +82,9 @@ def collections(rules: Given, every: int | None) -> dict[str, Texts]:
             found[f"{name}_tensors"] = {"include_regex": patterns, "save_interval": interval}
     for name, given in _debugged(rules):
         if name == _INITIAL:  # what it looks at comes before the first interval has passed
-            steps = _first_steps(given.get("steps", _INITIAL_STEPS))
+            steps = given.get("steps", _INITIAL_STEPS)
             for each in (*_looked_at(name, given), *([f"{name}_tensors"] if _patterns(name, given) else [])):
-                found[each]["train.save_steps"] = steps
+                found[each]["train.save_steps"] = _first_steps(steps, _MOST_STEPS if each == LOSSES else _FEW_STEPS)
         if name == "WeightUpdateRatio" and "num_steps" in given:  # AWS's compares weights that many steps apart
             found["weights"]["train.save_interval"] = str(given["num_steps"])
     return found
@@ -155,5 +157,5 @@ def _losses(every: int) -> Texts:
     return {"train.save_interval": str(max(1, every // 10)), "eval.save_interval": "1"}
 
 
-def _first_steps(steps: int) -> str:
-    return ",".join(map(str, range(0, steps, -(-steps // _MOST_STEPS))))
+def _first_steps(steps: int, most: int) -> str:
+    return ",".join(map(str, range(0, steps, -(-steps // most))))

@@ -163,6 +163,45 @@ def test_a_job_of_which_nothing_is_known_has_a_page_as_well() -> None:
         assert said in text
 
 
+SOME = np.linspace(0.5, 1.5, 200)
+STRANGE: dict[str, dict[str, Any]] = {
+    "one step": {"steps": {"seconds": [1.0], "forward": 1.0}},
+    "two steps": {"steps": {"seconds": [1.0, 2.0], "forward": 1.0}},
+    "steps that took no time": {"steps": {"seconds": np.zeros(200), "forward": 0.0}},
+    "steps that nobody timed": {"steps": {"seconds": np.full(200, np.nan)}},
+    "a step without a time": {"steps": {"seconds": np.where(np.arange(200) == 50, np.nan, SOME), "forward": SOME}},
+    "a step without an end": {"steps": {"seconds": np.where(np.arange(200) == 50, np.inf, SOME), "forward": SOME}},
+    "a clock that went back": {"steps": {"seconds": np.where(np.arange(200) == 50, -9.0, SOME)}},
+    "ages": {"steps": {"seconds": SOME * 1e30, "forward": 1e30}},
+    "no training": {"steps": {"seconds": SOME, "mode": "validation"}},
+    "two steps far apart": {"steps": {"step": np.array([0, 2**62]), "seconds": [1.0, 2.0]}},
+    "one look": {"system": {"ended": [1.0], "cpu": 5.0}},
+    "looks that saw nothing": {"system": {"ended": [1.0, 2.0, np.nan], "cpu": np.nan, "memory_mb": [np.inf, 1, 2]}},
+    "GPUs that come and go": {"system": {"ended": np.arange(3.0), "gpu": [[], [1.0, 2.0], [np.nan]]}},
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_whatever_was_recorded_has_figures_and_a_page(name: str) -> None:
+    figures = profile.figures(Records.of(**STRANGE[name]), Clock().close())
+    page = profiler_report.page(json.loads(json.dumps(figures, allow_nan=False)))
+    parsed(page)
+    assert re.findall(r"<h2>(.*?)</h2>", page) == SECTIONS
+    assert not re.search(r"\b(nan|inf)\b", page, re.IGNORECASE)
+
+
+def test_a_long_job_has_a_page_as_small_as_a_short_one_s() -> None:
+    seconds = np.where(np.arange(200_000) % 40 == 0, 9.0, 1.0)
+    looks = {"ended": np.arange(28_800) / 2, "cpu": 50.0}
+    figures = profile.figures(
+        Records.of(steps={"seconds": seconds, "data_wait": seconds - 1}, system=looks), Clock().close()
+    )
+    page = profiler_report.page(json.loads(json.dumps(figures, allow_nan=False)))
+    assert "199,999 steps" in page and ">40 steps</td>" in page
+    assert len(page) < 60_000
+
+
 def test_the_page_is_drawn_from_what_stands_in_its_file(
     tmp_path: Path, records_and_figures: tuple[Records, dict[str, Any]]
 ) -> None:

@@ -39,8 +39,11 @@ class Durations(NamedTuple):
 
 
 def durations(steps: Columns, mode: str = "train") -> Durations:
-    """The warm-up: the first step (memory, libraries and caches are new to it), and what is slow after it at once."""
-    rows = np.flatnonzero(steps["mode"] == mode)
+    """The warm-up: the first step (memory, libraries and caches are new to it), and what is slow after it at once.
+
+    Steps that nobody took the time of are left out.
+    """
+    rows = np.flatnonzero((steps["mode"] == mode) & np.isfinite(steps["seconds"]))
     profiled = steps["profiled"][rows]
     seconds = steps["seconds"][rows]
     most = min(LONGEST_WARM_UP, max(1, len(rows) // 10)) if len(rows) > 1 else 0

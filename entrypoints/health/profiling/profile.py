@@ -94,8 +94,9 @@ def _job(steps: Columns, job: Mapping[str, Any], parts: list[dict[str, Any]]) ->
         "finalisation": sum(part["seconds"] for part in parts if part["part"] in AFTER),
     }
     train = steps["mode"] == "train"
-    seconds = float(steps["seconds"][train].sum())
-    examples = int(steps["examples"][train].sum())
+    timed = train & np.isfinite(steps["seconds"])
+    seconds = float(steps["seconds"][timed].sum())
+    examples = int(steps["examples"][timed].sum())
     return {
         "started": job["started"],
         "ended": job["ended"],
@@ -191,7 +192,7 @@ def _system(system: Columns, job: Mapping[str, Any]) -> dict[str, Any]:
     at = system["ended"] - float(job["started"])
     rows, curves = [], []
     for name, unit, values in series:
-        known = np.isfinite(values)
+        known = np.isfinite(values) & np.isfinite(at)
         if known.any():
             figures = {label: float(np.percentile(values[known], share)) for label, share in PERCENTILES.items()}
             rows.append({"metric": name, "unit": unit, **figures})

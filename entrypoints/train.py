@@ -25,6 +25,7 @@ from training import (
     features,
     freezing,
     hyperparameters,
+    interruption,
     machine,
     mixing,
     optimizers,
@@ -40,6 +41,7 @@ from training import (
 )
 from training.batches import class_weights
 from training.distributed import World
+from training.interruption import Interruption
 from training.progress import Epoch
 from training.resuming import Position
 
@@ -60,11 +62,17 @@ def _train_or_launch(argv: list[str] | None, env: Mapping[str, str], note: Path 
 
         launching.launch(sys.argv[1:] if argv is None else argv, env, note)
     else:
-        with distributed.joined(env, device, note) as world, watching.opened(args, device, world, argv, env) as health:
-            train(args, device, world, health)
+        with (
+            interruption.noticed() as interrupted,
+            distributed.joined(env, device, note) as world,
+            watching.opened(args, device, world, argv, env) as health,
+        ):
+            train(args, device, world, health, interrupted)
 
 
-def train(args: argparse.Namespace, device: torch.device, world: World, health: Health) -> None:
+def train(
+    args: argparse.Namespace, device: torch.device, world: World, health: Health, interrupted: Interruption
+) -> None:
     started = time.perf_counter()
     training, validation = open_split(args.train_dir), open_split(args.validation_dir)
     _refuse_mismatch(training, validation)
@@ -90,7 +98,7 @@ def train(args: argparse.Namespace, device: torch.device, world: World, health: 
     steps = batches.steps(args.batch_size)
     updates = math.ceil(steps / args.accumulate)
     saved = {"network": learner, "optimizer": optimizer, "scaler": scaler, "average": average, "best": best}
-    checkpoint = resuming.Resumable(args, saved, (order, mixing_random), world)
+    checkpoint = resuming.Resumable(args, saved, (order, mixing_random), world, interrupted)
     learning = world.learning(learner, args.sync_batch_norm)
     world.draw_apart(args.seed)
     start = checkpoint.resume(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,9 +25,14 @@ SHARE = 0.01  # of the job's time that judging may take in rules which only warn
 
 
 class Jury:
-    def __init__(self, settings: tuple[Setting, ...], folder: Path) -> None:
-        """`folder` has the tables. Runs the code of rules of somebody's own; raises Refusal where it cannot."""
-        self.folder = folder
+    def __init__(
+        self, settings: tuple[Setting, ...], folder: Path, kept: Path | None = None, name: str | None = None
+    ) -> None:
+        """`folder` has the tables. `kept`: a folder that outlives a job that fails; `name`: the job's.
+
+        Runs the code of rules of somebody's own; raises Refusal where it cannot.
+        """
+        self.folder, self.kept, self.name = folder, kept, name
         self.reader = records.Reader(folder)
         self.rules = [(each, judging.opened(each)) for each in settings]
         self.stopping = [pair for pair in self.rules if pair[0].on_issue == "stop"]
@@ -49,11 +55,14 @@ class Jury:
         self._say(found)
         for setting, verdict in found:
             if setting.on_issue == "stop" and verdict.status == verdicts.ISSUES_FOUND:
-                self.stopped_by = setting.rule
+                self.stopped_by = verdict.rule
                 raise Refusal(f"stopped by rule {setting.rule}: {_sentence(verdict)}")
 
-    def report(self, job: Job, read: Records) -> list[dict[str, Any]]:
-        """Of all rules, when training is over: health.json, and a line. Returns the verdicts as they stand there."""
+    def report(self, job: Job, read: Records, well: bool) -> list[dict[str, Any]]:
+        """Of all rules, when training is over: health.json, and a line. Returns the verdicts as they stand there.
+
+        Where it did not end `well`, `kept` has it, too: SageMaker uploads the output of jobs that succeed.
+        """
         found = [(setting, judging.judged(setting, rule, read, job)) for setting, rule in self.rules]
         self._say(found)
         counts = Counter(verdict.status for _, verdict in found)
@@ -64,10 +73,20 @@ class Jury:
             "steps": int((read.steps["mode"] == "train").sum()),
             "every": job.every,
             "stopped_by": self.stopped_by,
+            "job": self.name,
         }
         jsonfile.write(self.folder / FILE, body)
+        if self.kept is not None and not well:
+            jsonfile.write(self.kept / FILE, body)
         progress.say(summary([verdict for _, verdict in found]))
         return bodies
+
+    def forget(self) -> None:
+        """What an earlier job left in `kept`, or this one before it ended well after all."""
+        if self.kept is not None and (self.kept / FILE).exists():
+            (self.kept / FILE).unlink()
+            with contextlib.suppress(OSError):  # somebody else's file is there
+                self.kept.rmdir()
 
     def _say(self, found: list[tuple[Setting, Verdict]]) -> None:
         """Of each rule once."""

@@ -15,6 +15,7 @@ from refusal import Refusal
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.interruption import Interrupted
 from training.watch import Watch
 
 # Longest wait of a process for another one. A process that ends is noticed at once; this is for one that hangs, or a
@@ -178,6 +179,8 @@ def joined(env: Mapping[str, str], device: torch.device, note: Path | None) -> I
             raise Refusal(group.watch.why(first_line(error))) from error
         group.watch.tell(f"{type(error).__name__}: {first_line(error)}")
         raise
+    except Interrupted:
+        raise  # the others were sent a signal as well; nobody is to end the first one before it has judged its tables
     except BaseException as error:
         group.watch.tell(str(error) or type(error).__name__)
         raise

@@ -11,8 +11,9 @@ import neighbours
 import torch
 from torch import Tensor
 
-from training import checkpoints, hyperparameters
+from training import checkpoints, hyperparameters, progress
 from training.distributed import World
+from training.interruption import Interrupted, Interruption
 from training.progress import Epoch
 
 ASKED_EVERY = 10  # steps between two questions to the first rank, whose answer all others have to wait for
@@ -41,13 +42,15 @@ class Resumable:
         parts: Mapping[str, Part],
         generators: tuple[torch.Generator, torch.Generator],
         world: World,
+        interruption: Interruption,
     ) -> None:
         """`generators`: of the order, and of mixing."""
+        self.interruption = interruption
+        self.leaving = False
         self.folder = args.checkpoint_dir
         self.world = world
         self.mark = _fingerprint(args, world.size) if self.folder else {}
-        self.minutes = args.checkpoint_minutes if self.folder else 0
-        self.passed = checkpoints.every(self.minutes)
+        self.passed = checkpoints.every(args.checkpoint_minutes)
         self.asked = 0
         self.parts = dict(parts)
         self.order, self.mixing = generators
@@ -69,13 +72,18 @@ class Resumable:
     def begin(self) -> None:
         """At the beginning of each epoch, before anything is drawn."""
         self.begun = self.order.get_state()
+        self.interruption.waits = True
 
     def due(self) -> bool:
-        """At each step, and the same on all ranks."""
+        """At each step, and the same on all ranks. An interruption ends the training: at once, or in `save`."""
         self.asked += 1
-        if not self.minutes or (self.world.size > 1 and self.asked % ASKED_EVERY):
+        if not self.folder:
+            self.interruption.end()
             return False
-        return bool(self.world.agreed(self.passed))
+        if self.world.size > 1 and self.asked % ASKED_EVERY:
+            return False
+        self.leaving, due = self.world.agreed(lambda: (self.interruption.came, self.passed()))
+        return self.leaving or due
 
     def save(self, position: Position) -> None:
         """Between two steps of the optimiser: gradients are not kept. All ranks call it, and the first one writes."""
@@ -84,9 +92,15 @@ class Resumable:
         random = checkpoints.random_states(order=self.order, mixing=self.mixing)
         random["generators"]["order"] = self.begun
         every = self.world.gathered([random])
-        if not self.world.first:
-            return
-        state = {**position._asdict(), "epochs": [row._asdict() for row in position.epochs], "random": every}
+        if self.world.first:
+            self._write(position, every)
+        if self.leaving:
+            progress.say(f"interrupted by SIGTERM: the checkpoint is of epoch {position.epoch}, step {position.step}")
+            self.world.agreed(lambda: None)  # nobody leaves before it is written
+            raise Interrupted
+
+    def _write(self, position: Position, random: list[dict[str, Any]]) -> None:
+        state = {**position._asdict(), "epochs": [row._asdict() for row in position.epochs], "random": random}
         parts = {name: part.state_dict() for name, part in self.parts.items()}
         checkpoints.save(self.folder, self.mark, {**state, **parts})
 

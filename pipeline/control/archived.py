@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 
 from pipeline.control import outcome
 from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from pipeline.client import Clients
@@ -53,3 +54,20 @@ def files(
                     yield name, file.read()
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
         raise Torn(f"{NAME} cannot be read: {exc}") from exc
+
+
+def beside_checkpoint(clients: Clients, job: Mapping[str, Any], name: str, most: int) -> bytes | None:
+    """A JSON file that a training which did not end well left below its checkpoint: SageMaker may keep no output of it.
+
+    None where there is none of this very job, which it names: the jobs of a pipeline share the address.
+    """
+    address = (job.get("CheckpointConfig") or {}).get("S3Uri")
+    if not address:
+        return None
+    try:
+        body = clients.storage.get_bytes(f"{address.rstrip('/')}/{name}")
+        content = json.loads(body) if len(body) <= most else None
+    except (ServiceError, ValueError, RecursionError):
+        return None  # that the job failed says more
+    mine = isinstance(content, dict) and content.get("job") == job.get("TrainingJobName")
+    return body if mine else None

@@ -25,8 +25,8 @@ MOST_RULES, LONGEST = 100, 2000  # rules of a job; characters of a text
 
 # `asked`: the job was told of our rules. `unknown` says why there is no verdict of them, and then `rules` is empty.
 # `address` is the archive's; `page` is the profile's HTML, None where it was not asked for or is not there. `steps` and
-# `every` are None where they are not told. `managed`: Debugger's own rules.
-Health = namedtuple("Health", "step address rules unknown steps every page asked managed")
+# `every` are None where they are not told. `managed`: Debugger's own rules. `stopped_by`: the rule that ended the job.
+Health = namedtuple("Health", "step address rules unknown steps every page asked managed stopped_by", defaults=[None])
 Rule = namedtuple("Rule", "rule status message advice points step tensor value threshold on_issue ours")
 _TEXTS = ("message", "advice", "on_issue", "ours")
 
@@ -48,18 +48,20 @@ def _of(clients: Clients, step: dict[str, Any], page: bool) -> Health | None:
     if asked is None:
         return only_managed
     held, why = _fetched(clients, uri, page)
+    if why and status != "Completed" and (kept := archived.beside_checkpoint(clients, job, FILE, LARGEST)):
+        held[FILE], why = kept, None
     rules: list[Rule] = []
-    steps = every = None
+    steps = every = stopper = None
     if FILE in held:
         try:
-            rules, steps, every = _parsed(held[FILE])
+            rules, steps, every, stopper = _parsed(held[FILE])
         except _Foreign as exc:
             why = str(exc)
     elif asked == NO_RULES:
         why = None
     if status != "Completed" and why is not None:
         return only_managed  # that it failed, or was stopped, says more
-    return Health(step["StepName"], uri, rules, why, steps, every, _text(held.get(PAGE)), True, rows)
+    return Health(step["StepName"], uri, rules, why, steps, every, _text(held.get(PAGE)), True, rows, stopper)
 
 
 def _fetched(clients: Clients, uri: str, page: bool) -> tuple[dict[str, bytes], str | None]:
@@ -83,7 +85,7 @@ class _Foreign(Exception):
     """The file is not what train.py writes."""
 
 
-def _parsed(body: bytes) -> tuple[list[Rule], int | None, int | None]:
+def _parsed(body: bytes) -> tuple[list[Rule], int | None, int | None, str | None]:
     try:
         content = json.loads(body, parse_constant=_refused)
     except (ValueError, RecursionError) as exc:
@@ -91,7 +93,8 @@ def _parsed(body: bytes) -> tuple[list[Rule], int | None, int | None]:
     rules = content.get("rules") if isinstance(content, dict) else None
     if not isinstance(rules, list) or len(rules) > MOST_RULES:
         raise _Foreign(f"{FILE} has no list of rules")
-    return [_rule(each) for each in rules], _count(content.get("steps")), _count(content.get("every"))
+    figures = _count(content.get("steps")), _count(content.get("every"))
+    return [_rule(each) for each in rules], *figures, _short(content.get("stopped_by")) or None
 
 
 def _refused(name: str) -> None:
@@ -146,13 +149,15 @@ def told_of_ours(health: Health) -> str:
         return f"not known ({one_line(health.unknown, 3 * FIRST_WORDS)})"
     if not health.rules:
         return "no rules"
-    found = [each for each in health.rules if each.status == FOUND]
+    stoppers = [each for each in health.rules if each.status == FOUND and each.rule == health.stopped_by]
+    found = stoppers + [each for each in health.rules if each.status == FOUND and each not in stoppers]
     rules = f"{len(health.rules)} rule{'s' * (len(health.rules) != 1)}"
     parts = [f"{len(found)} of {rules} found issues: {_named(found)}" if found else f"{rules}, no issues"]
     for status, words in ((NOT_EVALUATED, "not evaluated"), (ERROR, "failed themselves")):
         names = [one_line(each.rule, FIRST_WORDS) for each in health.rules if each.status == status]
         parts += [f"{words}: {listed(names)}"] if names else []
-    return "; ".join(parts)
+    by = f"stopped by {one_line(stoppers[0].rule, FIRST_WORDS)}: " if stoppers else ""
+    return by + "; ".join(parts)
 
 
 def _named(found: list[Rule]) -> str:
@@ -179,4 +184,5 @@ def in_full(health: Health | None) -> dict[str, Any] | None:
         for each in health.rules
     ]
     ours = {"StepName": health.step, "Summary": told(health), "NotKnown": health.unknown, "Rules": rows}
+    ours["StoppedBy"] = health.stopped_by
     return {**ours, **managed.in_full(health.managed)}

@@ -46,7 +46,7 @@ BROKEN = {"Overfit": ("Error", "no smdebug"), "DeadRelu": ("Error", "no smdebug"
         (GOOD | ISSUE, {}, "managed: 1 of 2 rules found issues: Overfit (loss 0.9 above training's)"),
         (BROKEN, NO_PROFILER, "managed: 2 rules; not judged: Overfit, DeadRelu (no smdebug)"),
         (
-            GOOD | {"Overfit": ("Error", "no losses"), "AllZero": ("Error", "")},
+            GOOD | {"Overfit": ("Error", "Not evaluated: no losses"), "AllZero": ("Error", "")},
             {},
             "managed: 1 of 3 rules judged, no issues; not judged: Overfit (no losses), AllZero",
         ),

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 FINE, FOUND, ERROR = "NoIssuesFound", "IssuesFound", "Error"
 IN_PROGRESS, STOPPING, STOPPED = "InProgress", "Stopping", "Stopped"
 DEBUG, PROFILER = MEMBERS = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
-NAMED, FIRST_WORDS, REASON = 3, 60, 180  # rules that the line names; characters of what each found, of why not
+NAMED, FIRST_WORDS, REASON = 3, 60, 120  # rules that the line names; characters of what each found, of why not
+
+_NOT_EVALUATED = "Not evaluated: "  # so begins what darkroom's own evaluator says of a rule that lacks something
 
 Managed = namedtuple("Managed", "debug profiler")  # two lists of rows
 Row = namedtuple("Row", "rule status details")
@@ -60,7 +62,7 @@ def _failed(rows: list[Row]) -> list[str]:
     reasons = {row.details for row in rows}
     if len(reasons) > 1:
         return [f"not judged: {listed([_because(row) for row in rows])}"]
-    why = one_line(rows[0].details, REASON)
+    why = one_line(rows[0].details.removeprefix(_NOT_EVALUATED), REASON)
     return [f"not judged: {listed([one_line(row.rule, FIRST_WORDS) for row in rows])}{f' ({why})' if why else ''}"]
 
 
@@ -69,7 +71,7 @@ def _with(rows: list[Row], *statuses: str) -> list[Row]:
 
 
 def _because(row: Row) -> str:
-    why = one_line(row.details, FIRST_WORDS)
+    why = one_line(row.details.removeprefix(_NOT_EVALUATED), FIRST_WORDS)
     return f"{one_line(row.rule, FIRST_WORDS)}{f' ({why})' if why else ''}"
 
 

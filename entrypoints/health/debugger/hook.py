@@ -212,6 +212,7 @@ def _proved(config: Path, resumed: bool) -> Saver:
         found = [tensor.values for step in steps for tensor in saved.tensors(step)]
         if len(found) != 1 or not np.array_equal(found[0], PROBE.bfloat16().float().numpy()):
             raise installing.Absent(f"smdebug read {len(found)} tensors where it had written one: report this")
+    (folder / saver.ENDED).unlink(missing_ok=True)  # smdebug takes no folder in which a training has ended
     made = saver.made(config)
     made.clears(resumed)
     return made

@@ -86,7 +86,6 @@ class Saver(Hook):  # type: ignore[misc]
         earlier life of it leaves whole files, and halves of them that smdebug would append to."""
         folder, workers = Path(self.out_dir), [self.worker]
         if self.worker == self.chief_worker:
-            (folder / ENDED).unlink(missing_ok=True)
             every = {file.stem.partition("_")[2] for file in folder.glob("index/*/*.json")}
             workers += [name for name in every if not self._is_of_this_job(name)]
         for worker in workers:

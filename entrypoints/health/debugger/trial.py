@@ -25,6 +25,7 @@ from health.view import Columns, Records
 
 NOTES = "darkroom.json"  # beside the tensors, by health.debugger.hook: names, and the job's length
 LOSS = re.compile("(?:.*/)?.*[Ll]oss_(?!input).*output.*")  # smdebug's collection losses
+ORDER = {"weight": 0, "gradient": 1}  # and then layers as they ran, as the recorder has it
 RATE = names.SCALAR + names.LR
 UNITS = ("ReLU", "ReLU6")
 
@@ -160,7 +161,7 @@ def _parts(steps: Iterable[Step], known: Names | None) -> Iterator[Part]:
                 values = torch.from_numpy(np.array(tensor.values))
                 found.append((row, statistics.take(values, units=row.kind == "output" and row.layer in UNITS)))
         if found:
-            found.sort(key=lambda pair: pair[0].kind != "weight")
+            found.sort(key=lambda pair: ORDER.get(pair[0].kind, 2))
             yield Part(step.mode_step, [row for row, _ in found], [taken for _, taken in found])
 
 

@@ -50,15 +50,57 @@ def test_the_table_is_written_as_it_is_returned(job: Job, folder: Path) -> None:
     assert json.loads((folder / operators.TABLE).read_text()) == json.loads(json.dumps(job.operators))
 
 
-def test_the_trace_is_a_chrome_trace_with_each_operator_and_its_time(job: Job, folder: Path) -> None:
-    """What Perfetto needs: traceEvents, of which complete ones ("X") have pid, tid, ts and dur in microseconds."""
+@pytest.fixture(scope="module")
+def trace(job: Job, folder: Path) -> dict[str, Any]:
     with gzip.open(folder / operators.TRACE, "rt", encoding="utf-8") as file:
-        trace: dict[str, Any] = json.load(file)
+        content: dict[str, Any] = json.load(file)
+    return content
+
+
+def test_the_trace_is_a_chrome_trace_with_each_operator_and_its_time(trace: dict[str, Any]) -> None:
     complete = [event for event in trace["traceEvents"] if event["ph"] == "X"]
-    assert all({"name", "pid", "tid", "ts", "dur"} <= set(event) for event in complete)
     assert sum(event["name"] == "aten::addmm" for event in complete) == 3
     spans = [event["ts"] for event in complete if event["name"] == "aten::addmm"]
     assert spans == sorted(spans) and min(event["dur"] for event in complete) >= 0
+
+
+def test_the_trace_keeps_the_rules_of_its_format(trace: dict[str, Any]) -> None:
+    """Google's Trace Event Format, as Perfetto and chrome://tracing read it: what each phase has to say of an event."""
+    needed = {"X": {"ts", "dur"}, "M": {"args"}, "i": {"ts"}, "s": {"ts", "id"}, "f": {"ts", "id"}}
+    events = trace["traceEvents"]
+    assert trace["displayTimeUnit"] in ("ms", "ns")
+    assert {event["ph"] for event in events} <= set(needed)  # B and E, which would have to be balanced, are not there
+    for event in events:
+        assert {"name", "ph", "pid", "tid", *needed[event["ph"]]} <= set(event), event
+        assert all(isinstance(event[key], int | float) for key in ("ts", "dur") if key in event), event
+        assert event["ph"] != "i" or event["s"] in ("g", "p", "t")
+    named = {event["args"]["name"] for event in events if event["ph"] == "M" and event["name"] == "process_name"}
+    assert named and all(named)
+
+
+def test_arrows_from_forward_to_backward_have_both_their_ends(trace: dict[str, Any]) -> None:
+    ends = {
+        phase: {(event["id"], event["cat"]): event["ts"] for event in trace["traceEvents"] if event["ph"] == phase}
+        for phase in "sf"
+    }
+    assert ends["s"] and ends["s"].keys() == ends["f"].keys()
+    assert all(ends["s"][arrow] <= ends["f"][arrow] for arrow in ends["s"])
+
+
+def test_operators_of_a_thread_lie_within_each_other_or_apart(trace: dict[str, Any]) -> None:
+    """Half an overlap is what Perfetto leaves out. Its clock counts nanoseconds, times are microseconds."""
+    threads: dict[Any, list[tuple[int, int]]] = {}
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X":
+            begins = round(event["ts"] * 1000)
+            threads.setdefault((event["pid"], event["tid"]), []).append((begins, begins + round(event["dur"] * 1000)))
+    for spans in threads.values():
+        around: list[int] = []
+        for begins, ends in sorted(spans, key=lambda span: (span[0], -span[1])):
+            while around and around[-1] <= begins:
+                around.pop()
+            assert not around or ends <= around[-1] + 1
+            around.append(ends)
 
 
 def test_steps_that_the_profiler_slows_down_are_marked_and_stand_in_no_figure(job: Job) -> None:

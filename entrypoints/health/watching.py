@@ -14,7 +14,7 @@ import torch
 from data import Split
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
-from training import progress
+from training import machine, progress
 from training.distributed import World
 from training.resuming import Position
 
@@ -22,7 +22,7 @@ from health import jury
 from health.debugger import hook
 from health.page import profiler_report
 from health.profiling import operators, profile, system, timers
-from health.recording import recorder, records
+from health.recording import recorder, records, sharing
 from health.recording.recorded import Limits
 from health.rules import judging, own_rule
 from health.rules.scaling import Job
@@ -65,7 +65,8 @@ class Health:
         self.window = operators.Window(device) if args.profile and world.first else None
         self.watching = False
         self.debugger = hook.Debugger()
-        self.recorder: recorder.Recorder  # from `watches` on, as are the next two
+        self.recorder: recorder.Recorder  # from `watches` on, as are the next three
+        self.sharing: sharing.Sharing
         self.interval: int
         self.job: Job
         self.sampler: system.Sampler | None = None
@@ -85,6 +86,7 @@ class Health:
         if self.world.first:
             _clear(self.folder, self.world.size, resumed)
             self.jury.forget()
+        self.sharing = sharing.Sharing(self.folder, self.world, machine.host(self.env))
         classes, examples = len(training.classes), args.epochs * len(training)
         rank = self.world.rank
         self.recorder = recorder.Recorder(self.folder, learner, classes, every, rank, resumed_at, limits(self.settings))
@@ -159,6 +161,8 @@ class Health:
     def epoch_ended(self) -> None:
         """Behind the epoch's checkpoint, which a rule that stops the training leaves there by raising Refusal."""
         self.clock.lap("checkpoint")
+        if self.settings or self.args.profile:
+            self.sharing.share()
         self.jury.ask(self.job, only_stopping=False)
         self.clock.lap("logging")
 
@@ -188,9 +192,9 @@ class Health:
         table: dict[str, Any] | None,
         bodies: list[dict[str, Any]],
     ) -> None:
-        machine = self.sampler.machine.facts() if self.sampler and self.sampler.machine else None
+        facts = self.sampler.machine.facts() if self.sampler and self.sampler.machine else None
         try:
-            profiler_report.write(self.folder, profile.figures(read, job, table, machine), bodies)
+            profiler_report.write(self.folder, profile.figures(read, job, table, facts), bodies)
         except Exception as error:  # no page may fail a training of hours, whose model is saved
             last = traceback.extract_tb(error.__traceback__)[-1]
             progress.say(

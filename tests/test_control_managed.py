@@ -94,6 +94,12 @@ def test_the_page_has_them_issues_first(tmp_path: Path, asked: bool) -> None:
     assert not {"script", "img"} & set(Elements(html).tags)
 
 
+@pytest.mark.parametrize(("details", "look"), [("Not evaluated: no losses", "stopped"), ("KeyError: 7", "bad")])
+def test_what_only_lacks_something_does_not_look_broken(tmp_path: Path, details: str, look: str) -> None:
+    html = section(made(tmp_path, {"Overfit": ("Error", details)}), "Training health")
+    assert f'<span class="badge {look}">Error</span>' in html and details in html
+
+
 def test_a_training_without_managed_rules_shows_nothing_of_them(tmp_path: Path) -> None:
     assert "Managed" not in words(section(clients(tmp_path, content(FINE)), "Training health"))
 

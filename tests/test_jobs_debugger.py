@@ -267,6 +267,20 @@ def test_each_answer_is_checked(tmp_path: Path, told: Any, status: str, details:
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"DebugHookConfig": "x"}, "DebugHookConfig: 'x' is no structure"),
+        ({"DebugRuleConfigurations": {"a": 1}}, "DebugRuleConfigurations is {'a': 1}, which is no list"),
+        ({"ProfilerRuleConfigurations": [7]}, "ProfilerRuleConfigurations: 7 is no structure"),
+        ({"DebugHookConfig": {"S3OutputPath": "s3://b/x", "CollectionConfigurations": [3]}}, "3 is no structure"),
+    ],
+)
+def test_members_of_other_types_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    done = train(tmp_path, request(tmp_path, **changes))
+    assert message in done.error and done.status == "Failed"
+
+
+@pytest.mark.parametrize(
     ("hook", "message"),
     [
         ({"S3OutputPath": "https://b/x"}, "DebugHookConfig S3OutputPath: 'https://b/x/job-1/debug-output' is not"),

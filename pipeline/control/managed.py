@@ -14,7 +14,7 @@ IN_PROGRESS, STOPPING, STOPPED = "InProgress", "Stopping", "Stopped"
 DEBUG, PROFILER = MEMBERS = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 NAMED, FIRST_WORDS, REASON = 3, 60, 120  # rules that the line names; characters of what each found, of why not
 
-_NOT_EVALUATED = "Not evaluated: "  # so begins what darkroom's own evaluator says of a rule that lacks something
+_NOT_EVALUATED = "Not evaluated: "  # AWS has no such status: darkroom's evaluator says Error, and this first
 
 Managed = namedtuple("Managed", "debug profiler")  # two lists of rows
 Row = namedtuple("Row", "rule status details")
@@ -85,6 +85,11 @@ def one_line(text: str, most: int) -> str:
     """The first words, without what could drive a terminal."""
     plain = " ".join("".join(each if each.isprintable() else " " for each in text[: 10 * most]).split())
     return plain if len(plain) <= most else f"{plain[:most].rpartition(' ')[0] or plain[:most]} …"
+
+
+def is_missing(row: Row) -> bool:
+    """Is it an Error only because it was not evaluated?"""
+    return bool(row.status == ERROR and row.details.startswith(_NOT_EVALUATED))
 
 
 def in_full(managed: Managed) -> dict[str, list[dict[str, str]]]:

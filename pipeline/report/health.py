@@ -9,7 +9,7 @@ from pipeline.control.health import ERROR, FINE, FOUND, NOT_EVALUATED, Health, R
 
 ORDER = (FOUND, ERROR, NOT_EVALUATED, FINE)
 STATES = {FOUND: "bad", ERROR: "bad", NOT_EVALUATED: "stopped", FINE: "good"}
-WAITING = "stopped"  # the look of what is neither good nor bad: in progress, stopped
+WAITING = "stopped"  # the look of what is neither good nor bad: in progress, stopped, not evaluated
 OPEN = 25  # rules; the rest is folded
 
 
@@ -38,7 +38,7 @@ def view(found: Health | None) -> dict[str, Any]:
 def _managed(found: Health) -> list[dict[str, str]]:
     """Debugger's own rules, issues first; then those of SageMaker's profiler."""
     return [
-        {**row._asdict(), "state": STATES.get(row.status, WAITING)}
+        {**row._asdict(), "state": WAITING if managed.is_missing(row) else STATES.get(row.status, WAITING)}
         for rows in found.managed
         for row in sorted(rows, key=lambda row: ORDER.index(row.status) if row.status in ORDER else 2)
     ]

@@ -13,9 +13,7 @@ from contextlib import suppress
 
 from pipeline.errors import DarkroomError
 from pipeline.local import names
-from pipeline.local.jobs import JobFailed, rule_statuses
-from pipeline.local.jobs.failure import last_error
-from pipeline.local.jobs.hosts import exit_code, wait
+from pipeline.local.jobs import JobFailed, evaluator, rule_statuses
 from pipeline.local.jobs.rule_statuses import DEBUG, ERROR, PROFILER
 from pipeline.local.jobs.staging import aside
 from pipeline.local.jobs.toolkit import CODE
@@ -27,17 +25,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.local.images import Image
-    from pipeline.local.jobs.hosts import Ended, Host, Hosts
+    from pipeline.local.jobs.hosts import Host, Hosts
     from pipeline.local.jobs.rule_statuses import Answers
     from pipeline.local.jobs.tracking import Job
 
 LOCAL_PATH = "/opt/ml/output/tensors"  # the service's default, and smdebug's
 CONFIG = "/opt/ml/input/config/debughookconfig.json"
 CONFIG_VARIABLE = "SMDEBUG_CONFIG_FILE_PATH"
-MODULE, FILE = "health.debugger.evaluate", "health/debugger/evaluate.py"
-STATUS, PROFILE = "/opt/ml/output/data/health/debugger.json", "/opt/ml/output/data/health/profiler-report.html"
-LIMIT, LIMIT_S = "DARKROOM_RULES_SECONDS", 600.0
-LARGEST_LOG = 16 << 20  # bytes
+PROFILE = "/opt/ml/output/data/health/profiler-report.html"
 _UNFINISHED = (".tmp", ".sagemaker-ignore")  # what smdebug is still writing, and what SageMaker does not upload
 _INLINE_FILES = 2000  # a rename takes some 20 µs
 
@@ -48,12 +43,13 @@ class Debugger:
     __slots__ = ("_hook", "_hosts", "_job", "_rules", "_where")
 
     def __init__(self, job: Job, request: Mapping[str, Any]) -> None:
+        """Raises JobFailed for members of other types than the service's."""
         self._job = job
-        self._hook: Mapping[str, Any] = request.get("DebugHookConfig") or {}
-        self._rules: list[dict[str, Any]] = request.get("DebugRuleConfigurations") or []
+        [self._hook] = _structures([request.get("DebugHookConfig") or {}], "DebugHookConfig")
+        self._rules = _structures(request.get("DebugRuleConfigurations") or [], "DebugRuleConfigurations")
         self._where = self._hook.get("LocalPath") or LOCAL_PATH
         self._hosts: Hosts | None = None  # those whose tensors are not in S3 yet
-        profiler = request.get("ProfilerRuleConfigurations") or []
+        profiler = _structures(request.get("ProfilerRuleConfigurations") or [], "ProfilerRuleConfigurations")
         for member, rules in ((DEBUG, self._rules), (PROFILER, profiler)):
             if rules:
                 job.body[member] = rule_statuses.begun(rules)
@@ -75,12 +71,14 @@ class Debugger:
             raise JobFailed(f"ClientError: DebugHookConfig S3OutputPath: {exc.message}") from exc
         host.folder(self._where)
         collections = self._hook.get("CollectionConfigurations")
-        rows = [{"CollectionParameters": None, **each} for each in collections] if collections else None
+        if collections is not None:
+            listed = _structures(collections, "DebugHookConfig CollectionConfigurations")
+            collections = [{"CollectionParameters": None, **each} for each in listed]
         content = {
             "S3OutputPath": self._hook.get("S3OutputPath"),
             "LocalPath": self._where,
             "HookParameters": self._hook.get("HookParameters"),  # null where there are none: smdebug expects it
-            "CollectionConfigurations": rows,
+            "CollectionConfigurations": collections,
         }
         hosts.write_json(host, CONFIG, content)
         self._hosts = hosts
@@ -101,11 +99,11 @@ class Debugger:
         if PROFILER in body:
             body[PROFILER] = rule_statuses.alike(body[PROFILER], ERROR, _no_profiler(hosts))
         files = self._left()
-        self._hosts = None
         if len(files) > _INLINE_FILES:
             await aside(self._job.context, lambda: self._upload(files))
         else:
             self._upload(files)
+        self._hosts = None
 
     def abandon(self) -> None:
         """For a job that ends before its rules were judged, because it was stopped or never began."""
@@ -136,7 +134,7 @@ class Debugger:
         why = self._not_possible(image, host)
         if not why:
             try:
-                return await self._evaluate(hosts, host, image)
+                return await self._evaluated(hosts, host, image)
             except rule_statuses.Unreadable as exc:
                 context = self._job.context
                 why = (
@@ -148,31 +146,21 @@ class Debugger:
 
     def _not_possible(self, image: Image, host: Host) -> str:
         if not self._hook:
-            return "nothing was saved: the job has no DebugHookConfig; give it one with an S3OutputPath"
-        if image.is_python and os.path.isfile(os.path.join(host.path(CODE), FILE)):
+            return "Not evaluated: the job has no DebugHookConfig: give it one with an S3OutputPath"
+        if image.is_python and os.path.isfile(os.path.join(host.path(CODE), evaluator.FILE)):
             return ""
         return (
-            f"not judged on this machine: AWS's evaluator image is not here, and the job's code has no {FILE}, "
-            f"which would do it: copy darkroom's entrypoints/health into the code, or run the job on AWS. "
+            f"Not evaluated: AWS's evaluator image is not on this machine, and the job's code has no {evaluator.FILE}, "
+            f"which would do it here: copy darkroom's entrypoints/health into the code, or run the job on AWS. "
             f"What was saved is at {self.address}/"
         )
 
-    async def _evaluate(self, hosts: Hosts, host: Host, image: Image) -> Answers:
+    async def _evaluated(self, hosts: Hosts, host: Host, image: Image) -> Answers:
         """Raises Unreadable."""
         folder = f"/opt/ml/debugger-{names.random_id(8)}"  # nothing that the job made can lie there
         host.folder(folder)
-        rules, answer = f"{folder}/rules.json", f"{folder}/statuses.json"
-        hosts.write_json(host, rules, self._rules)
         tensors = self._where if len(hosts.all) == 1 else self._merged(host, f"{folder}/tensors")
-        options = ["--tensors", tensors, "--rules", rules, "--status", STATUS, "--output", answer]
-        stem, extension = os.path.splitext(self._job.context.log_path)
-        log = Log(f"{stem}-debugger{extension}")
-        env = {**hosts.environment(host), "PYTHONPATH": CODE}
-        limit = _limit()
-        process = hosts.launch(host, image, [*image.command, "-m", MODULE, *options], env, CODE, log.path)
-        ended = await wait(self._job.context, [(host, process)], limit, log.is_too_long)
-        _refuse(ended, log, limit)
-        return rule_statuses.answers(host.path(answer), [row["RuleConfigurationName"] for row in self._job.body[DEBUG]])
+        return await evaluator.run(self._job.context, hosts, image, folder, tensors, self._rules)
 
     def _merged(self, host: Host, inside: str) -> str:
         """All instances' files in one folder, as they will lie in S3."""
@@ -187,48 +175,17 @@ class Debugger:
         return inside
 
 
-class Log:
-    """What one evaluator prints; a job that is tried again appends to the same file."""
-
-    __slots__ = ("_begin", "path")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._begin = os.path.getsize(path) if os.path.exists(path) else 0
-
-    def is_too_long(self) -> bool:
-        return os.path.getsize(self.path) > self._begin + LARGEST_LOG
-
-    def cut(self) -> None:
-        os.truncate(self.path, self._begin + LARGEST_LOG)
-
-
-def _limit() -> float:
-    """Raises DarkroomError."""
-    text = os.environ.get(LIMIT, "")
-    try:
-        seconds = float(text or LIMIT_S)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e7:
-        raise DarkroomError(f"{LIMIT}={text!r} is no number of seconds", f"unset it: {LIMIT_S:.0f} s")
-    return seconds
-
-
-def _refuse(ended: Ended, log: Log, limit: float) -> None:
-    """Raises Unreadable unless the evaluator ended by itself, and well."""
-    if log.is_too_long():
-        log.cut()
-        raise rule_statuses.Unreadable(f"it wrote more than {LARGEST_LOG >> 20} MiB to its log")
-    if ended.timed_out:
-        raise rule_statuses.Unreadable(
-            f"it took longer than {limit:g} s; {LIMIT}=SECONDS before the command allows more"
-        )
-    if ended.code:
-        raise rule_statuses.Unreadable(ended.problem or f"{exit_code(ended.code)}: {last_error(log.path)}")
+def _structures(found: Any, member: str) -> list[dict[str, Any]]:
+    """Raises JobFailed."""
+    if not isinstance(found, list):
+        raise JobFailed(f"ClientError: {member} is {found!r:.80}, which is no list")
+    for each in found:
+        if not isinstance(each, dict):
+            raise JobFailed(f"ClientError: {member}: {each!r:.80} is no structure")
+    return found
 
 
 def _no_profiler(hosts: Hosts) -> str:
     own = any(os.path.isfile(host.path(PROFILE)) for host in hosts.all)
     instead = "; the job's own profile is health/profiler-report.html in its output.tar.gz" if own else ""
-    return f"not judged: SageMaker's profiler is not on this machine{instead}"
+    return f"Not evaluated: SageMaker's profiler is not on this machine{instead}"

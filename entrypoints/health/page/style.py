@@ -24,6 +24,7 @@ p { margin: 0 0 10px; max-width: 86ch; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px 20px;
   margin-top: 16px; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; margin-top: 18px; }
+.figures + .source { margin-top: 10px; }
 .figure { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 10px 14px; }
 .figure b { display: block; font-size: 22px; line-height: 1.3; font-weight: 650; }
 .figure span { color: var(--soft); font-size: 13px; }

@@ -40,7 +40,7 @@ def advice(
         _data(seconds, whole, found, figures),
         _saved("checkpoint", seconds, whole, HALF, "Write checkpoints half as often", "checkpoint_minutes"),
         _saved("evaluation", seconds, whole, HALF, "Evaluate half as often", "or on half of the validation split"),
-        _saved("logging", seconds, whole, 0.9, "Write fewer lines", "one an epoch is enough for metrics"),
+        _saved("logging", seconds, whole, 0.9, "Record and judge less often, write fewer lines", "health.every"),
         _saved("transfer", seconds, whole, 1.0, "Copy batches from pinned memory", "with non_blocking=True"),
         _saved("start_up", seconds, whole, HALF, "Do less before the first step", "imports, weights, first copies"),
         _saved("export", seconds, whole, HALF, "Do less after the last step", "the model's archive and its tests"),

@@ -22,6 +22,9 @@ PERCENTILES = {"max": 100, "p99": 99, "p95": 95, "p50": 50, "min": 0}
 SOURCES = {
     "download": "from the service's writing of its configuration to the program's start",
     "start_up": "from the start of the process (/proc/self/stat) to the first step",
+    "data_wait": "clock, until a batch is read, augmented and normalised",
+    "transfer": "clock, around the copy of each batch to the device",
+    "logging": "clock, of every step: records of tensors, rules, lines",
     "profiling": "around torch.profiler's start and stop",
     "export": "clock, after the last step",
     "collector": "gc.callbacks, pauses of the training thread",

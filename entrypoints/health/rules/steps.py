@@ -14,7 +14,7 @@ ADVICE = {
     "anew), and let it read further ahead",
     "checkpoint": "write checkpoints less often (checkpoint_minutes), or to a faster disk",
     "evaluation": "evaluate less often, or on a part of the validation split",
-    "logging": "write fewer lines",
+    "logging": "record and judge less often (health.every), and write fewer lines",
     "garbage collector": "call gc.freeze() when training starts, and build fewer objects in each step",
     "recording": "record statistics of tensors less often",
     "other": "look at the trace: something else had the machine, or the loop does work that no lap names",

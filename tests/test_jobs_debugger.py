@@ -132,6 +132,36 @@ def test_workers_of_several_instances_write_beside_each_other(tmp_path: Path, ki
     assert statuses(done)["Overfit"][1].startswith("worker_1.tfevents worker_2.tfevents ")
 
 
+def test_of_two_instances_that_use_one_name_the_first_counts(tmp_path: Path) -> None:
+    body = request(tmp_path, SAVE.replace("worker_{worker}", "worker_0"))
+    body["ResourceConfig"]["InstanceCount"] = 2
+    train(tmp_path, body)
+    assert saved(tmp_path) == ["events/0/worker_0.tfevents"]
+    assert Storage(str(tmp_path)).get_bytes("s3://b/tensors/job-1/debug-output/events/0/worker_0.tfevents") == b"1"
+
+
+def test_many_tensors_go_to_s3_beside_the_loop(tmp_path: Path) -> None:
+    many = "for number in range(2500):\n    open(f\"{config['LocalPath']}/{number}\", 'w').close()\n"
+    train(tmp_path, request(tmp_path, SAVE + many))
+    assert len(saved(tmp_path)) == 2501
+
+
+@pytest.mark.parametrize("linked", ["LocalPath", "a file in it"])
+def test_a_link_takes_nothing_else_to_s3(tmp_path: Path, linked: str) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "secret").write_text("mine")
+    if linked == "LocalPath":
+        program = "import shutil\nshutil.rmtree(config['LocalPath'])\n"
+        program += f"os.symlink({str(mine)!r}, config['LocalPath'])"
+    else:
+        program = f"os.symlink({str(mine / 'secret')!r}, config['LocalPath'] + '/secret')"
+    done = train(tmp_path, request(tmp_path, SAVE + program))
+    assert done.status == "Completed"
+    assert saved(tmp_path) == ([] if linked == "LocalPath" else ["events/0/worker_1.tfevents"])
+    assert (mine / "secret").exists()
+
+
 def test_a_failed_job_is_judged_too(tmp_path: Path) -> None:
     done = train(tmp_path, request(tmp_path, f"{SAVE}\nraise SystemExit(3)"))
     assert done.status == "Failed" and "exit code: 3" in done.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torchvision.models import resnet18
-from training import convolutions
+from training import averaging, convolutions
 
 CPU = torch.device("cpu")
 
@@ -372,3 +373,78 @@ def test_a_long_training_is_recorded_less_often_and_its_table_stays_small(tmp_pa
     assert np.diff(at)[0] == 1
     assert (np.diff(at)[1:] >= np.diff(at)[:-1]).all()
     assert np.diff(at)[-1] > 1
+
+
+KINDS = ("plain", "compiled", "channels_last", "parts", "average", "float16", "bfloat16", "scaled", "distributed")
+Figures = dict[tuple[str, str], np.ndarray[Any, Any]]
+
+
+def plainly(network: nn.Sequential, parts: list[tuple[Tensor, Tensor]], lower: torch.dtype | None) -> Figures:
+    """Values of all that a step is recorded of, by means that know nothing of the recorder."""
+    found: Figures = {}
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+
+    def keep(kind: str, name: str, tensor: Tensor) -> None:
+        found.setdefault((kind, name), tensor.detach().double().flatten().numpy().copy())
+
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.Conv2d | nn.ReLU | nn.Linear):
+            layer.register_forward_pre_hook(lambda _, given, name=name: keep("input", name, given[0]))
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(lambda *gave, name=name: keep("output", name, gave[2]))
+    for pictures, labels in parts:
+        with torch.autocast("cpu", lower or torch.bfloat16, enabled=lower is not None):
+            scores = network(pictures)
+        (F.cross_entropy(scores.float(), labels) / len(parts)).backward()
+    for name, weight in network.named_parameters():
+        keep("weight", name, weight)
+        assert weight.grad is not None
+        keep("gradient", name, weight.grad)
+    torch.optim.SGD(network.parameters(), 0.1).step()
+    for name, weight in network.named_parameters():
+        keep("update", name, weight.detach() - before[name])
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_figure_is_that_of_a_plain_computation(tmp_path: Path, kind: str) -> None:
+    """However the network is run; its tensors are small enough for the sample to be all of them."""
+    layout = torch.channels_last if kind == "channels_last" else torch.contiguous_format
+    lower = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(kind)
+    network = small().to(memory_format=layout)
+    parts = [
+        (pictures.to(memory_format=layout), labels) for pictures, labels in map(batch, range(1 + (kind == "parts")))
+    ]
+    wanted = plainly(copy.deepcopy(network), parts, lower)
+    average = averaging.Average(network, 0.9 if kind == "average" else 0)
+    scaler = GradScaler("cpu", 4096.0, enabled=kind == "scaled")
+    recorder = Recorder(tmp_path, network, 4, 1)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    with contextlib.ExitStack() as stack:
+        learning: Callable[[Tensor], Tensor] = network
+        if kind == "compiled":
+            learning = torch.compile(network, backend="aot_eager")
+        if kind == "distributed":
+            torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+            stack.callback(torch.distributed.destroy_process_group)
+            learning = DistributedDataParallel(network)
+        for pictures, labels in parts:
+            recorder.begins(0)
+            with torch.autocast("cpu", lower or torch.bfloat16, enabled=lower is not None):
+                scores = learning(pictures)
+            scaler.scale(F.cross_entropy(scores.float(), labels) / len(parts)).backward()
+    recorder.gradients(scaler)
+    scaler.step(optimizer)
+    average.update(network)
+    recorder.stepped()
+    recorder.close()
+    found = records.read(tmp_path)
+    assert set(zip(found.tensors["kind"], found.tensors["name"], strict=True)) == set(wanted)
+    for (of, name), values in wanted.items():
+        figures = {"count": len(values), "mean": values.mean(), "mean_abs": abs(values).mean(), "std": values.std()}
+        figures |= {"min": values.min(), "max": values.max(), "zero_share": (values == 0).mean(), "non_finite": 0}
+        figures |= {f"p{part}": np.percentile(values, part) for part in (5, 95)}
+        near = 1e-3 if lower or kind == "compiled" else 1e-4  # of the largest: updates are differences of float32
+        for column, value in figures.items():
+            scale = 1 if column in ("count", "zero_share") else abs(values).max()
+            assert one(found, of, name, column) == pytest.approx(value, rel=1e-5, abs=near * scale), (of, name, column)

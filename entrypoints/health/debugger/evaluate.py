@@ -82,6 +82,8 @@ def _details(verdict: Verdict, found: Trial, status: Mapping[str, Any]) -> str:
     text = f"{verdict.message}: {verdict.advice}" if verdict.advice else verdict.message
     if verdict.status == verdicts.NOT_EVALUATED:
         text = f"Not evaluated: {text} ({found.said}; health.every and the collections say at which)"
+    elif verdict.rule == "WeightUpdateRatio" and found.job.every > 1:
+        text = f"{text} (of saved weights, {found.job.every} steps apart, which AWS's rule compares too)"
     return f"{text}; the hook {status['why']}" if status.get("why") else text
 
 

@@ -23,8 +23,12 @@ PINNED = {
     "protobuf==3.20.3": "a7ca6d488aa8ff7f329d4c545b2dbad8ac31464f1d8b1c87ad1346717731e4db",
 }
 SECONDS = 120  # for pip
+MODULES = ("smdebug.pytorch", "smdebug.core.json_config", "smdebug.core.config_validator")
+OTHERWISE = (
+    "let the job reach a package index (network isolation off, a NAT gateway in a VPC), or use an image that holds "
+    f"{' and '.join(PINNED)}, or set health.managed to false"
+)
 LEVEL = "SMDEBUG_LOG_LEVEL"
-PROFILER = ("pyinstrument", "pyinstrument.renderers")  # imported by smdebug's profiler alone, which nothing here starts
 
 
 class Absent(Exception):
@@ -34,33 +38,33 @@ class Absent(Exception):
 def found() -> str:
     """Its version; from now on `import smdebug.pytorch` works. Raises Absent."""
     if "smdebug.pytorch" not in sys.modules:
-        if importlib.util.find_spec("smdebug") is None:
-            _import(_installed())
-        else:
-            _import(None)
+        why = _import(None) if importlib.util.find_spec("smdebug") else "smdebug is not in this image"
+        if why:
+            again = _import(_installed(why))
+            if again:
+                raise Absent(f"{why}; and the one that was installed for this job: {again}: {OTHERWISE}")
+    logging.getLogger("smdebug").setLevel(logging.WARNING)
     return str(importlib.import_module("smdebug").__version__)
 
 
-def _import(folder: Path | None) -> None:
-    """Whatever a broken or half-installed package raises while it is imported says why there is none."""
+def _import(folder: Path | None) -> str:
+    """Why it cannot be, if so: whatever a broken or half-installed package raises."""
     try:
-        with _quiet(), _own_protobuf(folder):
-            importlib.import_module("smdebug.pytorch")
+        with _quiet(), _stand_ins(), _own_protobuf(folder):
+            for name in MODULES:
+                importlib.import_module(name)
     except Exception as error:  # of somebody else's package: anything
         for name in [name for name in sys.modules if name.partition(".")[0] == "smdebug"]:
             del sys.modules[name]
-        cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise Absent(
-            f"smdebug cannot be imported ({cause[:300]}): install smdebug==1.0.34 with protobuf==3.20.3, for example "
-            "pip install darkroom[debugger], or set health.managed to false"
-        ) from error
-    logging.getLogger("smdebug").setLevel(logging.WARNING)
-    # pyinstrument's copy of six looks for modules in a way that Python 3.11 warns of, at each module that is missing
-    sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+        return f"smdebug cannot be imported ({type(error).__name__}: {error}".splitlines()[0][:300] + ")"
+    finally:
+        # pyinstrument's copy of six looks for modules in a way that Python 3.11 warns of, at each one that is missing
+        sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    return ""
 
 
-def _installed() -> Path:
-    """Both wheels, and nothing that they ask for: the image has the rest."""
+def _installed(why: str) -> Path:
+    """Both wheels, and nothing that they ask for: the image has the rest. Raises Absent; `why` it is needed."""
     folder = Path(tempfile.mkdtemp(prefix="darkroom-smdebug-"))
     wanted = folder / "requirements.txt"
     wanted.write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in PINNED.items()))
@@ -82,11 +86,7 @@ def _installed() -> Path:
     except OSError as error:
         failure = str(error)
     if failure:
-        raise Absent(
-            f"smdebug is not in this image and could not be installed ({failure[:300]}): let the job reach a package "
-            "index (network isolation off, a NAT gateway in a VPC), or use an image that holds smdebug==1.0.34 and "
-            "protobuf==3.20.3, or set health.managed to false"
-        )
+        raise Absent(f"{why}, and smdebug could not be installed ({failure[:300]}): {OTHERWISE}")
     return folder / "site"
 
 
@@ -98,19 +98,34 @@ def _own_protobuf(folder: Path | None) -> Iterator[None]:
         yield
         return
     before = {name: sys.modules.pop(name) for name in _protobuf()}
-    missing = [name for name in PROFILER if importlib.util.find_spec(PROFILER[0]) is None]
-    for name in missing:
-        sys.modules[name] = types.ModuleType(name)
-        vars(sys.modules[name]).update(Profiler=object, JSONRenderer=object)
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
         sys.path.append(str(folder))
-        for name in [*_protobuf(), *missing]:
+        for name in _protobuf():
             sys.modules.pop(name, None)
         sys.modules.update(before)
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    """For what smdebug's profiler alone uses, where it is missing: nothing here starts that."""
+    missing = [name for name in STAND_INS if importlib.util.find_spec(name.partition(".")[0]) is None]
+    for name in missing:
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(STAND_INS[name])
+    try:
+        yield
+    finally:
+        for name in missing:
+            sys.modules.pop(name, None)
+
+
+def _truth(text: str) -> int:
+    """distutils.util.strtobool, which Python 3.12 no longer has."""
+    return int(text.lower() in ("y", "yes", "t", "true", "on", "1"))
 
 
 def _protobuf() -> list[str]:
@@ -129,3 +144,11 @@ def _quiet() -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[LEVEL]
+
+
+STAND_INS: dict[str, dict[str, object]] = {
+    "pyinstrument": {"Profiler": object},
+    "pyinstrument.renderers": {"JSONRenderer": object},
+    "distutils": {},
+    "distutils.util": {"strtobool": _truth},
+}

@@ -57,6 +57,8 @@ def tensors(step: Step, wanted: Any = None) -> Iterator[Tensor]:
     if not chosen:
         return
     try:
+        if step.events.exists() and not step.events.is_file():  # a pipe would be waited for
+            raise Torn(f"{_said(step.events)}: no file")
         with step.events.open("rb") as file:
             size = file.seek(0, 2)
             for name, start, length in chosen:
@@ -71,8 +73,8 @@ def tensors(step: Step, wanted: Any = None) -> Iterator[Tensor]:
 def _step(file: Path) -> Step:
     number, _, worker = file.stem.partition("_")
     try:
-        if file.stat().st_size > INDEX:
-            raise Torn(f"{_said(file)}: larger than {INDEX:,} bytes")
+        if not file.is_file() or file.stat().st_size > INDEX:
+            raise Torn(f"{_said(file)}: no file, or one larger than {INDEX:,} bytes")
         body = json.loads(file.read_bytes())
         meta = body["meta"]
         mode, mode_step = str(meta["mode"]).strip(), int(meta["mode_step"])
@@ -94,17 +96,19 @@ def _tensor(name: str, record: bytes, file: Path) -> Tensor:
         (length,) = struct.unpack("<Q", record[:8])
         if length != len(record) - 16:
             raise ValueError(f"a record of {length:,} bytes in {len(record):,}")
-        event = dict(_fields(record[12:-4]))
+        event = dict(_fields(memoryview(record)[12:-4]))
         value = dict(_fields(dict(_fields(event[5]))[1]))
-        if value[1].decode() != name:
-            raise ValueError(f"it is {value[1].decode()!r}")
+        if bytes(value[1]).decode() != name:
+            raise ValueError(f"it is {bytes(value[1])!r}")
         return Tensor(name, _values(value[8]), struct.unpack("<d", event[1])[0])
     except (ValueError, LookupError, TypeError, struct.error, AttributeError, ArithmeticError) as error:
         raise Torn(f"{_said(file)}: {name} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _values(body: bytes) -> NDArray[Any]:
-    kind, shape, content = 0, [], b""
+def _values(body: memoryview) -> NDArray[Any]:
+    kind: int = 0
+    shape: list[int] = []
+    content: memoryview | bytes = b""
     for field, value in _fields(body):
         if field == 1:
             kind = value
@@ -117,7 +121,7 @@ def _values(body: bytes) -> NDArray[Any]:
     return np.frombuffer(content, TYPES[kind]).reshape(shape)
 
 
-def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
+def _fields(body: memoryview) -> Iterator[tuple[int, Any]]:
     """Number and value of each field of a message: protobuf's wire format."""
     place = 0
     while place < len(body):
@@ -136,7 +140,7 @@ def _fields(body: bytes) -> Iterator[tuple[int, Any]]:
         yield key >> 3, value
 
 
-def _number(body: bytes, place: int) -> tuple[int, int]:
+def _number(body: memoryview, place: int) -> tuple[int, int]:
     found = 0
     for shift in range(0, 70, 7):
         found |= (body[place] & 127) << shift

@@ -6,6 +6,7 @@ Imported only where smdebug is (health.debugger.installing): nothing else may na
 from __future__ import annotations
 
 import atexit
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from smdebug import modes
 from smdebug.core.locations import TensorLocation
 from smdebug.core.tfevent.events_writer import EventsWriter
+from smdebug.core.tfevent.proto.event_pb2 import Event
 from smdebug.core.utils import get_relative_event_file_path
 from smdebug.core.writer import FileWriter
 from smdebug.pytorch import Hook
@@ -40,8 +42,6 @@ class Events:
     def write_summary_with_index(
         self, summary: Any, step: int, name: str, mode: Any, mode_step: int, timestamp: float | None = None
     ) -> None:
-        from smdebug.core.tfevent.event_file_writer import Event, time
-
         event = Event(summary=summary, step=step, wall_time=timestamp or time.time())
         start, length = self.writer.write_event(event)
         self.index.add_index(TensorLocation(name, mode.name, mode_step, self.file, start, length, None))
@@ -158,6 +158,9 @@ class Saver(Hook):  # type: ignore[misc]
 
     def _get_num_workers(self) -> int:
         return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+    def _maybe_get_tb_writer(self) -> None:
+        """No TensorBoard: it would write by a thread."""
 
     def _write_state(self) -> None:
         """smdebug would look through the checkpoints at each step, and leave a file among them."""

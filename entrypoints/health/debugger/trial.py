@@ -72,6 +72,8 @@ def read(folder: Path, limits: Limits) -> Trial:
 
 
 def _notes(file: Path) -> tuple[Names | None, dict[str, Any]]:
+    if not file.is_file():
+        return None, {}
     try:
         body = json.loads(file.read_bytes())
         job = {name: value for name, value in body["job"].items() if name in Job._fields}
@@ -80,8 +82,6 @@ def _notes(file: Path) -> tuple[Names | None, dict[str, Any]]:
         ):
             raise ValueError("its job is no table of numbers")
         return names.read(body["names"]), job
-    except FileNotFoundError:
-        return None, {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Torn(f"{file.name} is not as the hook wrote it ({type(error).__name__}: {error})") from error
 

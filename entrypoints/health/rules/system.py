@@ -36,8 +36,7 @@ def batch_size(
     Ours: the last `window` points are judged; of several GPUs the busiest; memory is the share of the GPU's own.
     """
     rule = "BatchSize"
-    rows, skipped = _judged(records, patience, window)
-    unable = _unable(rule, records, rows)
+    rows, skipped, unable = _judged(rule, records, patience, window)
     if unable:
         return unable
     cpu = p95(records.system["cpu"][rows])
@@ -98,8 +97,7 @@ def low_gpu_utilization(
     Ours: the last `window` points of each GPU are judged.
     """
     rule = "LowGPUUtilization"
-    rows, skipped = _judged(records, patience, window)
-    unable = _unable(rule, records, rows)
+    rows, skipped, unable = _judged(rule, records, patience, window)
     if unable:
         return unable
     gpus = each(records.system["gpu"], rows)
@@ -122,8 +120,7 @@ def gpu_memory_increase(records: Records, *, increase: float = 5.0, patience: in
     Ours: averages of `window` points are compared with those of the `window` points before them.
     """
     rule = "GPUMemoryIncrease"
-    rows, skipped = _judged(records, patience)
-    unable = _unable(rule, records, rows, 2 * window)
+    rows, skipped, unable = _judged(rule, records, patience, needed=2 * window)
     if unable:
         return unable
     rises = []
@@ -144,8 +141,7 @@ def load_balancing(records: Records, *, threshold: float = 0.5, patience: int = 
     Ours: the distance is half the sum of the differences of 10 bins: 0 is alike, 1 has nothing in common.
     """
     rule = "LoadBalancing"
-    rows, skipped = _judged(records, patience)
-    unable = _unable(rule, records, rows)
+    rows, skipped, unable = _judged(rule, records, patience)
     if unable:
         return unable
     shares = [np.histogram(column, BINS, (0, 100))[0] / len(rows) for column in each(records.system["gpu"], rows)]
@@ -190,8 +186,7 @@ def _bottleneck(
     rule: str, records: Records, column: str, limits: tuple[float, float, float], patience: int, advice: str
 ) -> Verdict:
     threshold, gpu_threshold, high = limits
-    rows, skipped = _judged(records, patience)
-    unable = _unable(rule, records, rows)
+    rows, skipped, unable = _judged(rule, records, patience)
     if unable:
         return unable
     idle = np.mean(each(records.system["gpu"], rows), axis=0) < gpu_threshold
@@ -203,21 +198,21 @@ def _bottleneck(
     return fine(rule, len(rows), said + skipped)
 
 
-def _judged(records: Records, patience: int, window: int | None = None) -> tuple[NDArray[np.int64], str]:
-    """Rows after the first `patience` ones, the last `window` of them; and what to say where the job is short."""
+def _judged(
+    rule: str, records: Records, patience: int, window: int | None = None, needed: int = FEWEST
+) -> tuple[NDArray[np.int64], str, Verdict | None]:
+    """Rows after the first `patience` ones, the last `window` of them; what to say where the job is short; and why they
+    say nothing of a GPU."""
     points = len(records.system["ended"])
     short = points < 4 * patience
     skipped = points // 4 if short else patience
     rows = np.arange(skipped, points)[-(window or points) :]
     said = f" (the first {skipped} points are left out instead of {patience}: the job is short)"
-    return rows, said if short else ""
-
-
-def _unable(rule: str, records: Records, rows: NDArray[np.int64], needed: int = FEWEST) -> Verdict | None:
+    unable = _unwatched(rule, len(rows), needed)
     if len(rows) and not any(len(records.system["gpu"][row]) for row in rows):
         advice = "train on an instance with a GPU; of a CPU, the profile's data wait and CPU use say the same"
-        return missing(rule, "No GPU was seen", advice, len(rows))
-    return _unwatched(rule, len(rows), needed)
+        unable = missing(rule, "No GPU was seen", advice, len(rows))
+    return rows, said if short else "", unable
 
 
 def _unwatched(rule: str, points: int, needed: int) -> Verdict | None:

@@ -136,6 +136,16 @@ def test_an_epoch_shows_each_picture_at_most_once_with_its_own_label(tmp_path: P
     assert torch.cat([part for _, part in shown]).tolist() == [number % 2 for number in numbers]
 
 
+def test_the_way_of_each_batch_to_the_device_is_timed_apart(tmp_path: Path) -> None:
+    laps: list[str] = []
+    shown = batches.Batches(opened(tmp_path, grid(40, 8), 8), CPU).shuffled(
+        10, "none", torch.Generator(), first=1, lap=laps.append
+    )
+    for _ in shown:
+        laps.append("step")
+    assert laps == ["data_wait", "transfer", "step"] * 3
+
+
 def test_an_epoch_that_is_left_early_ends_its_reader(tmp_path: Path) -> None:
     import threading
 

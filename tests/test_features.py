@@ -149,6 +149,14 @@ def test_a_resumed_epoch_goes_on_where_it_stopped(colours: Split, tmp_path: Path
     assert [labels.tolist() for _, labels in rest] == [labels.tolist() for _, labels in every[3:]]
 
 
+def test_their_way_to_the_device_is_timed_apart(colours: Split, tmp_path: Path) -> None:
+    laps: list[str] = []
+    shown = features.Features(colours, given(colours, small(), tmp_path), CPU)
+    for _ in shown.shuffled(10, "none", torch.Generator(), lap=laps.append):
+        laps.append("step")
+    assert laps == ["data_wait", "transfer", "step"] * 4
+
+
 def test_validation_sees_every_picture_once(colours: Split, tmp_path: Path) -> None:
     rows = given(colours, small(), tmp_path)
     shown = list(features.Features(colours, rows, CPU).in_order())

@@ -13,6 +13,8 @@ import pytest
 import smdebug_rulesconfig
 from health.debugger import evaluate
 from health.rules import settings as rule_settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from smdebug_rulesconfig.profiler_rules import rules as profiler
 
 from pipeline.builder import build
@@ -260,6 +262,7 @@ def test_every_partition_compiles_to_what_the_validator_takes(region: str, tmp_p
     ("rules", "line"),
     [
         ({"AllZero": {"tensor_regex": "a" * 257}}, "takes 256 characters, and this has 257; shorten it"),
+        ({"AllZero": {"tensor_regex": ["fc\n.*"]}}, "AWS's rule takes one line"),
         ({"AllZero": {"tensor_regex": ["fc.*", "update/fc.*"]}}, "there are updates in our own records alone"),
         ({"StalledTrainingRule": {"threshold": 90.5}}, "90.5: AWS's rule takes whole numbers from 1; round it"),
         ({"LowGPUUtilization": {"threshold_p95": 60.5}}, "60.5: AWS's rule takes whole numbers from 0; round it"),
@@ -268,8 +271,8 @@ def test_every_partition_compiles_to_what_the_validator_takes(region: str, tmp_p
 )
 def test_what_aws_does_not_take_is_told_with_its_key(rules: dict[str, Any], line: str) -> None:
     [problem] = problems(rules)
-    [(name, given)] = rules.items()
-    assert problem.startswith(f"health.rules.{name}.{next(iter(given))}: ")
+    [(name, parameters)] = rules.items()
+    assert problem.startswith(f"health.rules.{name}.{next(iter(parameters))}: ")
     assert line in problem
     assert problem.endswith(", or write managed: false")
     assert not list(health_rules(HealthSection.model_validate({"rules": rules})))
@@ -289,7 +292,51 @@ def test_a_wrong_rule_is_told_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DEBUGGER)
 def test_what_judges_on_this_machine_reads_each_rule_as_ours_are_meant(name: str) -> None:
-    given = every_parameter(name)
-    [rule] = debugger_rules({name: given})
-    asked = evaluate._setting({"RuleParameters": {"rule_to_invoke": name, **rule.parameters}})
-    assert asked == rule_settings.checked(name, given)
+    parameters = every_parameter(name)
+    [rule] = debugger_rules({name: parameters})
+    setting = evaluate._setting({"RuleParameters": {"rule_to_invoke": name, **rule.parameters}})
+    assert setting == rule_settings.checked(name, parameters)
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=6)
+PATTERNS_OR_NOT = TEXTS | st.lists(TEXTS, max_size=3) | st.sampled_from([".*", "fc\\.", "a" * 300, "a\nb", "update/fc"])
+FREE = st.floats(-1, 2000) | st.integers(-1, 2000) | st.booleans() | st.lists(st.floats(-9, 9), min_size=2, max_size=2)
+WHOLE_NAMES = st.lists(st.sampled_from(["all", "weights", "losses", "tanh_input"]), min_size=1, max_size=40)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data(), every=st.none() | st.integers(1, 1_000_000))
+def test_what_the_configuration_takes_of_managed_rules_the_service_takes_too(data: st.DataObject, every: Any) -> None:
+    rules: dict[str, dict[str, Any]] = {}
+    for name in data.draw(st.lists(st.sampled_from(sorted(RULES)), unique=True, max_size=6)):
+        keys = data.draw(st.lists(st.sampled_from([*RULES[name].takes, "on_issue"]), unique=True, max_size=3))
+        rules[name] = {key: data.draw(PATTERNS_OR_NOT | FREE | WHOLE_NAMES) for key in keys}
+    for name, _, key in (
+        problem.partition(":")[0].removeprefix("health.rules.").partition(".") for problem in problems(rules)
+    ):
+        rules[name].pop(key)
+    if problems(rules):  # of rules that were right but for these
+        return
+
+    assert [str(finding) for finding in validate(asked(rules, every))] == []
+
+
+def asked(rules: dict[str, Any], every: int | None) -> dict[str, Any]:
+    """The golden definition with other rules."""
+    document: dict[str, Any] = json.loads((GOLDEN / "managed.json").read_text())
+    request = next(step["Arguments"] for step in document["Steps"] if step["Name"] == "TrainModel")
+    image = request["DebugRuleConfigurations"][0]["RuleEvaluatorImage"]
+    saved = collections(rules, every)
+    request["DebugHookConfig"]["CollectionConfigurations"] = [
+        {"CollectionName": name, "CollectionParameters": parameters} for name, parameters in saved.items()
+    ]
+    for key, found in (("Debug", debugger_rules(rules)), ("Profiler", profiler_rules(rules))):
+        request[f"{key}RuleConfigurations"] = [
+            {
+                "RuleConfigurationName": rule.name,
+                "RuleEvaluatorImage": image,
+                "RuleParameters": {"rule_to_invoke": rule.name, **rule.parameters},
+            }
+            for rule in found
+        ]
+    return document

@@ -102,6 +102,8 @@ def _misfit(name: str, key: str, value: Any) -> str | None:
     text = RULES[name].takes[key].text(value)
     if len(text) > LONGEST:
         return f"AWS's rule takes {LONGEST} characters, and this has {len(text)}; shorten it"
+    if "\n" in text:
+        return "AWS's rule takes one line"
     if key in _PATTERN_KEYS and any(part.startswith("update/") for part in text.split(",")):
         return "there are updates in our own records alone; choose weights or gradients"
     if _is_whole(name, key):

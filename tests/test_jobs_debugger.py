@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_jobs import BOTH, IMAGE, Outcome, put_archive, run_job
+from local_jobs import BOTH, IMAGE, ROOT, Outcome, put_archive, run_job
 
 from pipeline.local.jobs import rule_statuses
 from pipeline.local.storage import Storage
+from pipeline.source import archive, program_files
 
 EVALUATOR = "895741380848.dkr.ecr.us-east-1.amazonaws.com/sagemaker-debugger-rules:latest"
 # saves what it was told to save, as smdebug does: its own name for each worker
@@ -267,6 +268,46 @@ def test_an_evaluator_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DARKROOM_RULES_SECONDS", "soon")
     done = train(tmp_path, request(tmp_path), job_name="job-2")
     assert "DARKROOM_RULES_SECONDS='soon' is no number of seconds" in statuses(done)["Overfit"][1]
+
+
+# as AWS's examples have it
+FOREIGN = """
+import smdebug.pytorch as smd
+import torch
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+criterion = torch.nn.CrossEntropyLoss()
+hook = smd.Hook.create_from_json_file()
+hook.register_module(model)
+hook.register_loss(criterion)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(10):
+    optimizer.zero_grad()
+    criterion(model(torch.randn(4, 8)), torch.randint(3, (4,))).backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.slow
+def test_a_program_of_aws_examples_is_judged_with_smdebug_itself(tmp_path: Path) -> None:
+    """Without namespaces, where smdebug has to be told of its file; with them test_managed_pipeline has it."""
+    rules = [rule("Fine", "VanishingGradient"), rule("Found", "VanishingGradient"), rule("Own", "Custom")]
+    rules[1]["RuleParameters"]["threshold"] = "1"
+    collections = [
+        {"CollectionName": name, "CollectionParameters": {"save_interval": "5"}} for name in ("gradients", "losses")
+    ]
+    hook = {"S3OutputPath": "s3://b/tensors", "CollectionConfigurations": collections}
+    body = request(tmp_path, DebugHookConfig=hook, DebugRuleConfigurations=rules)
+    files = program_files(ROOT / "entrypoints", "health/debugger/evaluate.py") | {"train.py": FOREIGN.encode()}
+    Storage(str(tmp_path)).put_bytes("s3://b/code/sourcedir.tar.gz", archive(files))
+    done = train(tmp_path, body, isolation="rewrite")
+    assert done.status == "Completed", done.error
+    fine, found, own = statuses(done).values()
+    assert (fine[0], found[0], own[0]) == (FINE, FOUND, ERROR), (fine, found, own)
+    assert "'Custom'" in own[1]
+    tensors = [name for name in saved(tmp_path) if name.endswith(".tfevents")]
+    assert tensors == [f"events/{step:012d}/{step:012d}_worker_0.tfevents" for step in (0, 5)]
 
 
 def answer(**members: Any) -> dict[str, Any]:

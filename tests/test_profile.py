@@ -234,6 +234,19 @@ def test_percentiles_and_curves_of_the_machine() -> None:
     assert curve["points"][:2] == [[0, 0, 0], [1, 1, 1]]
 
 
+def test_of_many_outliers_the_longest_of_each_cause_are_shown() -> None:
+    """Checkpoints are longer here, and data stalls cost more: neither hides the other."""
+
+    def parts(step: int) -> dict[str, float]:
+        return {"forward": 1.0, "data_wait": 20.0 * (step % 50 == 49), "checkpoint": 40.0 * (step % 300 == 7)}
+
+    found = clocked(6000, parts).figures()["outliers"]
+    assert [(row["cause"], row["steps"]) for row in found["by_cause"]] == [("data", 120), ("checkpoint", 20)]
+    shown = [one["cause"] for one in found["largest"]]
+    assert (len(shown), shown.count("data"), shown.count("checkpoint")) == (profile.SHOWN, 20, 20)
+    assert [one["step"] for one in found["largest"]] == sorted(one["step"] for one in found["largest"])
+
+
 def test_a_peak_of_one_step_stays_in_a_curve_of_many() -> None:
     job = clocked(5000, lambda step: {"forward": 40.0 if step == 4321 else 1.0})
     curve = job.figures()["durations"]["curve"]

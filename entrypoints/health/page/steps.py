@@ -44,7 +44,7 @@ def _causes(found: Mapping[str, Any]) -> Html:
             fill("{}{}", drawings.key(row["cause"]), row["cause"]),
             f"{row['steps']:,}",
             span(row["seconds"]),
-            f"{row['every']} steps" if row["every"] else "–",
+            f"{row['every']:,} steps" if row["every"] else "–",
         )
         for row in found["by_cause"]
     ]
@@ -58,7 +58,7 @@ def _causes(found: Mapping[str, Any]) -> Html:
     lead += "than as many median steps."
     first = table(("cause", ">outliers", ">time lost", ">every"), causes, "dense")
     second = table((">step", ">took", ">above median", "cause", "*what took it"), largest, "dense")
-    more = "" if len(largest) == found["steps"] else f" (the {len(largest)} longest)"
+    more = "" if len(largest) == found["steps"] else f" ({len(largest)} of {found['steps']:,}, the longest of each)"
     text = "<p>{}</p>{}<details><summary>Each outlier with its cause{}</summary>{}</details>"
     return fill(text, lead, first, more, second)
 

@@ -19,7 +19,7 @@ main { max-width: 1180px; margin: 0 auto; padding: 28px 20px 64px; }
 h1 { font-size: 26px; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 17px; margin: 0 0 12px; }
 h3 { font-size: 13px; margin: 16px 0 4px; color: var(--soft); font-weight: 600; }
-p { margin: 0 0 10px; max-width: 86ch; }
+p { margin: 0 0 10px; max-width: 86ch; overflow-wrap: anywhere; }
 .soft, .source { color: var(--soft); font-size: 13px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 18px 20px;
   margin-top: 16px; }

@@ -172,14 +172,26 @@ def _curve(at: NDArray[np.float64], values: NDArray[np.float64]) -> list[list[fl
 
 
 def _outliers(usual: NDArray[np.float64], found: list[outliers.Outlier]) -> dict[str, Any]:
-    largest = sorted(found, key=lambda one: (-one.excess, one.step))[:SHOWN]
+    causes = outliers.by_cause(found)
     return {
         "threshold": outliers.threshold(usual) if len(usual) else None,
         "steps": len(found),
         "seconds": sum(one.excess for one in found),
-        "by_cause": outliers.by_cause(found),
-        "largest": [one._asdict() for one in sorted(largest, key=lambda one: one.step)],
+        "by_cause": causes,
+        "largest": [one._asdict() for one in _largest(found, [row["cause"] for row in causes])],
     }
+
+
+def _largest(found: list[outliers.Outlier], causes: list[str]) -> list[outliers.Outlier]:
+    """SHOWN of them in the order of steps: the longest of each cause by turns, or one cause would hide the others."""
+    ranked = sorted(found, key=lambda one: (-one.excess, one.step))
+    place = dict.fromkeys(causes, 0)
+    turns = []
+    for one in ranked:
+        turns.append((place[one.cause], causes.index(one.cause)))
+        place[one.cause] += 1
+    chosen = sorted(range(len(ranked)), key=lambda number: turns[number])[:SHOWN]
+    return sorted((ranked[number] for number in chosen), key=lambda one: one.step)
 
 
 def _system(system: Columns, job: Mapping[str, Any]) -> dict[str, Any]:

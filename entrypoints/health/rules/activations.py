@@ -37,8 +37,7 @@ def saturated_activation(
     bad = shares > threshold_layer
     if not bad.any():
         return fine(rule, len(rows), f"At most {number(shares.max())} % of a sigmoid or tanh layer are saturated")
-    place = tensor_rows.first(tensors, rows, bad, shares)
-    name, step, value = tensor_rows.where(tensors, rows, place, shares)
+    place, name, step, value = tensor_rows.worst(tensors, rows, bad, shares)
     low, high = threshold_tanh if tensors["layer"][rows[place]] == "Tanh" else threshold_sigmoid
     message = (
         f"{number(value)} % of {name} are saturated at step {step}, fed values beyond {number(low)} and "
@@ -70,8 +69,7 @@ def dead_relu(
     bad = shares > threshold_layer
     if not bad.any():
         return fine(rule, len(rows), f"At most {number(shares.max())} % of a layer's ReLUs are dead")
-    place = tensor_rows.first(tensors, rows, bad, shares)
-    name, step, value = tensor_rows.where(tensors, rows, place, shares)
+    _, name, step, value = tensor_rows.worst(tensors, rows, bad, shares)
     message = (
         f"{number(value)} % of the units of {name} are active in less than {number(threshold_inactivity)} % of places "
         f"at step {step}: more than {number(threshold_layer)} % ({tensor_rows.extent(tensors, rows, bad)})"

@@ -107,12 +107,18 @@ def held_still(records: Records, rows: Rows, share: float) -> Mask:
     return np.asarray(rates[places] < share * rates.max())
 
 
-def first(tensors: Columns, rows: Rows, bad: Mask, badness: NDArray[Any]) -> int:
-    """Of the earliest step with a bad row, the place among `rows` of the worst one."""
+def worst(
+    tensors: Columns, rows: Rows, bad: Mask, values: NDArray[Any], badness: NDArray[Any] | None = None
+) -> tuple[int, str, int, float]:
+    """Of the earliest step with a bad row, the worst one: its place among `rows`, name, step and value.
+
+    `badness`: what makes it the worst, where that is not the value itself.
+    """
     places = np.flatnonzero(bad)
     steps = tensors["step"][rows[places]]
     earliest = places[steps == steps.min()]
-    return int(earliest[np.argmax(badness[earliest])])
+    place = int(earliest[np.argmax((values if badness is None else badness)[earliest])])
+    return place, str(tensors["name"][rows[place]]), int(tensors["step"][rows[place]]), float(values[place])
 
 
 def extent(tensors: Columns, rows: Rows, bad: Mask) -> str:
@@ -120,11 +126,6 @@ def extent(tensors: Columns, rows: Rows, bad: Mask) -> str:
     names = tensors["name"][rows]
     several = f"{len(set(names[bad].tolist())):,} of {len(set(names.tolist())):,} tensors"
     return f"{several}, {int(bad.sum()):,} of {len(rows):,} values"
-
-
-def where(tensors: Columns, rows: Rows, place: int, values: NDArray[Any]) -> tuple[str, int, float]:
-    """Name and step of a row, and its value."""
-    return str(tensors["name"][rows[place]]), int(tensors["step"][rows[place]]), float(values[place])
 
 
 def _collection(tensors: Columns, name: str) -> Mask:

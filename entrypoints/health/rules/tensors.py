@@ -30,8 +30,7 @@ def vanishing_gradient(records: Records, *, threshold: float = 1e-7) -> Verdict:
     if not bad.any():
         least = number(np.nanmin(means)) if np.isfinite(means).any() else "not a number"
         return fine(rule, len(rows), f"The smallest mean magnitude of a gradient is {least}")
-    place = tensor_rows.first(tensors, rows, bad, -means)
-    name, step, value = tensor_rows.where(tensors, rows, place, means)
+    place, name, step, value = tensor_rows.worst(tensors, rows, bad, means, -means)
     return issues(
         rule,
         len(rows),
@@ -84,8 +83,7 @@ def exploding_tensor(
         return issues(rule, points, message, advice, step, "loss", value)
     if at is None:
         return fine(rule, points, f"Nothing recorded was {what}")
-    place = tensor_rows.first(tensors, rows, bad, _source(tensors, rows))
-    name, step, value = tensor_rows.where(tensors, rows, place, counts)
+    place, name, step, value = tensor_rows.worst(tensors, rows, bad, counts, _source(tensors, rows))
     row = rows[place]
     message = (
         f"The {tensors['kind'][row]} of {name} has {int(value):,} {what} values of {int(tensors['count'][row]):,} at "
@@ -116,8 +114,7 @@ def all_zero(
     bad = shares >= threshold
     if not bad.any():
         return fine(rule, len(rows), f"At most {min(shares.max(), 99.9):.3g} % of a tensor are zero")
-    place = tensor_rows.first(tensors, rows, bad, shares)
-    name, step, value = tensor_rows.where(tensors, rows, place, shares)
+    place, name, step, value = tensor_rows.worst(tensors, rows, bad, shares)
     message = (
         f"{number(value)} % of the {tensors['kind'][rows[place]]} of {name} are zero at step {step}, at or above "
         f"{number(threshold)} % ({tensor_rows.extent(tensors, rows, bad)})"
@@ -154,8 +151,9 @@ def tensor_variance(
     if not bad.any():
         between = f"{number(variances.min())} and {number(variances.max())}"
         return fine(rule, len(rows), f"Variances are between {between}")
-    place = tensor_rows.first(tensors, rows, bad, np.abs(np.log(np.maximum(variances, 1e-300))))
-    name, step, value = tensor_rows.where(tensors, rows, place, variances)
+    place, name, step, value = tensor_rows.worst(
+        tensors, rows, bad, variances, np.abs(np.log(np.maximum(variances, 1e-300)))
+    )
     threshold = max_threshold if high[place] else min_threshold
     side = "above" if high[place] else "below"
     message = (

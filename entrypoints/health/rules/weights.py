@@ -88,8 +88,7 @@ def weight_update_ratio(
         between = f"{number(ratios.min())} and {number(ratios.max())}"
         return fine(rule, len(rows), f"Updates are between {between} of the weights")
     badness = np.abs(np.log(np.maximum(ratios, 1e-38)))
-    place = tensor_rows.first(tensors, rows, bad, badness)
-    name, step, value = tensor_rows.where(tensors, rows, place, ratios)
+    place, name, step, value = tensor_rows.worst(tensors, rows, bad, ratios, badness)
     side, threshold = ("above", large_threshold) if large[place] else ("below", small_threshold)
     message = (
         f"The update of {name} is {number(value)} of its weights at step {step}, {side} {number(threshold)} "
@@ -136,8 +135,7 @@ def unchanged_tensor(
     if not bad.any():
         longest = int(lengths.max()) + 1
         return fine(rule, points, f"No weights stayed the same over {num_steps} records (at most over {longest})")
-    place = tensor_rows.first(tensors, rows, bad, -changes)
-    name, step, value = tensor_rows.where(tensors, rows, place, changes)
+    _, name, step, value = tensor_rows.worst(tensors, rows, bad, changes, -changes)
     message = (
         f"{name} is the same over {num_steps} records up to step {step}: changed by {number(value)} of the tolerance "
         f"{number(atol)} + {number(rtol)} of its size ({tensor_rows.extent(tensors, rows, bad)})"
@@ -171,8 +169,7 @@ def _suspect(
     narrow = spreads < distribution_range
     if not narrow.any():
         return None, points
-    place = tensor_rows.first(tensors, gradients, narrow, -spreads)
-    name, step, value = tensor_rows.where(tensors, gradients, place, spreads)
+    _, name, step, value = tensor_rows.worst(tensors, gradients, narrow, spreads, -spreads)
     text = f"the 5th and 95th percentile of the gradient of {name} are {number(value)} apart at step {step}"
     return issues("PoorWeightInitialization", points, text, "", step, name, value, distribution_range), points
 

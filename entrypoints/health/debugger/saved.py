@@ -40,7 +40,6 @@ class Step(NamedTuple):
     worker: str
     mode: str
     mode_step: int
-    index: Path
     places: list[tuple[str, int, int]]  # name, and where in the file
     events: Path
 
@@ -87,7 +86,7 @@ def _step(file: Path) -> Step:
         raise Torn(f"{_said(file)}: no index of smdebug's ({type(error).__name__}: {error})") from error
     if not events.resolve().is_relative_to(file.parents[2].resolve()):
         raise Torn(f"{_said(file)}: its tensors lie outside the folder")
-    return Step(int(number), worker, mode, mode_step, file, places, events)
+    return Step(int(number), worker, mode, mode_step, places, events)
 
 
 def _tensor(name: str, record: bytes, file: Path) -> Tensor:
@@ -124,9 +123,10 @@ def _values(body: memoryview) -> NDArray[Any]:
 def _fields(body: memoryview) -> Iterator[tuple[int, Any]]:
     """Number and value of each field of a message: protobuf's wire format."""
     place = 0
+    value: Any
     while place < len(body):
         key, place = _number(body, place)
-        wire, value = key & 7, None
+        wire = key & 7
         if wire == 0:
             value, place = _number(body, place)
         else:

@@ -25,7 +25,7 @@ FOLDER = "/opt/ml/output/tensors"  # as smdebug has it
 ENDED = "training_job_end.ts"
 
 
-class Bytes(np.ndarray):
+class Bytes(np.ndarray[Any, Any]):
     """smdebug asks arrays for `tostring`, which numpy 2.2 warns of and 2.3 no longer has."""
 
     tostring = np.ndarray.tobytes

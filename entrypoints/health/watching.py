@@ -136,10 +136,15 @@ class Health:
         self.recorder.step(epoch, loss, lr, self.examples, timing)
         self.debugger.stepped(loss, lr)
         self.losses, self.examples = [], 0
-        if self.jury.stopping and (self.recorder.now % self.interval == 0 or self.recorder.now % ASKED_EVERY == 0):
+        if self.jury.stopping and self._asked():
             self.recorder.flush()
             self.jury.ask(self.job, only_stopping=True)
         self.clock.lap("logging")
+
+    def _asked(self) -> bool:
+        """At each record, of which long jobs take fewer in time; of losses alone, as often as records would be taken."""
+        now = self.recorder.now
+        return self.recorder.recording or now % ASKED_EVERY == 0 or (not self.job.every and now % self.interval == 0)
 
     def saved(self) -> None:
         """Before a checkpoint: a training that goes on there finds the rows of all steps before."""

@@ -142,7 +142,7 @@ class Health:
         self.clock.lap("logging")
 
     def _asked(self) -> bool:
-        """At each record, of which long jobs take fewer in time; of losses alone, as often as records would be taken."""
+        """At each record, of which a long job takes fewer in time; of losses alone, as often as records would be."""
         now = self.recorder.now
         return self.recorder.recording or now % ASKED_EVERY == 0 or (not self.job.every and now % self.interval == 0)
 

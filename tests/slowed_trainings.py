@@ -108,6 +108,14 @@ def heavy_steps(heavy: Set[int], epochs: int) -> list[int]:
 
 def run(splits: Path, root: Path, network: str, epochs: int, *more: str) -> tuple[Records, dict[str, Any], list[Any]]:
     """What the job recorded, its profile, and the rules' verdicts."""
+    said = judged(splits, root, network, epochs, *more)
+    health = root / "output/data/health"
+    profile: Any = pictures.json_of(health / "profile.json")
+    return records.read(health), profile, said
+
+
+def judged(splits: Path, root: Path, network: str, epochs: int, *more: str) -> list[Any]:
+    """The rules' verdicts."""
     output = root / "output/data"
     output.mkdir(parents=True)
     (root / "net.py").write_text(network)
@@ -116,10 +124,9 @@ def run(splits: Path, root: Path, network: str, epochs: int, *more: str) -> tupl
     told = ["--batch_size", BATCH, "--epochs", epochs, "--precision", "float32", "--profile", "true"]
     told += ["--health_rules", "StepOutlier+OverallSystemUsage", *more]
     assert train.main([str(each) for each in (*where, *told)], {}) == 0
-    health = output / "health"
-    profile: Any = pictures.json_of(health / "profile.json")
-    judged: Any = pictures.json_of(health / "health.json")
-    return records.read(health), profile, judged["rules"]
+    body: Any = pictures.json_of(output / "health" / "health.json")
+    said: list[Any] = body["rules"]
+    return said
 
 
 def _encoded(pixels: NDArray[np.uint8], **options: Any) -> bytes:

@@ -28,7 +28,14 @@ SHADES = {  # classes of the style: shades of one colour belong together
     "o": ("other",),
 }
 COLOURS = {part: shade for shade, parts in SHADES.items() for part in parts}
-CAUSES = {"data": "s1", "checkpoint": "s3", "evaluation": "s2", "logging": "s4", "garbage collector": "s5"}
+CAUSES = {  # of outliers
+    "data": "s1",
+    "checkpoint": "s3",
+    "evaluation": "s2",
+    "logging": "s4",
+    "recording": "s4 b",
+    "garbage collector": "s5",
+}
 
 
 class Axis(NamedTuple):

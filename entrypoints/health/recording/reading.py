@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class Growing:
 
     def append(self, rows: Columns) -> None:
         end = self.count + rows_of(rows)
+        if end == self.count:  # the first columns may be somebody else's, and read-only
+            return
         for name, column in rows.items():
             if end > len(self.store[name]):
                 larger = np.empty(2 * end, column.dtype)
@@ -85,7 +87,7 @@ def batches(file: Path, schema: pa.Schema, begin: int = 0) -> Iterator[tuple[pa.
             yield _by_name(batch, schema), source.tell()
 
 
-def rows_of(columns: Columns) -> int:
+def rows_of(columns: Mapping[str, Sized]) -> int:
     return len(next(iter(columns.values())))
 
 

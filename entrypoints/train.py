@@ -158,6 +158,7 @@ def train(
 
     fitting = time.perf_counter()
     kept = epochs[best.restore(average.network) - 1]
+    _refuse_unsure(kept, args.lr)
     temperature = validating.temperature(average.network, check, autocast)
     if not world.first:
         return
@@ -177,7 +178,7 @@ def train(
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "kept_epoch": kept.epoch,
         "resumed_at": {"epoch": start.epoch, "step": start.step} if start.epochs or start.step else None,
-        "epochs": [epoch._asdict() for epoch in epochs],
+        "epochs": [progress.figures(epoch) for epoch in epochs],
         "seconds": progress.seconds(epochs[len(start.epochs) :], ended - started, apart),
         "versions": progress.versions(),
     }
@@ -193,6 +194,16 @@ def _refuse_mismatch(training: Split, validation: Split) -> None:
             )
     if len(training) < 2:
         raise Refusal(f"{training.folder}: 1 picture is not enough to train on: add pictures")
+
+
+def _refuse_unsure(kept: Epoch, lr: float) -> None:
+    """One epoch without a validation loss may pass, its model may not."""
+    if not math.isfinite(kept.validation_loss):
+        raise Refusal(
+            f"the validation loss is {kept.validation_loss} after epoch {kept.epoch}, though training's is "
+            f"{kept.train_loss:.4g}: lower lr, for example to {lr / 10:g}, or raise batch_size, since batch norm "
+            "judges validation by what it saw in training; early_stopping keeps an earlier epoch"
+        )
 
 
 def _refuse_divergence(total: Tensor, epoch: int, step: int, lr: float) -> None:

@@ -211,3 +211,41 @@ def test_a_value_that_is_no_file_of_python_is_refused(colours: Path, tmp_path: P
 def test_a_network_of_torchvision_beside_it_is_refused(colours: Path, tmp_path: Path, other: tuple[str, str]) -> None:
     assert run(colours, tmp_path, *other) == 1
     assert "--model or --stem beside --model_file" in failure(tmp_path)
+
+
+NAN = """
+import torch
+from torch import nn
+
+
+class Blind(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, scores):
+        if self.training:
+            self.steps += 1
+        elif self.steps <= {steps}:
+            return scores * float("nan")
+        return scores
+
+
+def build(num_classes):
+    layers = nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes), Blind()
+    return nn.Sequential(*layers)
+"""
+
+
+def test_an_epoch_without_a_validation_loss_passes(colours: Path, tmp_path: Path) -> None:
+    first = len(open_split(colours / "train")) // 8
+    assert run(colours, tmp_path, "--epochs", "2", net=NAN.format(steps=first)) == 0
+    told = [json.loads(row) for row in (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()]
+    assert ["validation_loss" in row for row in told] == [False, True]
+    assert pictures.json_of(tmp_path / "output/data/report/training.json")["epochs"] == told
+
+
+def test_a_model_without_a_validation_loss_is_refused(colours: Path, tmp_path: Path) -> None:
+    assert run(colours, tmp_path, "--epochs", "1", "--lr", "0.02", net=NAN.format(steps=10**9)) == 1
+    assert failure(tmp_path).startswith("the validation loss is nan after epoch 1, though training's is ")
+    assert "to 0.002" in failure(tmp_path) and not (tmp_path / "model/model.json").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
 from collections.abc import Mapping
@@ -49,16 +50,21 @@ def say(sentence: str) -> None:
 
 def log(epoch: Epoch, folder: Path) -> None:
     """The line that the metric definitions match, in one write: SageMaker may split what is written in two."""
-    figures = {name: f"{value:.4f}" for name, value in epoch._asdict().items() if name.startswith(("train_l", "valid"))}
-    del figures["validation_seconds"]
-    sys.stdout.write(" ".join([f"epoch={epoch.epoch}", *(f"{k}={v}" for k, v in figures.items())]) + "\n")
+    shown = {name: f"{value:.4f}" for name, value in epoch._asdict().items() if name.startswith(("train_l", "valid"))}
+    del shown["validation_seconds"]
+    sys.stdout.write(" ".join([f"epoch={epoch.epoch}", *(f"{k}={v}" for k, v in shown.items())]) + "\n")
     sys.stdout.flush()
     with (folder / METRICS).open("a", encoding="utf-8") as file:
         file.write(_row(epoch))
 
 
+def figures(epoch: Epoch) -> dict[str, float]:
+    """Without those that are no number, such as the first validation loss of a network that has yet to settle."""
+    return {name: value for name, value in epoch._asdict().items() if math.isfinite(value)}
+
+
 def _row(epoch: Epoch) -> str:
-    return json.dumps(epoch._asdict()) + "\n"
+    return json.dumps(figures(epoch)) + "\n"
 
 
 def seconds(epochs: list[Epoch], total: float, apart: Mapping[str, float]) -> dict[str, float]:

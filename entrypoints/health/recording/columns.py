@@ -36,6 +36,13 @@ def arrow(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(np.ascontiguousarray(values, NUMBERS[kind]))])
 
 
+def joined(parts: Sequence[Sequence[Any] | NDArray[Any]]) -> list[Any] | NDArray[Any]:
+    """One column of several."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return [value for part in parts for value in part]
+
+
 def plain(column: pa.Array) -> NDArray[Any]:
     """As `arrow` was given them: a copy, which may be changed."""
     kind, count, start = column.type, len(column), column.offset

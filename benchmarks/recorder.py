@@ -83,8 +83,9 @@ class Steps:
         import torch
         from health.recording.recorder import Recorder
         from torchvision.models import resnet18
-        from training import convolutions
+        from training import convolutions, machine
 
+        machine.keep_memory()
         torch.manual_seed(0)
         device = torch.device("cpu")
         self.network = resnet18(num_classes=10).to(memory_format=torch.channels_last)

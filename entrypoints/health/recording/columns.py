@@ -39,7 +39,7 @@ def arrow(values: Sequence[Any] | NDArray[Any], kind: pa.DataType) -> pa.Array:
 def joined(parts: Sequence[Sequence[Any] | NDArray[Any]]) -> list[Any] | NDArray[Any]:
     """One column of several."""
     if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
+        return np.asarray(np.concatenate(parts))
     return [value for part in parts for value in part]
 
 

@@ -173,7 +173,8 @@ class Reader:
         self.classes = [Lines(path(self.folder, "classes", rank)) for rank in sorted(ranks)]
         self.system = Rows(path(self.folder, "system"), SYSTEM)
         self.merged_steps, self.merged_tensors = merging.Merged(merging.steps), merging.Merged(merging.tensors)
-        self.lines, self.counted = 0, list[dict[str, Any]]()
+        self.lines = 0  # of classes, that `counted` is of
+        self.counted: list[dict[str, Any]] = []
 
 
 def _ranks(folder: Path) -> set[int]:

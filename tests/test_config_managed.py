@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from smdebug_rulesconfig.profiler_rules import rules as profiler
 
+from pipeline import cache_keys
 from pipeline.builder import build
 from pipeline.config import load_config
 from pipeline.config.health import HealthSection, health_rules
@@ -32,7 +33,6 @@ from pipeline.config.health_managed import (
 )
 from pipeline.config.health_rules import NAMES, PATTERNS, RANGE, RULES, YES
 from pipeline.errors import ConfigError
-from pipeline.local import cache
 from pipeline.validate import validate
 from pipeline.validate.debugger_names import COLLECTIONS, DEBUGGER_RULES, EVALUATORS, PROFILER_RULES
 
@@ -230,7 +230,7 @@ def test_a_second_execution_has_the_same_cache_key() -> None:
     steps = json.loads((GOLDEN / "managed.json").read_text())["Steps"]
     request = next(step["Arguments"] for step in steps if step["Name"] == "TrainModel")
     compared = {key: request[key] for key in ("DebugHookConfig", "DebugRuleConfigurations")}
-    assert json.loads(cache.key("Training", compared)) == compared
+    assert json.loads(cache_keys.key("Training", compared)) == compared
     assert '"Get"' not in json.dumps(compared)
     assert request["DebugHookConfig"]["S3OutputPath"] == "s3://darkroom-111122223333-eu-west-1/managed/debugger/"
 

@@ -11,9 +11,10 @@ import os
 import time
 from collections import deque
 
+from pipeline import cache_keys
 from pipeline.definition import BRANCHES, Definition
 from pipeline.errors import DarkroomError
-from pipeline.local import cache, conditions, names, parity
+from pipeline.local import conditions, names, parity
 from pipeline.local.folders import Folders
 from pipeline.local.jobs import KINDS, MODULES, JobContext, JobFailed
 from pipeline.local.loop import Cancelled
@@ -187,8 +188,8 @@ class Executor:
     async def _run_job(self, step: Step) -> None:
         row = self._begin(step)
         job_name, body = self._resolved(step)
-        if cache.enabled(body):
-            row.cache_key = cache.key(step.type, body["Arguments"])
+        if cache_keys.enabled(body):
+            row.cache_key = cache_keys.key(step.type, body["Arguments"])
             if self._hit(step, row, body["CacheConfig"].get("ExpireAfter", "")):
                 return
         properties = await self._with_retries(step, job_name, body, row)
@@ -209,7 +210,7 @@ class Executor:
 
     def _hit(self, step: Step, row: StepRow, expire_after: str) -> bool:
         try:
-            oldest = time.time() - cache.expiry_seconds(expire_after)
+            oldest = time.time() - cache_keys.expiry_seconds(expire_after)
         except ValueError as exc:
             raise DarkroomError(f"{step.name}: {step.path}.CacheConfig.ExpireAfter: {exc}") from exc
         source = row.hit(self.store, oldest)
@@ -218,7 +219,7 @@ class Executor:
             if last is None:
                 row.body["CacheMiss"] = ["no earlier run"]
             else:
-                row.body["CacheMiss"] = cache.differences(last.cache_key, row.cache_key) or ["expired"]
+                row.body["CacheMiss"] = cache_keys.differences(last.cache_key, row.cache_key) or ["expired"]
             return False
         row.body["CacheHit"] = names.arn("pipeline", f"{source.pipeline}/execution/{source.execution}")
         row.body["LogPath"] = source.body.get("LogPath", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.local.cache import ATTRIBUTES as COMPARED
+from pipeline.cache_keys import ATTRIBUTES as COMPARED
 from pipeline.validate import limits
 from pipeline.validate.document import Document, Step
 from pipeline.validate.node import Node, duplicates, nearest, quote

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.local import cache
+from pipeline import cache_keys
 
 REQUEST = {
     "AppSpecification": {"ImageUri": "i", "ContainerArguments": ["--a", "1"]},
@@ -13,20 +13,20 @@ REQUEST = {
 
 def test_only_documented_attributes_are_compared():
     other = {**REQUEST, "RoleArn": "another", "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.c5.large"}}}
-    assert cache.key("Processing", REQUEST) == cache.key("Processing", other)
+    assert cache_keys.key("Processing", REQUEST) == cache_keys.key("Processing", other)
 
 
 @pytest.mark.parametrize("attribute", ["AppSpecification", "Environment", "ProcessingInputs"])
 def test_each_documented_attribute_of_processing_is_compared(attribute):
     without = {key: value for key, value in REQUEST.items() if key != attribute}
-    assert cache.key("Processing", REQUEST) != cache.key("Processing", without)
+    assert cache_keys.key("Processing", REQUEST) != cache_keys.key("Processing", without)
 
 
 def test_of_a_tuning_definition_only_the_documented_members_count():
     trial = {"StaticHyperParameters": {"a": "1"}, "StoppingCondition": {"MaxRuntimeInSeconds": 60}}
     longer = {**trial, "StoppingCondition": {"MaxRuntimeInSeconds": 99}}
     other = {**trial, "StaticHyperParameters": {"a": "2"}}
-    keys = [cache.key("Tuning", {"TrainingJobDefinition": t}) for t in (trial, longer, other)]
+    keys = [cache_keys.key("Tuning", {"TrainingJobDefinition": t}) for t in (trial, longer, other)]
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -36,7 +36,7 @@ def test_a_difference_names_the_place():
         "Environment": {"Y": "1"},
         "ProcessingInputs": [{"InputName": "code", "S3Input": {"S3Uri": "s3://b/2/"}}],
     }
-    found = cache.differences(cache.key("Processing", REQUEST), cache.key("Processing", changed))
+    found = cache_keys.differences(cache_keys.key("Processing", REQUEST), cache_keys.key("Processing", changed))
     assert found == ["Environment.X", "Environment.Y", "ProcessingInputs[0].S3Input.S3Uri"]
 
 
@@ -53,13 +53,13 @@ def test_a_difference_names_the_place():
     ],
 )
 def test_durations(text, seconds):
-    assert cache.expiry_seconds(text) == seconds
+    assert cache_keys.expiry_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["P", "1", "PT", "one day", "P1H", "-P1D"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError):
-        cache.expiry_seconds(text)
+        cache_keys.expiry_seconds(text)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_what_is_no_duration_is_refused(text):
     ],
 )
 def test_which_steps_take_part(step, expected):
-    assert cache.enabled(step) is expected
+    assert cache_keys.enabled(step) is expected

@@ -2,7 +2,7 @@
 
 The table is AWS's: https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html. Everything else
 (instance type and count, role, tags, outputs, stopping condition, spot, profiler) is not compared: a changed instance
-type is a hit.
+type is a hit. The local service goes by it, validation and the plan read it.
 """
 
 from __future__ import annotations
@@ -54,16 +54,31 @@ def enabled(step: Mapping[str, Any]) -> bool:
 
 def key(step_type: str, request: Mapping[str, Any]) -> str:
     """The compared part of a resolved request, as canonical JSON: equal keys are a hit."""
+    return text(compared(step_type, request))
+
+
+def compared(step_type: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as an object; of a request with placeholders, their compared part with them."""
     parts = {}
     for attribute, members in ATTRIBUTES[step_type].items():
         if attribute in request:
             parts[attribute] = _only(request[attribute], members)
+    return parts
+
+
+def text(parts: Mapping[str, Any]) -> str:
+    """Canonical JSON."""
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
 def differences(old: str, new: str) -> list[str]:
     """JSON paths at which two keys differ, sorted: `HyperParameters.lr`, `ProcessingInputs[1].S3Input.S3Uri`."""
-    return sorted(set(_differ(json.loads(old), json.loads(new), "")))
+    return paths(json.loads(old), json.loads(new))
+
+
+def paths(old: Any, new: Any) -> list[str]:
+    """The same of two objects. What is equal to everything differs nowhere."""
+    return sorted(set(_differ(old, new, "")))
 
 
 def expiry_seconds(expire_after: str) -> float:

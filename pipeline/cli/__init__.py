@@ -35,6 +35,7 @@ SUMMARIES = {
     "predict": "classify images with a deployed model",
     "endpoints": "list the endpoints, newest first",
     "undeploy": "delete an endpoint",
+    "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "config": "print the JSON Schema of pipeline.yaml",
 }
@@ -142,6 +143,8 @@ def _commands(name: str) -> Mapping[str, Command]:
             from pipeline.cli.run import COMMANDS
         case "start":
             from pipeline.cli.start import COMMANDS
+        case "local":
+            from pipeline.cli.local import COMMANDS
         case "weights":
             from pipeline.cli.weights import COMMANDS
         case "compile" | "validate" | "config":

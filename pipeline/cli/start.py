@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 LONGEST_NAME = 256
-_IMAGE, _FUNCTION = "URI-PATTERN=COMMAND", "ARN=ZIP-OR-FOLDER"
+_FORMS = {"--image": "URI-PATTERN=COMMAND", "--function": "ARN=ZIP-OR-FOLDER"}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -22,18 +22,23 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE", help="may be repeated")
     parser.add_argument("--wait", action="store_true", help="follow it to its end; exit 1 when it does not succeed")
     parser.add_argument("--name", help="name of the pipeline (default: the file's name)")
+    stand_ins(parser)
+
+
+def stand_ins(parser: ArgumentParser) -> None:
+    """Options for what this machine cannot know of a definition that others compiled."""
     parser.add_argument(
         "--image",
         action="append",
         default=[],
-        metavar=_IMAGE,
+        metavar=_FORMS["--image"],
         help="what runs here in place of containers with such images; * matches anything",
     )
     parser.add_argument(
         "--function",
         action="append",
         default=[],
-        metavar=_FUNCTION,
+        metavar=_FORMS["--function"],
         help="the code of a Lambda function",
     )
 
@@ -45,7 +50,7 @@ def run(args: Namespace) -> int:
     from pipeline.control import parameters, pipelines
 
     given = parameters.parse(args.set)
-    images, functions = _pairs(args.image, "--image", _IMAGE), _pairs(args.function, "--function", _FUNCTION)
+    images, functions = pairs(args.image, "--image"), pairs(args.function, "--function")
     text = read(args.definition)
     where = home()
     verdict.refuse(text, where, args.definition)
@@ -85,14 +90,15 @@ def _name(path: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:LONGEST_NAME] or "pipeline"
 
 
-def _pairs(options: list[str], option: str, form: str) -> list[tuple[str, str]]:
-    pairs = []
+def pairs(options: list[str], option: str) -> list[tuple[str, str]]:
+    """What was given with --image or --function. Raises DarkroomError."""
+    found = []
     for text in options:
         key, equals, value = text.partition("=")
         if not (key and equals and value):
-            raise DarkroomError(f"{option} {text!r} is not of the form {form}", "darkroom start --help")
-        pairs.append((key, value))
-    return pairs
+            raise DarkroomError(f"{option} {text!r} is not of the form {_FORMS[option]}", "darkroom start --help")
+        found.append((key, value))
+    return found
 
 
 COMMANDS = {"start": Command(arguments, run)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pipeline.errors import DarkroomError
 from pipeline.local import endpoint
 from pipeline.local.endpoint_files import Files
 from pipeline.local.functions import register_function
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
     from pipeline.compile import CompiledOnDisk
+    from pipeline.local.server import LoopbackServer
 
 
 def put(clients: Clients, compiled: CompiledOnDisk) -> None:
@@ -45,6 +47,18 @@ def register(clients: Clients, images: Iterable[tuple[str, str]], functions: Ite
 def serve(clients: Clients, name: str, port: int = 0) -> str:
     """Keeps the endpoint's server running until it is undeployed; returns its address. Port 0: a free one."""
     return _address(endpoint.start(clients.sagemaker.store, name, keep=True, port=port).port)
+
+
+def http_server(home: str, port: int) -> LoopbackServer:
+    """The local service for boto3, the AWS CLI and the SDK; call serve_forever(). Port 0: a free one."""
+    from pipeline.local.server import LoopbackServer
+
+    try:
+        return LoopbackServer(home, port)
+    except OSError as exc:
+        why = f"cannot serve on port {port}: {exc.strerror or exc}"
+        hint = "another darkroom local may be using it already; --port takes another one, --port 0 a free one"
+        raise DarkroomError(why, hint) from exc
 
 
 def address(clients: Clients, name: str) -> str:

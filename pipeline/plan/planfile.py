@@ -71,8 +71,8 @@ def read(path: str) -> PlanFile:
         )
     del body["format"]
     deployed = body.pop("deployed")
-    pairs = {key: tuple((str(one), str(other)) for one, other in body.pop(key)) for key in ("tags", "assets")}
-    return PlanFile(**body, **pairs, deployed=Deployed(**deployed) if deployed else None)
+    tags, assets = (tuple((one, other) for one, other in body.pop(key)) for key in ("tags", "assets"))
+    return PlanFile(**body, tags=tags, assets=assets, deployed=Deployed(**deployed) if deployed else None)
 
 
 def _parsed(path: str) -> Any:

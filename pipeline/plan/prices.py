@@ -1,0 +1,88 @@
+"""What an hour of a machine costs, as far as somebody has written it down: each price with its region, source and date.
+
+AWS's own price list cannot be read without its API; what is not in this short table is unknown, never estimated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ConfigError, DarkroomError
+
+PROCESSING, TRAINING, TRANSFORM = "Processing", "Training", "Transform"
+_MOST = 10_000.0  # USD an hour: above it somebody wrote another unit
+_FORM = '{"ml.m5.xlarge": 0.23}, USD an hour for each machine'
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD an hour for one machine; `date`: when the source said so."""
+
+    usd: float
+    region: str
+    source: str
+    date: str
+
+
+# a bill that AWS published of its own account, line by line: "$0.257 per Training ml.m5.xlarge hour in EU (Ireland)"
+_BILL = ("https://github.com/aws-samples/sagemaker-ssh-helper/blob/main/Sample_Costs.md", "2023-12")
+# an undated file that lists models of summer 2024; it names no region, but its EC2 prices are those of us-east-1
+_BENCHMARKS = (
+    "https://github.com/aws-samples/foundation-model-benchmarking-tool/blob/main/configs/pricing.yml",
+    "2024, undated; region inferred from its EC2 prices",
+)
+# region, types of jobs, machine, USD an hour, source
+_ROWS = (
+    ("eu-west-1", (PROCESSING, TRAINING, TRANSFORM), "ml.m5.xlarge", 0.257, _BILL),
+    ("eu-west-1", (TRAINING,), "ml.g4dn.xlarge", 0.822, _BILL),
+    ("eu-west-1", (TRAINING,), "ml.g5.xlarge", 1.57, _BILL),
+    ("eu-west-1", (TRAINING,), "ml.p3.2xlarge", 4.131, _BILL),
+    ("us-east-1", (PROCESSING, TRAINING, TRANSFORM), "ml.m5.xlarge", 0.23, _BENCHMARKS),
+    ("us-east-1", (TRAINING,), "ml.g5.xlarge", 1.4084, _BENCHMARKS),
+    ("us-east-1", (TRAINING,), "ml.g5.2xlarge", 1.515, _BENCHMARKS),
+)
+
+
+class Prices:
+    """The table, with prices of one's own before it."""
+
+    def __init__(self, region: str, own: Mapping[str, float], source: str, date: str) -> None:
+        """`own`: machine → USD an hour, for every type of job."""
+        self._region = region
+        self._own = {machine: Price(usd, region, source, date) for machine, usd in own.items()}
+        self._table = {
+            (row_region, kind, machine): Price(usd, row_region, *source)
+            for row_region, kinds, machine, usd, source in _ROWS
+            for kind in kinds
+        }
+
+    def of(self, kind: str, machine: str) -> Price | None:
+        """None where nobody has said: then the cost is unknown."""
+        return self._own.get(machine) or self._table.get((self._region, kind, machine))
+
+
+def read(path: str) -> dict[str, float]:
+    """A JSON object of machines and USD an hour. Raises ConfigError with everything that is wrong, DarkroomError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content: Any = json.load(file)
+    except OSError as exc:
+        raise DarkroomError(f"cannot read {path}: {exc.strerror}", f"it holds {_FORM}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise DarkroomError(f"{path} is not JSON: {exc}", f"it holds {_FORM}") from exc
+    if not isinstance(content, dict):
+        raise ConfigError(path, [f"(file): {type(content).__name__} is no table of prices"], f"it holds {_FORM}")
+    if problems := list(_problems(content)):
+        raise ConfigError(path, problems, f"it holds {_FORM}")
+    return {machine: float(usd) for machine, usd in content.items()}
+
+
+def _problems(content: Mapping[str, Any]) -> Iterable[str]:
+    for machine, usd in content.items():
+        if not machine.startswith("ml."):
+            yield f"{machine}: machines of SageMaker begin with ml."
+        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= _MOST:
+            yield f"{machine}: {usd!r} is no number of USD an hour"

@@ -70,6 +70,7 @@ OPERATIONS = {
     "UpdateEndpoint": "update_endpoint",
     "UpdateModelPackage": "update_model_package",
     "UpdatePipeline": "update_pipeline",
+    "UpdatePipelineVersion": "update_pipeline_version",
 }
 _PAYLOAD = {"Content-Type": "ContentType", "Accept": "Accept"}
 _INVOKE = {

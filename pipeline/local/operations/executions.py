@@ -9,7 +9,8 @@ from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery, runner
 from pipeline.local.operations.paging import moment, offset, page
-from pipeline.local.operations.pipelines import Pipelines
+from pipeline.local.operations.pipelines import Pipelines, check_token
+from pipeline.local.operations.versions import aliases_of
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
 
 TYPE_CHECKING = False
@@ -35,16 +36,18 @@ class Executions(Pipelines):
         ClientRequestToken: str = "",
         ParallelismConfiguration: dict[str, int] | None = None,
         SelectiveExecutionConfig: dict[str, Any] | None = None,
-        PipelineVersionId: int = 0,
+        PipelineVersionId: int | None = None,
+        PipelineVersionAlias: str | None = None,
     ) -> dict[str, Any]:
         """The same ClientRequestToken again answers with the execution that the first call started."""
         operation = "StartPipelineExecution"
+        check_token(operation, ClientRequestToken)
         with self.store.transaction():
             pipeline = self._pipeline(PipelineName, operation)
             token = f"{pipeline.name}/{ClientRequestToken}"
             if ClientRequestToken and (known := self.store.find("execution-token", token)):
                 return {"PipelineExecutionArn": known[0].arn}
-            version = self._version(pipeline.name, PipelineVersionId or pipeline.body["Version"])
+            version = self._meant(pipeline, PipelineVersionId, PipelineVersionAlias, operation)
             definition = Definition.parse(version.body["PipelineDefinition"])
             parallelism = ParallelismConfiguration or pipeline.body["ParallelismConfiguration"]
             body = {
@@ -92,22 +95,32 @@ class Executions(Pipelines):
         del answer["StartTime"]  # a member of the list's summaries alone
         if execution.failure:
             answer["FailureReason"] = answer.pop("PipelineExecutionFailureReason")
+        for pipeline in self.store.find("pipeline", execution.pipeline):
+            answer.update(aliases_of(pipeline, execution.version))
         if "SelectiveExecutionConfig" in execution.body:
             answer["SelectiveExecutionConfig"] = execution.body["SelectiveExecutionConfig"]
         return answer
 
     def list_pipeline_executions(
-        self, *, PipelineName: str, SortOrder: str = "Descending", MaxResults: int = 10, NextToken: str = ""
+        self,
+        *,
+        PipelineName: str,
+        SortOrder: str = "Descending",
+        MaxResults: int = 10,
+        NextToken: str = "",
+        PipelineVersionAlias: str | None = None,
     ) -> dict[str, Any]:
         pipeline = self._pipeline(PipelineName, "ListPipelineExecutions")
         order = "DESC" if SortOrder == "Descending" else "ASC"
-        rows = self.store.query(
-            f"SELECT id, status FROM executions WHERE pipeline=? ORDER BY created {order}, id {order}", pipeline.name
-        )
+        sql, values = "SELECT id FROM executions WHERE pipeline=?", [pipeline.name]
+        if PipelineVersionAlias is not None:
+            version = self._meant(pipeline, None, PipelineVersionAlias, "ListPipelineExecutions")
+            sql, values = f"{sql} AND version=?", [pipeline.name, version.body["PipelineVersionId"]]
+        rows = self.store.query(f"{sql} ORDER BY created {order}, id {order}", *values)
         answer = page("PipelineExecutionSummaries", [row["id"] for row in rows], MaxResults, NextToken)
-        ids = answer["PipelineExecutionSummaries"]
-        answer["PipelineExecutionSummaries"] = [_summary(self._execution(execution_id)) for execution_id in ids]
-        return answer
+        found = [self._execution(execution_id) for execution_id in answer["PipelineExecutionSummaries"]]
+        summaries = [{**_summary(each), **aliases_of(pipeline, each.version)} for each in found]
+        return {**answer, "PipelineExecutionSummaries": summaries}
 
     def list_pipeline_execution_steps(
         self, *, PipelineExecutionArn: str, SortOrder: str = "Descending", MaxResults: int = 20, NextToken: str = ""

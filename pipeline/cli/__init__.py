@@ -37,6 +37,7 @@ SUMMARIES = {
     "undeploy": "delete an endpoint",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
+    "iam": "print the policies that the pipeline's roles need on AWS, and no more",
     "config": "print the JSON Schema of pipeline.yaml",
 }
 
@@ -145,6 +146,8 @@ def _commands(name: str) -> Mapping[str, Command]:
             from pipeline.cli.start import COMMANDS
         case "local":
             from pipeline.cli.local import COMMANDS
+        case "iam":
+            from pipeline.cli.iam import COMMANDS
         case "weights":
             from pipeline.cli.weights import COMMANDS
         case "compile" | "validate" | "config":

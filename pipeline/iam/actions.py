@@ -1,0 +1,124 @@
+"""What IAM knows of the actions that darkroom's roles need: what each one is about, and which take nothing but `*`.
+
+Read in AWS's service authorization reference (2026-11), https://docs.aws.amazon.com/service-authorization/latest/reference/:
+list_amazonsagemaker, list_amazons3, list_amazonec2, list_amazonelasticcontainerregistry, list_amazoncloudwatch(logs),
+list_awslambda, list_awskeymanagementservice, list_awsidentityandaccessmanagementiam.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+REFERENCE = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
+
+# why an action is granted on "*", where AWS says so, and a condition key that has to narrow it ("" for none)
+Forced = namedtuple("Forced", "reason source condition", defaults=("",))
+
+# resource type → actions that can be limited to such resources
+_BY_KIND = {
+    "processing-job": "sagemaker:CreateProcessingJob DescribeProcessingJob StopProcessingJob",
+    "training-job": "sagemaker:CreateTrainingJob DescribeTrainingJob StopTrainingJob",
+    "hyper-parameter-tuning-job": "sagemaker:CreateHyperParameterTuningJob DescribeHyperParameterTuningJob "
+    "StopHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
+    "model-package": "sagemaker:CreateModelPackage DescribeModelPackage UpdateModelPackage",
+    "model-package-group": "sagemaker:CreateModelPackage CreateModelPackageGroup DescribeModelPackageGroup",
+    "model": "sagemaker:CreateModel DescribeModel DeleteModel",
+    "endpoint-config": "sagemaker:CreateEndpointConfig DescribeEndpointConfig DeleteEndpointConfig CreateEndpoint "
+    "UpdateEndpoint",
+    "endpoint": "sagemaker:CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint InvokeEndpoint",
+    "pipeline": "sagemaker:CreatePipeline UpdatePipeline DescribePipeline ListPipelineVersions UpdatePipelineVersion "
+    "StartPipelineExecution ListPipelineExecutions",
+    "pipeline-execution": "sagemaker:DescribePipelineExecution StopPipelineExecution RetryPipelineExecution "
+    "ListPipelineExecutionSteps ListPipelineParametersForExecution DescribePipelineDefinitionForExecution",
+    "bucket": "s3:ListBucket",
+    "object": "s3:GetObject PutObject DeleteObject AbortMultipartUpload",
+    "repository": "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer",
+    "log-group": "logs:CreateLogGroup DescribeLogStreams FilterLogEvents",
+    "log-stream": "logs:CreateLogStream PutLogEvents GetLogEvents",
+    "function": "lambda:InvokeFunction",
+    "key": "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey",
+    "role": "iam:PassRole",
+    "subnet": "ec2:CreateNetworkInterface",
+    "security-group": "ec2:CreateNetworkInterface",
+    "network-interface": "ec2:CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface",
+}
+TAGGED = ("processing-job", "training-job", "hyper-parameter-tuning-job", "model-package", "model-package-group")
+TAGGING = {"sagemaker:AddTags": (*TAGGED, "pipeline"), "sagemaker:ListTags": ("pipeline",)}
+
+
+def _kinds() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = dict(TAGGING)
+    for kind, text in _BY_KIND.items():
+        service, _, names = text.partition(":")
+        for name in names.split():
+            action = f"{service}:{name}"
+            found[action] = (*found.get(action, ()), kind)
+    return found
+
+
+# action → the types of resources that a policy may name for it
+KINDS = _kinds()
+
+_EC2 = Forced(
+    "EC2's Describe actions have no resource types", f"{REFERENCE}list_amazonec2.html#amazonec2-actions-as-permissions"
+)
+# Every action that is granted on "*", and nothing else ever is.
+FORCED = {
+    "ecr:GetAuthorizationToken": Forced(
+        "the token is the registry's, not a repository's", f"{REFERENCE}list_amazonelasticcontainerregistry.html"
+    ),
+    "cloudwatch:PutMetricData": Forced(
+        "metrics are no resources; the namespaces are named instead",
+        f"{REFERENCE}list_amazoncloudwatch.html",
+        "cloudwatch:namespace",
+    ),
+    **dict.fromkeys(
+        (
+            *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
+            *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+        ),
+        _EC2,
+    ),
+    "ec2:DeleteNetworkInterfacePermission": Forced(
+        "the request names a permission, not an interface: the resource type is optional",
+        f"{REFERENCE}list_amazonec2.html",
+    ),
+    "sagemaker:ListModelPackages": Forced(
+        "SageMaker's List calls take no resource but a few; for this one the type is optional, and which ARN a request "
+        "with a group is judged by is written nowhere",
+        "https://docs.aws.amazon.com/sagemaker/latest/dg/api-permissions-reference.html",
+    ),
+    "sagemaker:ListModelPackageGroups": Forced("it has no resource type", f"{REFERENCE}list_amazonsagemaker.html"),
+    "sagemaker:ListPipelines": Forced("it has no resource type", f"{REFERENCE}list_amazonsagemaker.html"),
+}
+
+# Resource types that are named as a whole, kind/*, because the service makes up each name.
+WHOLE_KINDS = {
+    "network-interface": "EC2 names interfaces; subnets and security groups are named exactly",
+    "key": "an alias is no resource of a key's action: the condition kms:ResourceAliases names it",
+}
+# Resource types whose account may be anybody's: a shared VPC belongs to another account, and ids are unique.
+ANY_ACCOUNT = ("subnet", "security-group")
+
+# API operations whose action has another name, or that need several; every other one is <service>:<operation>.
+OPERATIONS = {
+    ("s3", "HeadBucket"): ("s3:ListBucket",),
+    ("s3", "HeadObject"): ("s3:GetObject",),
+    ("s3", "ListObjects"): ("s3:ListBucket",),
+    ("s3", "ListObjectsV2"): ("s3:ListBucket",),
+    ("s3", "CreateMultipartUpload"): ("s3:PutObject",),
+    ("s3", "UploadPart"): ("s3:PutObject",),
+    ("s3", "CompleteMultipartUpload"): ("s3:PutObject",),
+    ("s3", "DeleteObjects"): ("s3:DeleteObject",),
+    ("s3", "CopyObject"): ("s3:GetObject", "s3:PutObject"),
+    ("lambda", "Invoke"): ("lambda:InvokeFunction",),
+    ("sts", "GetCallerIdentity"): (),  # allowed to whoever has credentials
+}
+# Actions that no API operation is called like: some of those above, and what is asked when a role is handed on.
+NO_OPERATION = frozenset({"iam:PassRole", "s3:ListBucket", "lambda:InvokeFunction"})
+_PREFIXES = {"sagemaker-runtime": "sagemaker"}
+
+
+def actions_of(service: str, operation: str) -> tuple[str, ...]:
+    """("s3", "HeadObject") → ("s3:GetObject",): what has to be allowed for a call of boto3's client `service`."""
+    return OPERATIONS.get((service, operation), (f"{_PREFIXES.get(service, service)}:{operation}",))

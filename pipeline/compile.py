@@ -45,13 +45,23 @@ def compile_pipeline(config_path: str, home: str, begun: Callable[[], None] = la
     root = entrypoints_root(config_path)
     while True:
         parent, digest = os.path.join(os.path.abspath(home), "compiled"), compile_digest(config_path, root)
-        for folder in _known(parent, digest):
-            compiled = CompiledOnDisk(folder, config_path)
-            if compiled.is_current():
-                _touch(folder)
-                return compiled
+        if compiled := _current(parent, digest, config_path):
+            _touch(compiled.folder)
+            return compiled
         begun()
         _compile_into(parent, digest, config_path, root)
+
+
+def remembered(config_path: str, home: str) -> CompiledOnDisk | None:
+    """What was compiled below `home` before; compiles and writes nothing. Raises ConfigError, StorageError."""
+    config_path = os.path.abspath(config_path)
+    digest = compile_digest(config_path, entrypoints_root(config_path))
+    return _current(os.path.join(os.path.abspath(home), "compiled"), digest, config_path)
+
+
+def _current(parent: str, digest: str, config_path: str) -> CompiledOnDisk | None:
+    found = (CompiledOnDisk(folder, config_path) for folder in _known(parent, digest))
+    return next((compiled for compiled in found if compiled.is_current()), None)
 
 
 def _known(parent: str, digest: str) -> list[str]:

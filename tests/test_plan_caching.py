@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from local_pipelines import BUCKET, CODE, PROGRAM, condition, document, fail, processing
+from local_jobs import put_archive
+from local_pipelines import BUCKET, IMAGE, PROGRAM, condition, document, fail, processing
 from planned import HIT, RUNS, SKIPPED, UNKNOWN, Planned, agrees
+
+from pipeline.local.functions import register_function
 
 Document = dict[str, Any]
 REPORT = {"PropertyFileName": "Report", "OutputName": "report", "FilePath": "report.json"}
@@ -150,5 +151,216 @@ def test_what_is_foretold_of_a_change_is_what_then_happens(
     predicted = local.predict(changed, **given)
     happened = local.happens(changed, **given)
 
+    assert {name: found.outcome for name, found in predicted.items()} == expected
+    assert agrees(predicted, happened) == []
+
+
+def test_a_miss_names_the_field_with_its_old_and_its_new_value(local: Planned) -> None:
+    local.happens(chain())
+    found = local.predict(chain(), Words="two")
+    assert [(field.path, field.old, field.new) for field in found["Prepare"].fields] == [
+        ("Environment.WORDS", "one", "two")
+    ]
+
+
+def test_a_step_below_one_that_runs_into_a_new_address_runs(local: Planned) -> None:
+    local.happens(chain())
+    [field] = local.predict(chain(), Words="two")["Judge"].fields
+    assert field.path == "ProcessingInputs[1].S3Input.S3Uri"
+    assert field.new == f"{BUCKET}/<PipelineExecutionId>/Prepare/data"
+
+
+def test_a_gate_above_what_runs_is_open_until_then(local: Planned) -> None:
+    local.happens(chain())
+    predicted = local.predict(chain(), Words="two")
+    assert predicted["Gate"].until == ("Judge",)
+    assert predicted["Good"].only_if == predicted["Bad"].only_if == ("Gate",)
+
+
+def test_nothing_hits_where_nothing_ever_ran(local: Planned) -> None:
+    predicted = local.predict(chain())
+    assert {found.outcome for name, found in predicted.items() if name != "Gate"} == {RUNS}
+    assert agrees(predicted, local.happens(chain())) == []
+
+
+def test_an_expired_result_is_made_again(local: Planned) -> None:
+    soon = document(processing("A", "say", "a", cache=True))
+    soon["Steps"][0]["CacheConfig"]["ExpireAfter"] = "PT1S"
+    local.happens(soon)
+    time.sleep(1.1)
+    predicted = local.predict(soon)
+    assert predicted["A"].reason == "expired"
+    assert agrees(predicted, local.happens(soon)) == []
+
+
+def test_how_long_a_result_lasts_is_counted_from_the_run_that_made_it_not_from_its_last_hit(local: Planned) -> None:
+    one = document(processing("A", "say", "a", cache=True))
+    for _ in range(3):
+        local.happens(one)
+    day = 86400
+    assert local.predict(one, time.time() + day - 60)["A"].outcome == HIT
+    assert local.predict(one, time.time() + day + 60)["A"].reason == "expired"
+
+
+def test_a_result_from_before_the_last_change_hits_again_when_the_change_is_taken_back(local: Planned) -> None:
+    one, other = (document(processing("A", "say", word, cache=True)) for word in ("one", "other"))
+    for definition in (one, other, one):
+        local.happens(definition)
+    for definition in (other, one):
+        predicted = local.predict(definition)
+        assert predicted["A"].outcome == HIT
+        assert agrees(predicted, local.happens(definition)) == []
+
+
+def test_a_step_that_failed_runs_and_those_before_it_hit(local: Planned) -> None:
+    definition = document(
+        processing("A", "say", "a", cache=True), processing("B", "fail", "1", cache=True, DependsOn=["A"])
+    )
+    local.happens(definition)
+    predicted = local.predict(definition)
+    assert (predicted["A"].outcome, predicted["B"].reason) == (HIT, "no earlier run")
+    assert agrees(predicted, local.happens(definition)) == []
+
+
+def test_another_name_is_another_step(local: Planned) -> None:
+    local.happens(document(processing("A", "say", "a", cache=True)))
+    renamed = document(processing("B", "say", "a", cache=True))
+    predicted = local.predict(renamed)
+    assert predicted["B"].reason == "no earlier run"
+    assert agrees(predicted, local.happens(renamed)) == []
+
+
+# what only a Lambda knows
+
+ASK = "arn:aws:lambda:us-east-1:111122223333:function:ask"
+
+
+def asking() -> Document:
+    outputs = [{"OutputName": "word", "OutputType": "String"}, {"OutputName": "number", "OutputType": "Integer"}]
+    ask = {"Name": "Ask", "Type": "Lambda", "FunctionArn": ASK, "Arguments": {}, "OutputParameters": outputs}
+    use = processing("Use", "say", "used", cache=True)
+    word, number = ({"Get": f"Steps.Ask.OutputParameters['{name}']"} for name in ("word", "number"))
+    use["Arguments"]["Environment"] = {"WORD": word, "NUMBER": {"Std:Join": {"On": "", "Values": ["n", number]}}}
+    return document(ask, use)
+
+
+def answers(local: Planned, folder: Path, word: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "ask.py").write_text(f"def handler(event, context):\n    return {{'word': {word!r}, 'number': 7}}\n")
+    register_function(local.client.store, ASK, str(folder), "ask.handler")
+
+
+@pytest.mark.parametrize("word", ["the same", "another"])
+def test_what_depends_on_the_answer_of_a_lambda_is_unknown_until_it_has_run(
+    local: Planned, tmp_path: Path, word: str
+) -> None:
+    answers(local, tmp_path / "ask", "the same")
+    local.happens(asking())
+    answers(local, tmp_path / "ask", word)
+
+    found = local.predict(asking())["Use"]
+    happened = local.happens(asking())
+
+    assert (found.outcome, found.until, found.likely) == (UNKNOWN, ("Ask",), False)
+    assert ("CacheHitResult" in happened["Use"]) is (word == "the same")
+
+
+def test_what_differs_anyway_runs_whatever_the_lambda_answers(local: Planned, tmp_path: Path) -> None:
+    answers(local, tmp_path / "ask", "the same")
+    local.happens(asking())
+    changed = asking()
+    step(changed, "Use")["Arguments"]["AppSpecification"]["ContainerArguments"] = ["say", "other"]
+    found = local.predict(changed)["Use"]
+    assert (found.outcome, found.paths) == (RUNS, ("AppSpecification.ContainerArguments[1]",))
+    assert agrees({"Use": found}, local.happens(changed)) == []
+
+
+# tuning and training
+
+
+def tuned() -> Document:
+    """Tune → Train with the tuned value; a program that prints it."""
+    algorithm = {
+        "TrainingImage": IMAGE,
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "score", "Regex": "score=([0-9.e-]+)"}],
+    }
+    code = f"{BUCKET}/code/sourcedir.tar.gz"
+    static = {"sagemaker_program": "train.py", "sagemaker_submit_directory": code, "epochs": "1"}
+    shared = {
+        "OutputDataConfig": {"S3OutputPath": f"{BUCKET}/out"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "AlgorithmSpecification": algorithm,
+    }
+    tuning = {
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Grid",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "score"},
+            "ResourceLimits": {"MaxParallelTrainingJobs": 2},
+            "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "x", "Values": ["1", "2"]}]},
+        },
+        "TrainingJobDefinition": {**shared, "StaticHyperParameters": static},
+    }
+    best = {"Get": "Steps.Tune.BestTrainingJob.TunedHyperParameters['x']"}
+    training = {**shared, "HyperParameters": {**static, "x": {"Std:Join": {"On": "", "Values": [best]}}}}
+    cached = {"CacheConfig": {"Enabled": True, "ExpireAfter": "P1D"}}
+    return document(
+        {"Name": "Tune", "Type": "Tuning", "Arguments": tuning, **cached},
+        {"Name": "Train", "Type": "Training", "Arguments": training, **cached},
+    )
+
+
+TRAIN = """
+import sys
+words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+print("score=" + words.get("-x", words.get("--x")))
+"""
+
+
+def ranges(definition: Document) -> None:
+    config = step(definition, "Tune")["Arguments"]["HyperParameterTuningJobConfig"]
+    config["ParameterRanges"]["CategoricalParameterRanges"][0]["Values"] = ["1", "3"]
+
+
+def hyperparameter(definition: Document) -> None:
+    step(definition, "Train")["Arguments"]["HyperParameters"]["epochs"] = "2"
+
+
+def machines(definition: Document) -> None:
+    for name, members in (("Tune", ("TrainingJobDefinition",)), ("Train", ())):
+        request = step(definition, name)["Arguments"]
+        for member in members:
+            request = request[member]
+        request["ResourceConfig"]["InstanceType"] = "ml.m5.4xlarge"
+        request["StoppingCondition"]["MaxRuntimeInSeconds"] = 30
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    """One tuning and training, which all changes are compared with: a tuning takes a second."""
+    made = Planned(tmp_path_factory.mktemp("trained") / "home")
+    put_archive(Path(made.home), f"{BUCKET}/code/sourcedir.tar.gz", {"train.py": TRAIN})
+    made.happens(tuned())
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (nothing, {"Tune": HIT, "Train": HIT}),
+        (machines, {"Tune": HIT, "Train": HIT}),
+        (hyperparameter, {"Tune": HIT, "Train": RUNS}),
+        (ranges, {"Tune": RUNS, "Train": UNKNOWN}),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_tuning_and_training_are_foretold_too(
+    trained: Planned, change: Callable[[Document], None], expected: dict[str, str]
+) -> None:
+    changed = tuned()
+    change(changed)
+    predicted = trained.predict(changed)
+    happened = trained.happens(changed)
     assert {name: found.outcome for name, found in predicted.items()} == expected
     assert agrees(predicted, happened) == []

@@ -24,9 +24,7 @@ def put(clients: Clients, source: str, destination: str) -> str:
 
     Raises DarkroomError for a folder without files, for what cannot be read, and for what changes meanwhile.
     """
-    files = [file_at(source, os.path.basename(source))] if os.path.isfile(source) else sorted(files_below(source))
-    if not files:
-        raise DarkroomError(f"{source} holds no files", "name a folder that holds the pictures, or an archive of them")
+    files = _files(source)
     digests = _digests(files, _memory(clients.home, source))
     address = f"{destination}{folder_name(digests)}/"
     present = {entry.uri for entry in clients.storage.list(address)}
@@ -40,6 +38,11 @@ def put(clients: Clients, source: str, destination: str) -> str:
                     f"{file.path} changed while it was being copied", "run again when nothing writes there"
                 )
     return address
+
+
+def address(home: str, source: str, destination: str) -> str:
+    """Where `put` would have it; nothing is uploaded, and nothing is written here either."""
+    return f"{destination}{folder_name(_digests(_files(source), _memory(home, source), remember=False))}/"
 
 
 def put_model_files(clients: Clients, compiled: CompiledOnDisk) -> None:
@@ -56,7 +59,15 @@ def put_model_files(clients: Clients, compiled: CompiledOnDisk) -> None:
             raise DarkroomError(f"{path} changed after it was compiled", "run the command again")
 
 
-def _digests(files: list[File], memory: str) -> dict[str, str]:
+def _files(source: str) -> list[File]:
+    """Sorted, at least one. Raises DarkroomError."""
+    files = [file_at(source, os.path.basename(source))] if os.path.isfile(source) else sorted(files_below(source))
+    if not files:
+        raise DarkroomError(f"{source} holds no files", "name a folder that holds the pictures, or an archive of them")
+    return files
+
+
+def _digests(files: list[File], memory: str, remember: bool = True) -> dict[str, str]:
     """Relative path → SHA-256. Files whose stamp did not change since the last time are not read again."""
     known = _load(memory)
     digests: dict[str, str] = {}
@@ -68,7 +79,7 @@ def _digests(files: list[File], memory: str) -> dict[str, str]:
         digests[file.relative] = digest
         if time.time_ns() - file.stamp[1] > RACY_NS:
             remembered[file.relative] = [digest, *file.stamp]
-    if remembered != known:
+    if remember and remembered != known:
         _save(memory, remembered)
     return digests
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pipeline.client import Clients
+from pipeline.errors import ServiceError
 from pipeline.plan.difference import Change, Field
 
 # s3://bucket/prefix/code/train-0123456789abcdef/ and whatever follows: the address, the stem, the digest
@@ -62,10 +63,12 @@ class Code:
     def _read(self, address: str) -> dict[str, bytes] | str:
         found = {uri: path for uri, path in self._compiled.items() if uri.startswith(address)}
         bodies = {uri: _bytes(path) for uri, path in found.items()}
-        if not bodies:
-            bodies = {
-                each.uri: self._clients.storage.get_bytes(each.uri) for each in self._clients.storage.list(address)
-            }
+        try:
+            if not bodies:
+                listed = self._clients.storage.list(address)
+                bodies = {each.uri: self._clients.storage.get_bytes(each.uri) for each in listed}
+        except ServiceError as exc:
+            return f"{address} cannot be read: {exc.message}"
         if not bodies:
             return f"{address} is not in storage"
         files: dict[str, bytes] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import cache_keys
 from pipeline.client import Clients
 from pipeline.definition import Step, references
+from pipeline.errors import ServiceError
 from pipeline.plan import values
 from pipeline.plan.archives import content_addressed
 from pipeline.plan.caching import HIT, SKIPPED, Forecast
@@ -63,7 +64,11 @@ def _new_data(clients: Clients, forecast: Forecast, step: Step, run: Run) -> Ite
     for address in sorted(_inputs(cache_keys.compared(step.type, forecast.request(step)))):
         if content_addressed(address):
             continue
-        newer = _newer(clients, address, began)
+        try:
+            newer = _newer(clients, address, began)
+        except ServiceError as exc:
+            yield Surprise(step.name, f"hits; whether {address} holds newer data cannot be told: {exc.message}")
+            continue
         if newer:
             text = (
                 f"hits although {address} holds data that is newer than the run it takes: AWS compares addresses only"

@@ -20,12 +20,11 @@ _BY_KIND = {
     "training-job": "sagemaker:CreateTrainingJob DescribeTrainingJob StopTrainingJob",
     "hyper-parameter-tuning-job": "sagemaker:CreateHyperParameterTuningJob DescribeHyperParameterTuningJob "
     "StopHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
-    "model-package": "sagemaker:CreateModelPackage DescribeModelPackage UpdateModelPackage",
+    "model-package": "sagemaker:CreateModelPackage DescribeModelPackage",
     "model-package-group": "sagemaker:CreateModelPackage CreateModelPackageGroup DescribeModelPackageGroup",
-    "model": "sagemaker:CreateModel DescribeModel DeleteModel",
-    "endpoint-config": "sagemaker:CreateEndpointConfig DescribeEndpointConfig DeleteEndpointConfig CreateEndpoint "
-    "UpdateEndpoint",
-    "endpoint": "sagemaker:CreateEndpoint UpdateEndpoint DescribeEndpoint DeleteEndpoint InvokeEndpoint",
+    "model": "sagemaker:CreateModel DescribeModel",
+    "endpoint-config": "sagemaker:CreateEndpointConfig DescribeEndpointConfig CreateEndpoint UpdateEndpoint",
+    "endpoint": "sagemaker:CreateEndpoint UpdateEndpoint DescribeEndpoint InvokeEndpoint",
     "pipeline": "sagemaker:CreatePipeline UpdatePipeline DescribePipeline ListPipelineVersions UpdatePipelineVersion "
     "StartPipelineExecution ListPipelineExecutions",
     "pipeline-execution": "sagemaker:DescribePipelineExecution StopPipelineExecution RetryPipelineExecution "

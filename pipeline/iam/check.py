@@ -64,7 +64,7 @@ def _of_statement(statement: Statement) -> Iterator[str]:
 
 def _of_action(action: str, statement: Statement) -> Iterator[str]:
     keys = {key for condition in statement.conditions.values() for key in condition}
-    if not _is_known(action):
+    if not is_known(action):
         yield "AWS has no such action"
     if action == "iam:PassRole" and "iam:PassedToService" not in keys:
         yield "handed to any service: iam:PassedToService is missing"
@@ -101,7 +101,7 @@ def _of_documents(role: Role) -> Iterator[str]:
         yield f"its trust policy has {size(role.trust):,} characters, and IAM takes {TRUST_SIZE:,}"
 
 
-def _is_known(action: str) -> bool:
+def is_known(action: str) -> bool:
     service, _, name = action.partition(":")
     return action in NO_OPERATION or name in _operations(service)
 

@@ -1,0 +1,115 @@
+"""`darkroom infra`: the account around this pipeline as a CloudFormation template, and the code of its functions."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pipeline.cli import Command
+from pipeline.cli.definitions import STDOUT, compiled_from, config_option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from pipeline.infra.setting import Setting
+
+NOBODY = "111122223333"  # the account of pipeline.yaml as it is shipped
+
+
+def arguments(parser: ArgumentParser) -> None:
+    config_option(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        default=STDOUT,
+        metavar="FILE",
+        help="default: stdout; FILE.json is written without blanks, which CloudFormation takes up to a greater length",
+    )
+    parser.add_argument(
+        "--functions", metavar="FOLDER", help="write the zip files of the Lambda functions there, and no template"
+    )
+    parser.add_argument(
+        "--issuer",
+        metavar="HOST",
+        help="whose tokens CI jobs show, such as gitlab.com; default: token.actions.githubusercontent.com",
+    )
+    parser.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="S3-ADDRESS",
+        help="what jobs may read besides, such as another DatasetUri; may be repeated",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Offline: computed from pipeline.yaml, the definition that it compiles to, and entrypoints/."""
+    if args.functions:
+        return _write_functions(args)
+    from pipeline.infra import template
+
+    about = _setting(args)
+    text = template.as_json(about) if args.output.endswith(".json") else template.as_yaml(about)
+    if args.output == STDOUT:
+        sys.stdout.write(text)
+    else:
+        _write(args.output, text)
+    _tell(args, about, len(text.encode()))
+    return 0
+
+
+def _setting(args: Namespace) -> Setting:
+    from pathlib import Path
+
+    from pipeline.cli.home import home
+    from pipeline.compile import entrypoints_root
+    from pipeline.config import load_config
+    from pipeline.definition import Definition
+    from pipeline.iam import scope
+    from pipeline.infra import setting
+
+    definition = Definition.parse(compiled_from(args.config, home(args.config)).definition())
+    reads = tuple(scope.address(each) for each in args.read)
+    root = Path(entrypoints_root(os.path.abspath(args.config)))
+    return setting.of(load_config(Path(args.config)), definition, root, reads, args.issuer or setting.GITHUB)
+
+
+def _write_functions(args: Namespace) -> int:
+    """Their paths on stdout; where they belong on stderr."""
+    from pathlib import Path
+
+    from pipeline.compile import entrypoints_root
+    from pipeline.config import load_config
+    from pipeline.infra import packaging
+
+    config = load_config(Path(args.config))
+    found = packaging.packages(config, Path(entrypoints_root(os.path.abspath(args.config))))
+    for path in packaging.write(found, Path(args.functions)):
+        print(path)
+    address = config.pipeline.address(packaging.FOLDER)
+    print(f"aws s3 cp --recursive {args.functions} {address}", file=sys.stderr)
+    return 0
+
+
+def _tell(args: Namespace, about: Setting, size: int) -> None:
+    from pipeline.infra.template import DIRECT_SIZE
+
+    if about.config.pipeline.account == NOBODY:
+        print(f"pipeline.account in {args.config} is nobody's: set yours before this goes to AWS", file=sys.stderr)
+    if size > DIRECT_SIZE:
+        hint = "--s3-bucket" if args.output.endswith(".json") else "-o FILE.json, or --s3-bucket"
+        print(f"{size:,} bytes: CloudFormation takes {DIRECT_SIZE:,} in a call; {hint}", file=sys.stderr)
+
+
+def _write(path: str, text: str) -> None:
+    from pipeline.errors import StorageError
+
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        raise StorageError(f"cannot write {path}: {exc.strerror}", "choose another file with -o") from exc
+
+
+COMMANDS = {"infra": Command(arguments, run)}

@@ -1,0 +1,84 @@
+"""The Lambda functions of the pipeline's steps, their log groups, and those of SageMaker's jobs."""
+
+from __future__ import annotations
+
+from pipeline.infra.intrinsics import Json, arn, either, ref
+from pipeline.infra.packaging import CHAMPION, DEPLOY, Package
+from pipeline.infra.setting import Setting
+
+RUNTIME = "python3.12"
+SECONDS = 60  # the handlers answer within it, retries of their own calls included
+MEGABYTES = 256  # with 128, importing boto3 alone takes seconds
+TRIES_AGAIN = 2
+TOO_OLD_SECONDS = 3600
+LOGICAL = {DEPLOY: "DeployFunction", CHAMPION: "ChampionFunction"}
+ROLES = {DEPLOY: "DeployFunctionRole", CHAMPION: "ChampionFunctionRole"}
+_JOBS = {"ProcessingLogs": "ProcessingJobs", "TrainingLogs": "TrainingJobs"}
+_ENDPOINTS = ("StagingLogs", "ProductionLogs")
+
+
+def resources(setting: Setting) -> Json:
+    found: Json = {}
+    for package in setting.packages:
+        name = LOGICAL[package.program]
+        found[f"{name}Logs"] = _log_group(f"/aws/lambda/{package.function}")
+        found[name] = _function(package, setting)
+        if package.program == DEPLOY:
+            found[f"{name}Invocations"] = _invocations(name)
+    for name, jobs in _JOBS.items():
+        found[name] = _log_group(f"/aws/sagemaker/{jobs}", "MakesJobLogGroups")
+    for name, endpoint in zip(_ENDPOINTS, setting.endpoints, strict=True):
+        found[name] = _log_group(f"/aws/sagemaker/Endpoints/{endpoint}", "MakesJobLogGroups")
+    return found
+
+
+def _function(package: Package, setting: Setting) -> Json:
+    """No reserved concurrency: new accounts have ten executions at once, and none of those may be reserved."""
+    name = LOGICAL[package.program]
+    return {
+        "Type": "AWS::Lambda::Function",
+        "Condition": "HasFunctions",
+        "Properties": {
+            "FunctionName": package.function,
+            "Runtime": RUNTIME,
+            "Architectures": ["arm64"],
+            "Handler": package.handler,
+            "Code": {"S3Bucket": ref("Bucket"), "S3Key": package.key},
+            "Role": arn(ROLES[package.program]),
+            "Timeout": SECONDS,
+            "MemorySize": MEGABYTES,
+            "LoggingConfig": {"LogGroup": ref(f"{name}Logs")},
+            "VpcConfig": either(
+                "HasVpc", {"SubnetIds": ref("FunctionSubnets"), "SecurityGroupIds": ref("FunctionSecurityGroups")}
+            ),
+        },
+    }
+
+
+def _invocations(function: str) -> Json:
+    """EventBridge hands an event over and is done: what the handler then refuses would be lost without this."""
+    return {
+        "Type": "AWS::Lambda::EventInvokeConfig",
+        "Condition": "HasFunctions",
+        "Properties": {
+            "FunctionName": ref(function),
+            "Qualifier": "$LATEST",
+            "MaximumRetryAttempts": TRIES_AGAIN,
+            "MaximumEventAgeInSeconds": TOO_OLD_SECONDS,
+            "DestinationConfig": {"OnFailure": {"Destination": arn("UndeliveredEvents")}},
+        },
+    }
+
+
+def _log_group(name: str, condition: str = "") -> Json:
+    return {
+        "Type": "AWS::Logs::LogGroup",
+        **({"Condition": condition} if condition else {}),
+        "DeletionPolicy": "Retain",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": {
+            "LogGroupName": name,
+            "RetentionInDays": ref("LogRetentionDays"),
+            "KmsKeyId": either("HasLogsKey", ref("LogsKeyArn")),
+        },
+    }

@@ -1,0 +1,150 @@
+"""The roles of the stack: their policies are those of pipeline.iam, and what only the stack's own resources need."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from pipeline.config import Config
+from pipeline.iam import policies, trust
+from pipeline.iam.statements import Statement, packed
+from pipeline.infra.functions import ROLES
+from pipeline.infra.intrinsics import Json, arn, either, policy, ref, statement, sub
+from pipeline.infra.packaging import CHAMPION, DEPLOY
+from pipeline.infra.setting import Setting
+
+SUBJECTS = {"ci-plan": "PlanSubject", "ci-deploy": "DeploySubject"}
+_CONDITIONS = {"ci-plan": "HasPlanRole", "ci-deploy": "HasDeployRole"}
+_LOGICAL = {"ci-plan": "PlanRole", "ci-deploy": "DeployRole"}
+_PROGRAMS = {"deploy-lambda": DEPLOY, "champion-lambda": CHAMPION}
+_OF_DATA = ("execution", "ci-plan", "ci-deploy")  # kinds of roles that touch the bucket
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html: Lambda asks for all network resources or none
+_NETWORK = (
+    *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
+    "ec2:UnassignPrivateIpAddresses",
+)
+DATA_KEY, NETWORK, UNDELIVERED = "DataKeyPolicy", "NetworkPolicy", "UndeliveredPolicy"
+_NETWORK_LOOKS = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets")
+
+
+def resources(setting: Setting) -> Json:
+    found: Json = {"CiProvider": _provider(setting), **_of_stack(setting)}
+    for number, role in enumerate(roles(setting)):
+        found.update(_role(setting, role, _logical(role, number)))
+    return found
+
+
+def roles(setting: Setting) -> list[policies.Role]:
+    """Those that belong to this account and to something that is here, with what the production endpoint needs."""
+    there = {package.program for package in setting.packages}
+    account = setting.config.pipeline.account
+    return [
+        role
+        for role in _for_both_endpoints(setting)
+        if role.kind != "invoke-lambda"
+        and role.arn.split(":")[4] == account
+        and (role.kind not in _PROGRAMS or _PROGRAMS[role.kind] in there)
+    ]
+
+
+def logical_names(setting: Setting) -> dict[str, str]:
+    """ARN → logical name."""
+    return {role.arn: _logical(role, number) for number, role in enumerate(roles(setting))}
+
+
+def _logical(role: policies.Role, number: int) -> str:
+    """The pipeline's own role comes first; further ones of its kind have a number."""
+    if role.kind == "execution":
+        return f"ExecutionRole{number or ''}"
+    return _LOGICAL[role.kind] if role.kind in _LOGICAL else ROLES[_PROGRAMS[role.kind]]
+
+
+def _for_both_endpoints(setting: Setting) -> list[policies.Role]:
+    """The policies of pipeline.iam know the staging endpoint; asked again with the other name, they tell the rest."""
+    subjects: dict[str, trust.Subject] = {kind: ref(parameter) for kind, parameter in SUBJECTS.items()}
+    staging, production = (
+        policies.roles(config, setting.definition, setting.reads, subjects)
+        for config in (setting.config, _with_endpoint(setting.config, setting.production))
+    )
+    return [
+        replace(one, statements=one.statements + _further(one, other))
+        for one, other in zip(staging, production, strict=True)
+    ]
+
+
+def _with_endpoint(config: Config, name: str) -> Config:
+    return config.model_copy(update={"deploy": config.deploy.model_copy(update={"endpoint_name": name})})
+
+
+def _further(one: policies.Role, other: policies.Role) -> tuple[Statement, ...]:
+    known = set(map(repr, one.statements))
+    return tuple(replace(each, sid=f"{each.sid}Too") for each in other.statements if repr(each) not in known)
+
+
+def _role(setting: Setting, role: policies.Role, logical: str) -> Json:
+    """Attached by the role itself, so that whatever names the role comes after its policies."""
+    condition = _CONDITIONS.get(role.kind, "")
+    managed: Json = {
+        f"{logical}Policy{number}": _managed(document["Statement"], condition)
+        for number, document in enumerate(packed(role.statements), 1)
+    }
+    path, _, name = role.arn.partition(":role")[2].rpartition("/")
+    properties = {
+        "RoleName": name,
+        "Path": f"{path}/",
+        "Description": f"{role.pipeline}: {role.purpose}",
+        "AssumeRolePolicyDocument": _trusted(setting, role),
+        "ManagedPolicyArns": [*map(ref, managed), *_attached(role)],
+        "PermissionsBoundary": either("HasBoundary", ref("PermissionsBoundaryArn")),
+    }
+    conditional = {"Condition": condition} if condition else {}
+    return {**managed, logical: {"Type": "AWS::IAM::Role", **conditional, "Properties": properties}}
+
+
+def _trusted(setting: Setting, role: policies.Role) -> Any:
+    """GitHub's host stands in the provider's ARN and in the names of the conditions."""
+    return json.loads(json.dumps(role.trust).replace(trust.ISSUER, setting.issuer))
+
+
+def _provider(setting: Setting) -> Json:
+    return {
+        "Type": "AWS::IAM::OIDCProvider",
+        "Condition": "MakesProvider",
+        "Properties": {"Url": f"https://{setting.issuer}", "ClientIdList": ["sts.amazonaws.com"]},
+    }
+
+
+def _of_stack(setting: Setting) -> Json:
+    """Policies about resources and parameters of the stack, each for several roles."""
+    through = {"StringEquals": {"kms:ViaService": f"s3.{setting.config.pipeline.region}.amazonaws.com"}}
+    use_key = statement("UseDataKey", ["kms:Decrypt", "kms:GenerateDataKey"], ref("DataKeyArn"), through)
+    everywhere = sub("arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:*/*")
+    return {
+        DATA_KEY: _managed([use_key], "HasDataKey"),
+        NETWORK: _managed(
+            [
+                statement("UseNetwork", list(_NETWORK), everywhere),
+                statement("LookAtNetwork", list(_NETWORK_LOOKS), "*"),
+            ],
+            "HasVpc",
+        ),
+        UNDELIVERED: _managed([statement("KeepUndelivered", "sqs:SendMessage", arn("UndeliveredEvents"))]),
+    }
+
+
+def _attached(role: policies.Role) -> list[Json]:
+    found = [either("HasDataKey", ref(DATA_KEY))] if role.kind in _OF_DATA else []
+    if role.kind == "deploy-lambda":
+        found.append(ref(UNDELIVERED))
+    if role.kind in _PROGRAMS:
+        found.append(either("HasVpc", ref(NETWORK)))
+    return found
+
+
+def _managed(statements: list[Json], condition: str = "") -> Json:
+    return {
+        "Type": "AWS::IAM::ManagedPolicy",
+        **({"Condition": condition} if condition else {}),
+        "Properties": {"PolicyDocument": policy(*statements)},
+    }

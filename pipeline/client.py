@@ -9,17 +9,31 @@ import os
 import time
 from collections import namedtuple
 
+from pipeline.local import logs as local_logs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 PAGE = 100  # the most that any List operation takes
+ROLE = (
+    "arn:aws:iam::111122223333:role/darkroom-pipeline"  # for definitions that come without one; the account is nobody's
+)
 
 # sagemaker: boto3's "sagemaker" methods · runtime: invoke_endpoint · storage: exists, get_bytes, put_bytes, put_file,
 # list over whole s3:// addresses · home: the folder for what belongs to this machine alone (reports, digests)
 # pause(seconds): until the next look at something; shorter where the service can tell that there is something to see
-Clients = namedtuple("Clients", "sagemaker runtime storage home pause", defaults=(time.sleep,))
+# logs: paths(step), read(path, last) and after(path, position) · role: of pipelines that come without one
+# place: "" on this machine, where all that runs is its user's; else in words, such as "in us-east-1"
+# options: what the commands that are typed next have to end in, so that they lead there, too
+Clients = namedtuple(
+    "Clients",
+    "sagemaker runtime storage home pause logs role place options",
+    defaults=(time.sleep, local_logs, ROLE, "", ""),
+)
+AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
+AWS_ATTEMPTS = 8  # of every call; with botocore's pauses about a minute where it is throttled, else 6 seconds
 
 
 def local_client(home: str) -> Clients:
@@ -28,6 +42,49 @@ def local_client(home: str) -> Clients:
 
     service = connect(home)
     return Clients(service, service, service.storage, home, service.ending.pause)
+
+
+def aws_client(home: str, region: str = "", profile: str = "", options: str = "") -> Clients:
+    """SageMaker of an AWS account; `home` keeps what belongs to this machine alone.
+
+    AWS_ENDPOINT_URL leads all of it elsewhere. Without `region`: AWS_REGION, AWS_DEFAULT_REGION, the profile's.
+    Raises ServiceError where there is no such profile, or no region.
+    """
+    from pipeline.aws.calls import Calls
+    from pipeline.aws.logs import CloudWatch
+    from pipeline.aws.storage import Storage
+
+    make, region = _session(region, profile)
+    sagemaker, runtime, s3, logs = (
+        Calls(service, make, region, profile) for service in ("sagemaker", "sagemaker-runtime", "s3", "logs")
+    )
+    place = f" in {region}"
+    return Clients(sagemaker, runtime, Storage(s3), home, _aws_pause, CloudWatch(logs), "", place, options)
+
+
+def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
+    """What makes boto3's clients, each when it is needed, and their region."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from pipeline.aws.errors import Call, no_region, translated
+
+    try:
+        session = boto3.Session(profile_name=profile or None)
+        region = region or os.environ.get("AWS_REGION", "") or session.region_name or ""
+    except BotoCoreError as exc:
+        raise translated(exc, Call("sts", profile=profile or os.environ.get("AWS_PROFILE", ""))) from exc
+    if not region:
+        raise no_region()
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS", "")
+    retries = {"mode": "standard", "total_max_attempts": int(attempts) if attempts.isdecimal() else AWS_ATTEMPTS}
+    config = Config(retries=retries, connect_timeout=10, user_agent_extra="darkroom")
+    return lambda service: session.client(service, region_name=region, config=config), region
+
+
+def _aws_pause(seconds: float) -> None:
+    time.sleep(min(AWS_PAUSE * seconds, AWS_LONGEST_PAUSE_S))
 
 
 def pages(operation: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ DarkroomError                 a sentence that names the subject and quotes the v
 ├── DefinitionError           a definition cannot be read or does not validate (all findings at once)
 ├── UnresolvedReference       a definition asks for a value that does not exist; names step and JSON path
 ├── ServiceError              a SageMaker, S3 or Lambda call was refused: the code is AWS's own, here and on AWS
+│   └── Unavailable           it was throttled, broke or got no answer, also when it was repeated
 ├── StorageError              the disk is full, a folder cannot be written
 └── EndpointError             an endpoint cannot start or does not answer
 """
@@ -64,6 +65,14 @@ class ServiceError(DarkroomError):
     def response(self) -> dict[str, dict[str, str]]:
         """Shaped as ClientError.response, for code that is written against boto3."""
         return {"Error": {"Code": self.code, "Message": self.message}}
+
+
+class Unavailable(ServiceError):
+    """The same call may succeed later. `uncertain`: it may also have been done by now."""
+
+    def __init__(self, code: str, message: str, operation: str = "", hint: str = "", uncertain: bool = False) -> None:
+        super().__init__(code, message, operation, hint)
+        self.uncertain = uncertain
 
 
 class StorageError(DarkroomError):

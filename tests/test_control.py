@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.client import Clients, local_client, pages
 from pipeline.control import executions, logs, outcome, parameters, pipelines, times
-from pipeline.errors import ConfigError, DarkroomError
+from pipeline.errors import ConfigError, DarkroomError, ServiceError, Unavailable
+from pipeline.local import logs as local_logs
 
 DECLARED = {
     "Threshold": {"Name": "Threshold", "Type": "Float", "DefaultValue": 0.9},
@@ -213,6 +214,59 @@ def test_waiting_shows_the_steps_of_the_very_last_look() -> None:
     assert service.asked == ["execution", "steps"] * 3
 
 
+class Clock:
+    """Time that passes while somebody pauses; the service does not answer between `since` and `until`."""
+
+    def __init__(self, since: float, until: float, ends: float) -> None:
+        self.now, self.since, self.until, self.ends = 0.0, since, until, ends
+        self.looks = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += 100 * seconds
+
+    def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
+        self.looks += 1
+        if self.since <= self.now < self.until:
+            raise Unavailable("NoAnswer", "no answer")
+        return {"PipelineExecutionStatus": "Succeeded" if self.now >= self.ends else "Executing"}
+
+    def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
+        return {"PipelineExecutionSteps": []}
+
+
+def waited(clock: Clock, said: list[Unavailable | None]) -> dict[str, Any]:
+    clients = fake(clock)._replace(pause=clock.pause)
+    return executions.wait(clients, arn("a", "x"), lambda execution, steps: None, said.append, clock)
+
+
+def test_an_hour_without_answers_is_waited_out_and_told_twice() -> None:
+    said: list[Unavailable | None] = []
+    clock = Clock(since=60, until=3660, ends=4000)
+    assert waited(clock, said)["PipelineExecutionStatus"] == "Succeeded"
+    assert [str(each) for each in said] == ["no answer", "None"]
+    assert clock.looks > 100
+
+
+def test_a_service_that_never_comes_back_ends_the_waiting() -> None:
+    clock = Clock(since=60, until=1e9, ends=1e9)
+    with pytest.raises(Unavailable):
+        waited(clock, [])
+    assert clock.now > executions.PATIENCE_S
+
+
+def test_a_refusal_ends_the_waiting_at_once() -> None:
+    service = SimpleNamespace(describe_pipeline_execution=refuse)
+    with pytest.raises(ServiceError, match="expired"):
+        executions.wait(fake(service), arn("a", "x"), lambda execution, steps: None)
+
+
+def refuse(**_: Any) -> None:
+    raise ServiceError("ExpiredToken", "expired")
+
+
 @pytest.mark.parametrize(
     ("metadata", "kind"),
     [
@@ -293,14 +347,14 @@ def test_a_report_without_a_number_has_no_accuracy(report: dict[str, Any]) -> No
 def test_the_logs_of_a_step_with_several_processes_come_in_order(tmp_path: Path) -> None:
     for name in ("T.log", "T-2.log", "T-10.log", "Tx.log"):
         (tmp_path / name).write_text("")
-    found = logs.paths({"Darkroom": {"LogPath": str(tmp_path / "T.log")}})
+    found = local_logs.paths({"Darkroom": {"LogPath": str(tmp_path / "T.log")}})
     assert [os.path.basename(path) for path in found] == ["T.log", "T-2.log", "T-10.log"]
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "s.log"
     path.write_bytes(b"".join(b"line %d\n" % number for number in range(20_000)) + b"\xff end")
-    assert logs.tail(str(path), 2) == ["line 19999", "\ufffd end"]
+    assert local_logs.read(str(path), 2)[0] == ["line 19999", "\ufffd end"]
 
 
 def test_an_unknown_step_is_answered_with_the_known_ones() -> None:

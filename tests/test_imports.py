@@ -20,6 +20,8 @@ CLI_LIBRARIES = ("argparse", "rich", "click", "typer")
 Rule = namedtuple("Rule", "name files except_for never")
 STEPS_NEVER = ("entrypoints", "torch", "boto3", "pipeline.cli", *CLI_LIBRARIES)
 LOCAL_NEVER = ("steps", "sagemaker", "torch", "pydantic", *(f"pipeline.{n}" for n in ("builder", "config", "control")))
+BELOW = ("pipeline.local", "pipeline.aws", *SDK)  # the client
+AWS_NEVER = ("steps", "sagemaker", *(f"pipeline.{name}" for name in ("local", "control", "cli", "builder", "client")))
 RULES = [
     Rule("1 entrypoints stand alone", "entrypoints/**/*.py", "", ("pipeline", "steps", "sagemaker", "pydantic")),
     Rule("1 only Lambda handlers know boto3", "entrypoints/**/*.py", "lambda_*.py", ("boto3", "botocore")),
@@ -28,9 +30,10 @@ RULES = [
     Rule("4 only builder imports steps", "pipeline/**/*.py", "builder.py", ("steps",)),
     Rule("4 clients are made in client.py", "pipeline/**/*.py", "client.py", ("boto3",)),
     Rule("4 nothing imports the CLI", "pipeline/**/*.py", "cli/*|__main__.py", ("pipeline.cli",)),
-    Rule("4 control sees a client", "pipeline/control/*.py", "local_setup.py", ("pipeline.local", *SDK)),
-    Rule("4 the report sees a client", "pipeline/report/*.py", "", ("pipeline.local", *SDK)),
-    Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.local", "pipeline.builder", *SDK)),
+    Rule("4 control sees a client", "pipeline/control/*.py", "local_setup.py", BELOW),
+    Rule("4 the report sees a client", "pipeline/report/*.py", "", BELOW),
+    Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.builder", *BELOW)),
+    Rule("4 AWS lies below the client", "pipeline/aws/*.py", "", AWS_NEVER),
     Rule("5 pipeline imports nothing", "pipeline/__init__.py", "", ("",)),
 ]
 # rule 6: the path of `darkroom start --wait` on a validated definition, in the command and in its runner
@@ -86,7 +89,15 @@ def test_a_module_whose_name_only_begins_alike_is_another_one() -> None:
     assert not reaches("torchvision", "torch")
 
 
-FAST = ("pipeline", "pipeline.cli", "pipeline.local.service", "pipeline.compile", "pipeline.client", "pipeline.verdict")
+FAST = (
+    "pipeline",
+    "pipeline.cli",
+    "pipeline.cli.start",
+    "pipeline.local.service",
+    "pipeline.compile",
+    "pipeline.client",
+    "pipeline.verdict",
+)
 
 
 @pytest.mark.parametrize("module", FAST)

@@ -41,6 +41,12 @@ SUMMARIES = {
     "config": "print the JSON Schema of pipeline.yaml",
 }
 
+# the commands of a hint that lead to AWS or not
+TARGETED = (
+    *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
+    *("models", "approve", "reject"),
+)
+
 
 def execute(argv: Sequence[str]) -> int:
     """Runs one command; every expected failure becomes two lines and exit code 1."""
@@ -49,7 +55,7 @@ def execute(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except DarkroomError as exc:
-        complain(exc)
+        complain(exc, argv)
         return FAILED
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
@@ -60,19 +66,21 @@ def execute(argv: Sequence[str]) -> int:
         return FAILED
 
 
-def complain(error: DarkroomError) -> None:
+def complain(error: DarkroomError, typed: Sequence[str] = ()) -> None:
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:
-        print(f"hint:  {spelled(error.hint)}", file=sys.stderr)
+        print(f"hint:  {spelled(error.hint, typed)}", file=sys.stderr)
 
 
-def spelled(hint: str) -> str:
-    """A hint that is a command, as it has to be typed in this shell."""
+def spelled(hint: str, typed: Sequence[str] = ()) -> str:
+    """A hint that is a command, as it has to be typed in this shell, to reach what the command `typed` reached."""
     if not hint.startswith("darkroom "):
         return hint
     from pipeline.cli.home import darkroom
+    from pipeline.cli.target import typed as options
 
-    return hint.replace("darkroom ", f"{darkroom()} ")
+    lasting = options(typed) if hint.split()[1] in TARGETED and "," not in hint else ""
+    return hint.replace("darkroom ", f"{darkroom()} ") + lasting
 
 
 def _dispatch(argv: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.cli import Command
+from pipeline.cli import Command, target
 from pipeline.cli.home import darkroom, has_state, home, shown, used_home
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
@@ -17,16 +17,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+ON_AWS = "--target local; on AWS the pipeline's DeployModel step deploys, and aws sagemaker list-endpoints lists"
+
 
 def deploy_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", type=int, metavar="N", help="default: the newest approved model")
     parser.add_argument("--endpoint", metavar="NAME", help="default: <group>-production")
     parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="PORT", help="default: a free one")
     group_option(parser)
+    target.arguments(parser)
 
 
 def deploy_command(args: Namespace) -> int:
     """stdout: the address that answers /ping and /invocations."""
+    target.only_here(args, ON_AWS)
     clients = local_client(used_home())
     package = (
         registry.newest_approved(clients, args.group)
@@ -46,10 +50,12 @@ def predict_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files")
     parser.add_argument("--endpoint", default="", metavar="NAME", help="default: the production endpoint")
     parser.add_argument("--json", action="store_true", help="a list with all that the model says")
+    target.arguments(parser)
 
 
 def predict_command(args: Namespace) -> int:
     """Every picture gets its line; one that is refused does not keep the others from being classified."""
+    target.only_here(args, ON_AWS)
     from pipeline.cli import complain
 
     clients = local_client(used_home())
@@ -71,9 +77,11 @@ def predict_command(args: Namespace) -> int:
 
 def list_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the list as JSON")
+    target.arguments(parser)
 
 
 def list_command(args: Namespace) -> int:
+    target.only_here(args, ON_AWS)
     if not has_state():
         return print_nothing(args.json)
     clients = local_client(home())
@@ -98,9 +106,11 @@ def list_command(args: Namespace) -> int:
 
 def undeploy_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the endpoint's name")
+    target.arguments(parser)
 
 
 def undeploy_command(args: Namespace) -> int:
+    target.only_here(args, ON_AWS)
     clients = local_client(used_home())
     name = endpoints.find(clients, args.name)
     endpoints.undeploy(clients, name)

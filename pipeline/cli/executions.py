@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from pipeline.cli import Command
-from pipeline.cli.home import has_state, home, shown, used_home
+from pipeline.cli import Command, target
+from pipeline.cli.follow import said_trouble
+from pipeline.cli.home import shown
+from pipeline.cli.partial import so_far
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
-from pipeline.client import local_client
 from pipeline.control import champion, executions, health, logs, outcome
 from pipeline.control.times import duration, elapsed, moment
 
@@ -19,18 +21,19 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
-FOLLOW_PAUSE_S = 0.2
-
 
 def list_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--pipeline", default="", metavar="NAME", help="only this pipeline's")
     parser.add_argument("--json", action="store_true", help="the list as JSON")
+    target.arguments(parser)
 
 
 def list_command(args: Namespace) -> int:
-    rows = executions.newest_first(local_client(home()), args.pipeline) if has_state() else []
+    clients = target.looked_at(args)
+    rows = executions.newest_first(clients, args.pipeline) if clients else []
     if not rows:
-        return print_nothing(args.json)
+        place = clients.place if clients else ""
+        return print_nothing(args.json, place, f"start DEFINITION{clients.options}" if clients and place else "run")
     if args.json:
         print_json(rows)
         return 0
@@ -46,6 +49,12 @@ def list_command(args: Namespace) -> int:
 
 def execution_argument(parser: ArgumentParser) -> None:
     parser.add_argument("execution", nargs="?", default=executions.LAST, metavar="EXECUTION", help=_EXECUTION)
+    _where(parser)
+
+
+def _where(parser: ArgumentParser) -> None:
+    parser.add_argument("--pipeline", default="", metavar="NAME", help="only among the executions of this pipeline")
+    target.arguments(parser)
 
 
 _EXECUTION = "an id, the beginning of one, an ARN, or last (the default): the newest"
@@ -58,8 +67,8 @@ def show_arguments(parser: ArgumentParser) -> None:
 
 
 def show_command(args: Namespace) -> int:
-    clients = local_client(used_home())
-    arn = executions.find(clients, args.execution)
+    clients = target.used(args)
+    arn = executions.find(clients, args.execution, args.pipeline)
     if args.report:
         from pipeline.report import write_report
 
@@ -150,59 +159,68 @@ def logs_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-n", "--lines", type=whole(0), metavar="N", help="only the last N lines of each file")
     parser.add_argument("-f", "--follow", action="store_true", help="go on printing while the step runs")
     parser.add_argument("--json", action="store_true", help="a list of files, each with its lines")
+    _where(parser)
 
 
 def logs_command(args: Namespace) -> int:
     from pipeline.cli.text import print_log
 
-    clients = local_client(used_home())
-    arn = executions.find(clients, args.execution)
+    clients = target.used(args)
+    arn = executions.find(clients, args.execution, args.pipeline)
     step = logs.step_named(executions.steps(clients, arn), args.step)
-    paths = logs.paths(step)
+    paths = logs.paths(clients, step)
     if args.json:
-        print_json([{"Step": step["StepName"], "Path": path, "Lines": logs.lines(path, args.lines)} for path in paths])
+        read = [(path, logs.read(clients, path, args.lines)[0]) for path in paths]
+        print_json([{"Step": step["StepName"], "Path": path, "Lines": lines} for path, lines in read])
         return 0
+    positions: dict[str, Any] = {}
     for path in paths:
         print(f"==> {shown(path)} <==", file=sys.stderr)
-        print_log(logs.lines(path, args.lines))
+        lines, positions[path] = logs.read(clients, path, args.lines)
+        print_log(lines)
     if not paths:
         print(f"{step['StepName']} has written no log", file=sys.stderr)
     if args.follow and paths:
-        _follow_log(clients, arn, step["StepName"], paths[0])
+        _follow_log(clients, arn, step["StepName"], paths[0], positions[paths[0]])
     return 0
 
 
-def _follow_log(clients: Clients, arn: str, name: str, path: str) -> None:
-    import os
-    import time
-
+def _follow_log(clients: Clients, arn: str, name: str, path: str, position: Any) -> None:
+    """What the service cannot be asked for now is printed at a later look."""
     from pipeline.cli.text import print_log
 
-    position = os.path.getsize(path)
-    while True:
-        step = logs.step_named(executions.steps(clients, arn), name)
-        with open(path, "rb") as file:
-            file.seek(position)
-            fresh = file.read()
-        position += len(fresh)
-        print_log(fresh.decode("utf-8", "replace").splitlines())
+    def look(_execution: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+        nonlocal position
+        step = logs.step_named(steps, name)
+        fresh, position = logs.after(clients, path, position)
+        print_log(fresh)
         sys.stdout.flush()
         if step["StepStatus"] in executions.ENDED:
-            return
-        time.sleep(FOLLOW_PAUSE_S)
+            raise _Ended
+
+    with suppress(_Ended):
+        executions.wait(clients, arn, look, said_trouble)
+
+
+class _Ended(Exception):
+    """The step has, though its execution may not have."""
 
 
 def stop_command(args: Namespace) -> int:
-    clients = local_client(used_home())
-    arn = executions.find(clients, args.execution)
-    executions.stop(clients, arn)
-    print(f"{executions.identifier(arn)} is stopping", file=sys.stderr)
-    ended = executions.wait(clients, arn, lambda execution, steps: None)
-    print(
-        f"{executions.identifier(arn)} is {ended['PipelineExecutionStatus']}",
-        file=sys.stderr,
-    )
+    clients = target.used(args)
+    arn = executions.find(clients, args.execution, args.pipeline)
+    identifier = executions.identifier(arn)
+    again = f"darkroom stop {identifier}"
+    with so_far(f"execution {identifier} was not asked to stop", _PERHAPS.format(identifier, "asked to stop"), again):
+        executions.stop(clients, arn)
+    print(f"{identifier} is stopping", file=sys.stderr)
+    with so_far(f"execution {identifier} was asked to stop", hint=f"darkroom show {identifier}"):
+        ended = executions.wait(clients, arn, lambda execution, steps: None, said_trouble)
+    print(f"{identifier} is {ended['PipelineExecutionStatus']}", file=sys.stderr)
     return 0
+
+
+_PERHAPS = "whether execution {} was {} is not known; to ask again does no harm"
 
 
 def resume_arguments(parser: ArgumentParser) -> None:
@@ -211,9 +229,12 @@ def resume_arguments(parser: ArgumentParser) -> None:
 
 
 def resume_command(args: Namespace) -> int:
-    clients = local_client(used_home())
-    arn = executions.find(clients, args.execution)
-    executions.resume(clients, arn)
+    clients = target.used(args)
+    arn = executions.find(clients, args.execution, args.pipeline)
+    identifier = executions.identifier(arn)
+    again = f"darkroom resume {identifier}"
+    with so_far(f"execution {identifier} was not resumed", _PERHAPS.format(identifier, "resumed"), again):
+        executions.resume(clients, arn)
     print(arn, flush=True)
     if args.no_wait:
         return 0
@@ -221,7 +242,9 @@ def resume_command(args: Namespace) -> int:
     from pipeline.cli.run import finish
 
     code = follow(clients, arn, args.typed)
-    finish(clients, arn, code, as_json=False)
+    ended = f"execution {identifier} has {'succeeded' if code == 0 else 'ended'}; only its report is missing"
+    with so_far(ended, hint=f"darkroom show {identifier} --report"):
+        finish(clients, arn, code, as_json=False)
     return code
 
 

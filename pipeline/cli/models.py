@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.cli import Command
-from pipeline.cli.home import darkroom, has_state, home, used_home
+from pipeline.cli import Command, target
+from pipeline.cli.home import darkroom
+from pipeline.cli.partial import so_far
 from pipeline.cli.text import print_json, print_nothing, print_table
-from pipeline.client import local_client
 from pipeline.control import champion, outcome, registry
 from pipeline.control.times import moment
 
@@ -25,18 +25,21 @@ def group_option(parser: ArgumentParser) -> None:
 def list_arguments(parser: ArgumentParser) -> None:
     group_option(parser)
     parser.add_argument("--json", action="store_true", help="the list as JSON")
+    target.arguments(parser)
 
 
 def list_command(args: Namespace) -> int:
-    if not has_state():
+    clients = target.looked_at(args)
+    if clients is None:
         return print_nothing(args.json)
-    clients = local_client(home())
     packages = registry.newest_first(clients, args.group)
     if args.json:
         print_json([{**package, "Accuracy": registry.accuracy(clients, package)} for package in packages])
         return 0
     if not packages:
-        print(f"there is no model yet; {darkroom()} run", file=sys.stderr)
+        print(
+            f"there is no model yet{clients.place}" + ("" if clients.place else f"; {darkroom()} run"), file=sys.stderr
+        )
         return 0
     rows = []
     for package in packages:
@@ -62,6 +65,7 @@ def _decision_arguments(parser: ArgumentParser, *, reason_needed: bool) -> None:
     parser.add_argument("version", type=int, metavar="N", help="the model's version, as `darkroom models` lists it")
     parser.add_argument("--reason", required=reason_needed, default="", help="kept with the model")
     group_option(parser)
+    target.arguments(parser)
 
 
 def approve_command(args: Namespace) -> int:
@@ -73,11 +77,15 @@ def reject_command(args: Namespace) -> int:
 
 
 def _decide(args: Namespace, status: str) -> int:
-    clients = local_client(used_home())
+    clients = target.used(args)
     package = registry.find(clients, args.version, args.group)
-    registry.decide(clients, package, status, args.reason[:LONGEST_REASON])
-    print(f"version {args.version} of {package['ModelPackageGroupName']} is {status}", file=sys.stderr)
-    if status == registry.APPROVED:
+    version = f"version {args.version} of {package['ModelPackageGroupName']}"
+    before = f"{version} is {package['ModelApprovalStatus']} as before"
+    perhaps = f"whether {version} is {status} now is not known; the same command again makes it so"
+    with so_far(before, perhaps, perhaps.rpartition("; ")[2]):
+        registry.decide(clients, package, status, args.reason[:LONGEST_REASON])
+    print(f"{version} is {status}", file=sys.stderr)
+    if status == registry.APPROVED and not clients.place:
         print(f"next: {darkroom()} deploy {args.version}", file=sys.stderr)
     return 0
 

@@ -37,8 +37,9 @@ class PlainView:
         for step in steps:
             name, status = step["StepName"], step["StepStatus"]
             if self._said.get(name) != f"{status} {step.get('AttemptCount', 0)}":
+                event = self._event(step)  # may ask the service, which may not answer: then it is said at the next look
                 self._said[name] = f"{status} {step.get('AttemptCount', 0)}"
-                self._say(name, self._event(step))
+                self._say(name, event)
             if status == "Executing" and step["StepType"] == "Tuning":
                 self._progress(step)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.cli import Command
+from pipeline.cli import Command, target
 from pipeline.cli.definitions import compiled_from, config_option
 from pipeline.cli.home import darkroom, home, shown
 
@@ -31,6 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
         help="a value for this run alone, such as AccuracyThreshold=0.9 or DatasetUri=pictures.zip; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="at the end what `show --json` prints")
+    target.arguments(parser)
 
 
 def run(args: Namespace) -> int:
@@ -40,6 +41,7 @@ def run(args: Namespace) -> int:
     from pipeline.control import executions, parameters, pipelines
     from pipeline.definition import Definition
 
+    target.only_here(args, "--target local; on AWS: darkroom compile, then darkroom start definition.json --target aws")
     given = parameters.parse(args.set)
     where = home(args.config)
     compiled = compiled_from(args.config, where)
@@ -126,13 +128,16 @@ def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str)
         version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
         print(f"model     version {version} of {package['ModelPackageGroupName']}, {status}")
     print(f"report    {shown(report)}")
-    if packages:
+    commands = _next(clients, steps, packages[-1]) if packages else []
+    if commands:
         print("next")
-        for command in _next(clients, steps, packages[-1]):
-            print(f"  {command}")
+    for command in commands:
+        print(f"  {command}")
 
 
 def _next(clients: Clients, steps: list[dict[str, Any]], package: dict[str, Any]) -> list[str]:
+    if clients.place:
+        return _next_on_aws(clients, package)
     program, version = darkroom(), package["ModelPackageVersion"]
     approved = package["ModelApprovalStatus"] == "Approved"
     image = sample_image(clients, steps)
@@ -141,6 +146,13 @@ def _next(clients: Clients, steps: list[dict[str, Any]], package: dict[str, Any]
         f"{program} deploy {version}",
         f"{program} predict {shown(image) if image else 'IMAGE'}",
     ]
+
+
+def _next_on_aws(clients: Clients, package: dict[str, Any]) -> list[str]:
+    """What is deployed there, and how, is no matter of these commands yet."""
+    if package["ModelApprovalStatus"] == "Approved":
+        return []
+    return [f"{darkroom()} approve {package['ModelPackageVersion']}{clients.options}"]
 
 
 def sample_image(clients: Clients, steps: list[dict[str, Any]]) -> str:

@@ -6,14 +6,16 @@ import os
 import re
 import sys
 
-from pipeline.cli import Command
+from pipeline.cli import Command, target
 from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Sequence
 
 LONGEST_NAME = 256
+SHORTEST_TOKEN, LONGEST_TOKEN = 32, 128
 _FORMS = {"--image": "URI-PATTERN=COMMAND", "--function": "ARN=ZIP-OR-FOLDER"}
 
 
@@ -22,7 +24,15 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE", help="may be repeated")
     parser.add_argument("--wait", action="store_true", help="follow it to its end; exit 1 when it does not succeed")
     parser.add_argument("--name", help="name of the pipeline (default: the file's name)")
+    parser.add_argument("--role", default="", metavar="ARN", help="of a new pipeline: what SageMaker runs its steps as")
+    parser.add_argument(
+        "--token",
+        default="",
+        metavar="TOKEN",
+        help="32 to 128 characters; the same one never starts a second execution",
+    )
     stand_ins(parser)
+    target.arguments(parser)
 
 
 def stand_ins(parser: ArgumentParser) -> None:
@@ -46,22 +56,29 @@ def stand_ins(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     from pipeline import verdict
     from pipeline.cli.home import darkroom, home
-    from pipeline.client import local_client
+    from pipeline.cli.partial import so_far
+    from pipeline.client import request_token
     from pipeline.control import parameters, pipelines
 
     given = parameters.parse(args.set)
+    token = _token(args.token) or request_token()
     images, functions = pairs(args.image, "--image"), pairs(args.function, "--function")
     text = read(args.definition)
     where = home()
     verdict.refuse(text, where, args.definition)
-    clients = local_client(where)
+    clients = target.connect(args)
     if images or functions:
+        target.only_here(args, "leave out --image and --function: SageMaker has the images and functions themselves")
         from pipeline.control import local_setup
 
         local_setup.register(clients, images, functions)
     name = args.name or _name(args.definition)
-    pipelines.upsert(clients, name, text)
-    arn = pipelines.start(clients, name, text, given)
+    with so_far("nothing was started", f"whether pipeline {name} was changed is not known; nothing was started"):
+        pipelines.upsert(clients, name, text, role=args.role)
+    again = f"{darkroom()} {_with_token(args.typed, token)}"
+    perhaps = f"whether an execution was started is not known: this starts none that was started already:\n  {again}"
+    with so_far(f"pipeline {name} is up to date; nothing was started", perhaps):
+        arn = pipelines.start(clients, name, text, given, token)
     print(arn, flush=True)
     if not args.wait:
         return 0
@@ -69,8 +86,24 @@ def run(args: Namespace) -> int:
 
     code = follow(clients, arn, args.typed)
     if code == 0:  # else it was said what happened, and what to type
-        print(f"next: {darkroom()} show {arn.rpartition('/')[2]}", file=sys.stderr)
+        print(f"next: {darkroom()} show {arn.rpartition('/')[2]}{clients.options}", file=sys.stderr)
     return code
+
+
+def _token(given: str) -> str:
+    """Raises DarkroomError for one that the service does not take."""
+    if given and not (SHORTEST_TOKEN <= len(given) <= LONGEST_TOKEN):
+        raise DarkroomError(
+            f"--token has {len(given)} characters; SageMaker takes {SHORTEST_TOKEN} to {LONGEST_TOKEN}",
+            "such as the commit's id and the job's number; without it each start is a new one",
+        )
+    return given
+
+
+def _with_token(typed: Sequence[str], token: str) -> str:
+    import shlex
+
+    return shlex.join(typed if any(word.startswith("--token") for word in typed) else [*typed, "--token", token])
 
 
 def read(path: str) -> str:

@@ -19,12 +19,12 @@ def print_json(value: Any) -> None:
     print()
 
 
-def print_nothing(as_json: bool) -> int:
+def print_nothing(as_json: bool, place: str = "", first: str = "run") -> int:
     """A list where nothing was ever done. Returns the exit code."""
     if as_json:
         print_json([])
     else:
-        print(f"nothing has been executed yet; {darkroom()} run", file=sys.stderr)
+        print(f"nothing has been executed yet{place}; {darkroom()} {first}", file=sys.stderr)
     return 0
 
 

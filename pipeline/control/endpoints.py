@@ -7,8 +7,7 @@ import os
 import re
 import time
 
-from pipeline.client import pages
-from pipeline.control.pipelines import ROLE
+from pipeline.client import ROLE, pages
 from pipeline.control.registry import APPROVED
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
 

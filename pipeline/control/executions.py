@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pipeline.client import pages, request_token
-from pipeline.errors import DarkroomError
+from pipeline.errors import DarkroomError, ServiceError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
     Watch = Callable[[dict[str, Any], list[dict[str, Any]]], None]
+    Trouble = Callable[[Unavailable | None], None]
 
 ENDED = ("Succeeded", "Failed", "Stopped")
+STOPPED, RUNNING = ("Stopping", "Stopped"), ("Executing",)
+NOT_IN_THIS_STATE = ("ConflictException", "ValidationException")  # which of the two AWS answers is not documented
 LAST = "last"
 # the key of a step's Metadata → its type, where the two differ: the service names a step's type nowhere else
 TYPES = {
@@ -29,16 +32,23 @@ SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
 COSTS = 4  # looking takes at most a fifth of a core
 SHARE_OF_ELAPSED = 0.04  # what happens is seen that much later, at most
+PATIENCE_S = 2 * 3600.0  # for a service that does not answer: the execution goes on meanwhile
 
 
-def find(clients: Clients, wanted: str) -> str:
-    """The ARN that an id, the beginning of one, an ARN, `last` or nothing stands for. Raises DarkroomError."""
+def find(clients: Clients, wanted: str, pipeline: str = "") -> str:
+    """The ARN that an id, the beginning of one, an ARN, `last` or nothing stands for. Raises DarkroomError.
+
+    `pipeline`: only its executions. In an account that others share, the last of all may well be somebody else's.
+    """
     if wanted.startswith("arn:"):
         return wanted
-    known = [str(row["PipelineExecutionArn"]) for row in newest_first(clients)]
+    known = [str(row["PipelineExecutionArn"]) for row in newest_first(clients, pipeline)]
     if not known:
-        raise DarkroomError("nothing has been executed yet", "darkroom run")
+        raise nothing(clients)
     if wanted in ("", LAST):
+        pipelines = dict.fromkeys(pipeline_name(arn) for arn in known)
+        if clients.place and len(pipelines) > 1:
+            raise DarkroomError(f"several pipelines have executions{clients.place}: {', '.join(pipelines)}", _WHOSE)
         return known[0]
     matches = [arn for arn in known if identifier(arn).startswith(wanted)]
     exact = [arn for arn in matches if identifier(arn) == wanted]
@@ -50,6 +60,15 @@ def find(clients: Clients, wanted: str) -> str:
         case several:
             names = ", ".join(identifier(arn) for arn in several)
             raise DarkroomError(f"{wanted!r} is the beginning of several executions: {names}", "write more of its id")
+
+
+_WHOSE = "whose last one? add --pipeline NAME, or name the execution by its id"
+
+
+def nothing(clients: Clients) -> DarkroomError:
+    """Where nothing was ever executed."""
+    first = "darkroom start DEFINITION" if clients.place else "darkroom run"
+    return DarkroomError(f"nothing has been executed yet{clients.place}", first)
 
 
 def newest_first(clients: Clients, pipeline: str = "") -> list[dict[str, Any]]:
@@ -92,20 +111,39 @@ def _step_type(row: dict[str, Any]) -> str:
     return TYPES.get(kind, kind)
 
 
-def wait(clients: Clients, arn: str, watch: Watch) -> dict[str, Any]:
+def wait(
+    clients: Clients,
+    arn: str,
+    watch: Watch,
+    trouble: Trouble = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
     """Calls `watch(execution, steps)` at every look; returns the execution when it has ended, however it ended.
 
     The pause between two looks grows with the time waited and with what a look costs: neither a chain of fast steps nor
-    a thousand steps are slowed by their own watcher.
+    a thousand steps are slowed by their own watcher. Where the service does not answer, `trouble` is told once, and
+    again with None as soon as it does; raises Unavailable when that has lasted PATIENCE_S.
     """
-    began = time.monotonic()
+    began = answered = clock()
+    troubled = False
     while True:
-        looked = time.monotonic()
-        execution = describe(clients, arn)
-        watch(execution, steps(clients, arn))
-        if execution["PipelineExecutionStatus"] in ENDED:
-            return execution
-        now = time.monotonic()
+        looked = clock()
+        try:
+            execution = describe(clients, arn)
+            watch(execution, steps(clients, arn))
+        except Unavailable as exc:
+            if clock() - answered > PATIENCE_S:
+                raise
+            if not troubled:
+                trouble(exc)
+            troubled = True
+        else:
+            if troubled:
+                trouble(None)
+            if execution["PipelineExecutionStatus"] in ENDED:
+                return execution
+            answered, troubled = clock(), False
+        now = clock()
         clients.pause(pause(now - began, now - looked))
 
 
@@ -115,13 +153,31 @@ def pause(elapsed: float, cost: float) -> float:
 
 
 def stop(clients: Clients, arn: str) -> None:
-    """Asks; the execution is Stopped when its jobs are. Raises ServiceError if it has ended already."""
-    clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+    """Asks; the execution is Stopped when its jobs are. Raises ServiceError if it has ended otherwise already."""
+    try:
+        clients.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+    except ServiceError as exc:
+        if not _reached(clients, arn, exc, STOPPED):
+            raise
 
 
 def resume(clients: Clients, arn: str) -> None:
-    """Goes on where it stopped or failed, with the definition and the parameters that it was started with."""
-    clients.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+    """Goes on where it stopped or failed, with the definition and the parameters that it was started with.
+
+    One that runs is left alone: this very call may have been heard before its answer was lost.
+    """
+    try:
+        clients.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
+    except ServiceError as exc:
+        if not _reached(clients, arn, exc, RUNNING):
+            raise
+
+
+def _reached(clients: Clients, arn: str, refusal: ServiceError, wanted: tuple[str, ...]) -> bool:
+    """Whether what was refused had been done already."""
+    if refusal.code not in NOT_IN_THIS_STATE:
+        return False
+    return describe(clients, arn)["PipelineExecutionStatus"] in wanted
 
 
 def definition(clients: Clients, arn: str) -> str:

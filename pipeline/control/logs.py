@@ -1,9 +1,6 @@
-"""The logs of a step: where they are, and their last lines."""
+"""The logs of a step: which there are, and their lines, wherever the client keeps them."""
 
 from __future__ import annotations
-
-import glob
-import os
 
 from pipeline.errors import DarkroomError
 
@@ -11,37 +8,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TAIL_BYTES = 64 * 1024
+    from pipeline.client import Clients
+
 _RULES = "-debugger.log"  # of what judges a training job's rules
 
 
-def paths(step: dict[str, Any]) -> list[str]:
-    """One for each process of the step that wrote one: <step>.log, <step>-<n>.log. Only files that exist."""
-    main = str((step.get("Darkroom") or {}).get("LogPath", ""))
-    if not main:
-        return []
-    others = glob.glob(f"{glob.escape(main.removesuffix('.log'))}-*.log")
-    return [path for path in (main, *sorted(others, key=_number)) if os.path.isfile(path)]
+def paths(clients: Clients, step: dict[str, Any]) -> list[str]:
+    """One for each process or host of the step that wrote one, the first one first."""
+    return list(clients.logs.paths(step))
 
 
-def of_program(step: dict[str, Any]) -> list[str]:
+def of_program(clients: Clients, step: dict[str, Any]) -> list[str]:
     """Those in which the step itself says why it failed: how its rules were judged says nothing of that."""
-    found = paths(step)
+    found = paths(clients, step)
     return [path for path in found if path == found[0] or not path.endswith(_RULES)]
 
 
-def _number(path: str) -> tuple[int, str]:
-    digits = path.removesuffix(".log").rpartition("-")[2]
-    return (int(digits) if digits.isdigit() else 0, path)
+def tail(clients: Clients, path: str, count: int) -> list[str]:
+    """The last `count` lines."""
+    return read(clients, path, count)[0]
 
 
-def tail(path: str, count: int) -> list[str]:
-    """The last `count` lines; of a huge log only the end is read."""
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        text = file.read().decode("utf-8", "replace")
-    return text.splitlines()[-count:]
+def read(clients: Clients, path: str, last: int | None = None) -> tuple[list[str], Any]:
+    """All lines, or the last ones, and the position behind them: what `after` goes on from."""
+    lines, position = clients.logs.read(path, last)
+    return lines, position
+
+
+def after(clients: Clients, path: str, position: Any) -> tuple[list[str], Any]:
+    """What was written since, and the position behind it."""
+    lines, behind = clients.logs.after(path, position)
+    return lines, behind
 
 
 def step_named(steps: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -56,11 +53,3 @@ def step_named(steps: list[dict[str, Any]], name: str) -> dict[str, Any]:
         f"no step {name!r} has started in this execution{nearest(name, names)}",
         f"steps that have: {', '.join(names) or 'none'}",
     )
-
-
-def lines(path: str, last: int | None) -> list[str]:
-    """All of them, or the last ones."""
-    if last is not None:
-        return tail(path, last) if last > 0 else []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read().splitlines()

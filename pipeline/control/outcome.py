@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Steps = Iterable[dict[str, Any]]
 
+ABSENT = ("NoSuchKey", "NoSuchBucket")
 ACCURACY = ("multiclass_classification_metrics", "accuracy", "value")  # SageMaker's own place for it
 
 
@@ -183,7 +184,7 @@ def read_json(clients: Clients, uri: str) -> Any:
     try:
         return json.loads(clients.storage.get_bytes(uri))
     except ServiceError as exc:
-        if exc.code != "NoSuchKey":
+        if exc.code not in ABSENT:
             raise
         return None
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.client import pages, request_token
 from pipeline.control import parameters
 from pipeline.definition import Definition
-from pipeline.errors import ServiceError
+from pipeline.errors import DarkroomError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,32 +14,29 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
-ROLE = (
-    "arn:aws:iam::111122223333:role/darkroom-pipeline"  # for definitions that come without one; the account is nobody's
-)
-
 
 def upsert(
     clients: Clients,
     name: str,
     definition: str,
     *,
-    role: str = ROLE,
+    role: str = "",
     description: str = "",
     tags: Sequence[Mapping[str, str]] = (),
 ) -> str:
     """Creates the pipeline, or updates it if its definition, role, description or tags differ; returns its ARN.
 
-    Equal bytes make no new version: the history then shows changes only. Tags that others added stay.
+    Equal bytes make no new version: the history then shows changes only. Tags that others added stay, and so does the
+    role where none is given. Raises DarkroomError for a new pipeline without one.
     """
-    request: dict[str, Any] = {"PipelineName": name, "PipelineDefinition": definition, "RoleArn": role}
-    if description:
-        request["PipelineDescription"] = description
+    given = {"PipelineDefinition": definition, "RoleArn": role, "PipelineDescription": description}
+    request: dict[str, Any] = {"PipelineName": name, **{key: value for key, value in given.items() if value}}
     try:
         existing = clients.sagemaker.describe_pipeline(PipelineName=name)
     except ServiceError as exc:
         if exc.code != "ResourceNotFound":
             raise
+        request["RoleArn"] = role or _role(clients, name)
         created = clients.sagemaker.create_pipeline(
             **request, ClientRequestToken=request_token(), **({"Tags": list(tags)} if tags else {})
         )
@@ -48,6 +45,15 @@ def upsert(
         clients.sagemaker.update_pipeline(**request)
     _tag(clients, str(existing["PipelineArn"]), tags)
     return str(existing["PipelineArn"])
+
+
+def _role(clients: Clients, name: str) -> str:
+    if not clients.role:
+        raise DarkroomError(
+            f"there is no pipeline {name!r}{clients.place} yet, and a new one needs a role",
+            "add --role ARN: the role that SageMaker takes to run the steps",
+        )
+    return str(clients.role)
 
 
 def _tag(clients: Clients, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
@@ -59,10 +65,13 @@ def _tag(clients: Clients, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
         clients.sagemaker.add_tags(ResourceArn=arn, Tags=fresh)
 
 
-def start(clients: Clients, name: str, definition: str, given: Mapping[str, str]) -> str:
-    """Starts an execution; returns its ARN. Raises ConfigError, before that, for parameters that do not fit."""
+def start(clients: Clients, name: str, definition: str, given: Mapping[str, str], token: str = "") -> str:
+    """Starts an execution; returns its ARN. Raises ConfigError, before that, for parameters that do not fit.
+
+    The same `token` again answers with the execution that the first call started.
+    """
     values = parameters.check(Definition.parse(definition).parameters, given)
     started = clients.sagemaker.start_pipeline_execution(
-        PipelineName=name, PipelineParameters=values, ClientRequestToken=request_token()
+        PipelineName=name, PipelineParameters=values, ClientRequestToken=token or request_token()
     )
     return str(started["PipelineExecutionArn"])

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.client import Clients
 from pipeline.control import archived, executions, health, logs, outcome
 from pipeline.definition import Definition
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, Unavailable
 from pipeline.report.pictures import Pictures, fetch
 from pipeline.report.sections import is_ours
 
@@ -79,7 +79,7 @@ def collect(clients: Clients, arn: str) -> Run:
         sections={name: body for _, name, body in found},
         evaluation=outcome.evaluation(clients, arn, steps),
         packages=outcome.packages(clients, steps),
-        logs={step["StepName"]: _log(step) for step in steps if step["StepStatus"] == "Failed"},
+        logs={step["StepName"]: _log(clients, step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
         health=health.read(clients, steps, page=True),
     )
@@ -94,8 +94,14 @@ def _pictures(clients: Clients, found: list[tuple[dict[str, Any], str, dict[str,
     return Pictures()
 
 
-def _log(step: dict[str, Any]) -> list[str]:
-    return [line for path in logs.of_program(step) for line in logs.tail(path, LOG_LINES)][-LOG_LINES:]
+def _log(clients: Clients, step: dict[str, Any]) -> list[str]:
+    try:
+        paths = logs.of_program(clients, step)
+        return [line for path in paths for line in logs.tail(clients, path, LOG_LINES)][-LOG_LINES:]
+    except Unavailable:
+        raise
+    except ServiceError as exc:
+        return [f"the log cannot be read: {exc.message}"]
 
 
 def _tuning(clients: Clients, step: dict[str, Any]) -> Tuning | None:

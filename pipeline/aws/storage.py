@@ -1,0 +1,150 @@
+"""Objects of S3, by the methods that the storage of this machine has; addresses are whole `s3://bucket/key` strings."""
+
+from __future__ import annotations
+
+import os
+from collections import namedtuple
+
+from pipeline.errors import ServiceError, StorageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.aws.calls import Calls
+
+# `path` is empty: the object lies on no disk of this machine
+Object = namedtuple("Object", "uri path size modified")
+READS = 3  # attempts to read a body: boto3 repeats calls, but not what breaks off after their answer began
+_BLOCK = 1 << 20
+
+
+class Storage:
+    """The buckets that these credentials can reach."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def put_bytes(self, uri: str, data: bytes) -> None:
+        bucket, key = split(uri)
+        self._calls.ask("put_object", _arn(bucket, key), Bucket=bucket, Key=key, Body=data)
+
+    def put_file(self, uri: str, source: str, move: bool = False) -> None:
+        """In parts where it is large; with `move` the source is removed once all of it is there."""
+        bucket, key = split(uri)
+        with open(source, "rb") as file, self._calls.translating("PutObject", _arn(bucket, key)):
+            self._calls.client().upload_fileobj(file, bucket, key)
+        if move:
+            os.remove(source)
+
+    def get_bytes(self, uri: str) -> bytes:
+        """Raises ServiceError NoSuchKey."""
+        return b"".join(self._blocks(uri))
+
+    def exists(self, uri: str) -> bool:
+        bucket, key = split(uri)
+        try:
+            self._calls.ask("head_object", _arn(bucket, key), Bucket=bucket, Key=key)
+        except ServiceError as exc:
+            if exc.code != "NoSuchKey":
+                raise
+            return False
+        return True
+
+    def delete(self, uri: str) -> None:
+        """Deleting what does not exist is no error."""
+        bucket, key = split(uri)
+        self._calls.ask("delete_object", _arn(bucket, key), Bucket=bucket, Key=key)
+
+    def list(self, prefix: str) -> Iterator[Object]:
+        """Every object whose address begins with this string, sorted: `…/train` also yields `…/train-stats/x`."""
+        bucket, key = split(prefix, allow_empty_key=True)
+        request = {"Bucket": bucket, "Prefix": key}
+        while True:
+            page = self._calls.ask("list_objects_v2", f"arn:aws:s3:::{bucket}", **request)
+            for row in page.get("Contents", ()):
+                modified = row["LastModified"].timestamp()
+                yield Object(f"s3://{bucket}/{row['Key']}", "", row["Size"], modified)
+            if not page.get("NextContinuationToken"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def download(self, prefix: str, folder: str) -> int:
+        """Each object lands at its key after the prefix's last '/', whole or not at all. Returns the count."""
+        cut = len(prefix.rpartition("/")[0]) + 1
+        count = 0
+        for entry in self.list(prefix):
+            if not entry.uri.endswith("/"):  # consoles mark folders by empty objects
+                self._download(entry.uri, _below(folder, entry.uri[cut:]))
+                count += 1
+        return count
+
+    def upload(self, folder: str, prefix: str, move: bool = False) -> int:
+        """Every file below becomes `prefix/relative/path`; links only if they stay inside. Returns the count."""
+        base = prefix.rstrip("/")
+        inside = os.path.realpath(folder) + os.sep
+        count = 0
+        for where, _, names in os.walk(folder):
+            for name in sorted(names):
+                source = os.path.join(where, name)
+                if not os.path.isfile(source) or not os.path.realpath(source).startswith(inside):
+                    continue
+                relative = os.path.relpath(source, folder).replace(os.sep, "/")
+                self.put_file(f"{base}/{relative}", source, move=move and not os.path.islink(source))
+                count += 1
+        return count
+
+    def _download(self, uri: str, target: str) -> None:
+        aside = f"{target}.{os.getpid()}"
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(aside, "wb") as file:
+                for block in self._blocks(uri):
+                    file.write(block)
+            os.replace(aside, target)
+        except OSError as exc:
+            raise StorageError(
+                f"cannot write {target}: {exc.strerror}", "free some space, or choose another folder"
+            ) from exc
+
+    def _blocks(self, uri: str) -> Iterator[bytes]:
+        """A body that breaks off is gone on with from where it did, as long as it is the same object."""
+        bucket, key = split(uri)
+        read, tag, failed = 0, "", 0
+        while True:
+            same = {"Range": f"bytes={read}-", "IfMatch": tag} if read else {}
+            answer = self._calls.ask("get_object", _arn(bucket, key), Bucket=bucket, Key=key, **same)
+            body, tag = answer["Body"], answer["ETag"]
+            try:
+                with self._calls.translating("GetObject", _arn(bucket, key)):
+                    while block := body.read(_BLOCK):
+                        read += len(block)
+                        yield block
+                return
+            except ServiceError as exc:
+                failed += 1
+                if failed == READS:
+                    raise ServiceError(
+                        exc.code, f"{uri} broke off {failed} times: {exc.message}", "GetObject", exc.hint
+                    ) from exc
+
+
+def split(uri: str, allow_empty_key: bool = False) -> tuple[str, str]:
+    """'s3://bucket/a/b' → ('bucket', 'a/b'). Raises StorageError."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket or not (key or allow_empty_key):
+        raise StorageError(f"{uri!r} is not an address of the form s3://bucket/key")
+    return bucket, key
+
+
+def _arn(bucket: str, key: str) -> str:
+    return f"arn:aws:s3:::{bucket}/{key}"
+
+
+def _below(folder: str, relative: str) -> str:
+    """Raises StorageError for a key that would lead out of the folder."""
+    target = os.path.normpath(os.path.join(folder, *relative.split("/")))
+    if not target.startswith(os.path.normpath(folder) + os.sep):
+        raise StorageError(f"the key …/{relative} leads out of {folder}")
+    return target

@@ -38,6 +38,7 @@ SUMMARIES = {
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "iam": "print the policies that the pipeline's roles need on AWS, and no more",
+    "infra": "render the AWS account around the pipeline as a CloudFormation template",
     "config": "print the JSON Schema of pipeline.yaml",
 }
 
@@ -156,6 +157,8 @@ def _commands(name: str) -> Mapping[str, Command]:
             from pipeline.cli.local import COMMANDS
         case "iam":
             from pipeline.cli.iam import COMMANDS
+        case "infra":
+            from pipeline.cli.infra import COMMANDS
         case "weights":
             from pipeline.cli.weights import COMMANDS
         case "compile" | "validate" | "config":

@@ -1,5 +1,6 @@
 # make run    compiles pipeline.yaml and runs every step of it on this machine
 # make test   runs every test
+# make package  builds the code of the Lambda functions into build/functions, for the bucket of infra/template.yaml
 # make check  what CI asks of the code: lint, format, types, who may import whom
 # Each installs what is missing first; when requirements.lock and pyproject.toml have not changed, that costs nothing.
 # PYTHON=/path/to/python3.12 picks the interpreter, VENV=folder another environment, ARGS="…" goes to the command.
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := pipeline steps entrypoints tests scripts benchmarks
 
-.PHONY: run test check format lock
+.PHONY: run test check format lock package
 .DELETE_ON_ERROR:
 
 run: $(STAMP)
@@ -27,6 +28,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix $(wildcard $(CODE))
 	$(BIN)/ruff format $(wildcard $(CODE))
+
+package: $(STAMP)
+	@$(BIN)/python -m pipeline infra --functions build/functions $(ARGS)
 
 # from an environment in which the tests pass
 lock: $(STAMP)

@@ -85,8 +85,7 @@ def _subject(args: Namespace, given: dict[str, str], aside: str) -> tuple[Subjec
     from pipeline.plan.making import Subject
 
     if args.definition:
-        from pipeline.cli.start import _name as name_of
-        from pipeline.cli.start import read
+        from pipeline.cli.start import name_of, read
 
         text = read(args.definition)
         verdict.refuse(text, aside, args.definition)

@@ -46,7 +46,8 @@ def _differences(plan: Plan) -> Iterator[str]:
     for change in (*plan.difference.parameters, *plan.difference.steps):
         rows += _of(change)
     yield _table(("", "what", "field", "old → new"), (_difference(*row) for row in rows))
-    yield "\n".join(f"- {code(each.step)}: {escape(words.code(each))}" for each in plan.code)
+    told = dict.fromkeys(f"- {code(each.step)}: {escape(words.code(each))}" for each in plan.code)
+    yield "\n".join(told)
 
 
 def _of(change: Change) -> list[_Row]:
@@ -68,7 +69,7 @@ def _steps(plan: Plan) -> Iterator[tuple[str, ...]]:
     for found in plan.predictions:
         most, likely = words.money(costs.get(found.step))
         outcome = _CIRCLES[words.outcome(found)]
-        yield (code(found.step), outcome, escape(most), escape(likely), escape(words.why(found, _ROOM)))
+        yield (code(found.step), outcome, escape(most), escape(likely), escape(words.why(plan, found, _ROOM)))
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -35,13 +35,13 @@ def lines(plan: Plan, width: int, colour: bool = False) -> Iterator[str]:
     page = _Page(width, colour)
     yield from page.wrapped(f"{plan.subject.name}: {words.headline(plan)}", 0)
     if plan.deployed:
-        yield from _section("settings", _fields(page, plan.difference.settings, 2))
+        yield from _section("settings", _fields(page, plan, "", plan.difference.settings, 2))
         yield from _section("parameters", _changes(page, plan, plan.difference.parameters))
         yield from _section("steps", _changes(page, plan, plan.difference.steps))
     yield from _section("next execution", _steps(page, plan))
     cost = (line for text in words.total(plan) for line in page.wrapped(text, 2))
     yield from _section("cost", cost)
-    yield from _section("mind", _surprises(page, plan))
+    yield from _section("beware", _surprises(page, plan))
 
 
 def _section(title: str, body: Iterable[str]) -> Iterator[str]:
@@ -56,14 +56,11 @@ def _changes(page: _Page, plan: Plan, changes: Iterable[Change]) -> Iterator[str
     for change in changes:
         sign = words.SIGNS[change.what]
         yield f"  {page.paint(sign, sign)} {harmless(words.describes(change))}"
-        yield from _fields(page, change.fields, 6)
-        for code in plan.code:
-            if code.step == change.name and change in plan.difference.steps:
-                yield from page.wrapped(words.code(code), 8)
+        yield from _fields(page, plan, change.name, change.fields, 6)
 
 
-def _fields(page: _Page, fields: Iterable[Field], indent: int) -> Iterator[str]:
-    """`path: old → new`, the values below where they do not fit beside it."""
+def _fields(page: _Page, plan: Plan, step: str, fields: Iterable[Field], indent: int) -> Iterator[str]:
+    """`path: old → new`, the values below where they do not fit beside it; of code, which files changed."""
     for field in fields:
         room = page.width - indent - len(field.path) - 2
         told = words.pair(field.old, field.new, max(room, page.width - indent - 2))
@@ -72,6 +69,8 @@ def _fields(page: _Page, fields: Iterable[Field], indent: int) -> Iterator[str]:
         else:
             yield from page.wrapped(field.path, indent)
             yield from page.wrapped(told, indent + 2)
+        if code := plan.code_of(step, field):
+            yield from page.wrapped(words.code(code), indent + 2)
 
 
 def _steps(page: _Page, plan: Plan) -> Iterator[str]:
@@ -89,7 +88,7 @@ def _steps(page: _Page, plan: Plan) -> Iterator[str]:
         plain = _row((harmless(found.step), outcome, most, likely), sizes)
         start = plain.index(outcome, 2 + sizes[0])
         row = plain[:start] + page.paint(outcome, found.outcome) + plain[start + len(outcome) :]
-        yield from _with_reason(page, row, found, begin if beside else 6, beside)
+        yield from _with_reason(page, plan, row, found, begin if beside else 0)
 
 
 def _row(cells: tuple[str, ...], sizes: list[int]) -> str:
@@ -99,8 +98,10 @@ def _row(cells: tuple[str, ...], sizes: list[int]) -> str:
     return f"{left}  {most:>{sizes[2]}}  {likely:>{sizes[3]}}  "
 
 
-def _with_reason(page: _Page, row: str, found: Prediction, indent: int, beside: bool) -> Iterator[str]:
-    reason = words.why(found, page.width - indent - 4)
+def _with_reason(page: _Page, plan: Plan, row: str, found: Prediction, beside: int) -> Iterator[str]:
+    """The reason in the column that begins at `beside`; 0: below the row."""
+    indent = beside or 6
+    reason = words.why(plan, found, page.width - indent - 4)
     if not reason:
         yield row.rstrip()
         return

@@ -72,7 +72,7 @@ def run(args: Namespace) -> int:
         from pipeline.control import local_setup
 
         local_setup.register(clients, images, functions)
-    name = args.name or _name(args.definition)
+    name = args.name or name_of(args.definition)
     with so_far("nothing was started", f"whether pipeline {name} was changed is not known; nothing was started"):
         pipelines.upsert(clients, name, text, role=args.role)
     again = f"{darkroom()} {_with_token(args.typed, token)}"
@@ -117,7 +117,7 @@ def read(path: str) -> str:
         raise DarkroomError(f"{path} is not text in UTF-8: byte {exc.start}", "darkroom start --help") from exc
 
 
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
     """The file's name, with what a pipeline's name cannot hold replaced by dashes."""
     stem = os.path.splitext(os.path.basename(path))[0]
     return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:LONGEST_NAME] or "pipeline"

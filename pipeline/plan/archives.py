@@ -7,13 +7,13 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pipeline.client import Clients
 from pipeline.errors import ServiceError
-from pipeline.plan.difference import Change, Field
+from pipeline.plan.difference import Field
 
 # s3://bucket/prefix/code/train-0123456789abcdef/ and whatever follows: the address, the stem, the digest
 _ADDRESS = re.compile(r"(s3://\S+/([^/\s]*?)-?([0-9a-f]{16,64})/)(\S*)")
@@ -80,14 +80,13 @@ class Code:
         return files
 
 
-def changes(steps: tuple[Change, ...], code: Code) -> list[CodeChange]:
-    """One for each pair of code addresses that a changed step went from and to."""
+def changes(fields: Iterable[tuple[str, Field]], code: Code) -> list[CodeChange]:
+    """One for each pair of code addresses that a field of a step went from and to."""
     found: dict[tuple[str, str, str], CodeChange] = {}
-    for step in steps:
-        for field in step.fields:
-            pair = addresses(field)
-            if pair and (step.name, *pair) not in found:
-                found[step.name, *pair] = code.change(step.name, *pair)
+    for step, field in fields:
+        pair = addresses(field)
+        if pair and (step, *pair) not in found:
+            found[step, *pair] = code.change(step, *pair)
     return list(found.values())
 
 

@@ -32,7 +32,8 @@ class Prediction:
     """`paths`: where the cache key differs from the newest success, as the service would name it; or one word of why.
 
     `fields`: the same with values. `until`: steps to wait for. `only_if`: conditions that are open. `likely`: for what
-    is unknown, whether it will rather run. `source`: whose results a hit takes, or the newest success.
+    is unknown, whether it will rather run. `below`: steps that run and leave it another input than last time.
+    `source`: whose results a hit takes, or the newest success.
     """
 
     step: str
@@ -44,6 +45,7 @@ class Prediction:
     until: tuple[str, ...] = ()
     only_if: tuple[str, ...] = ()
     likely: bool = True
+    below: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -165,7 +167,11 @@ class Forecast:
         if not found:
             return Prediction(step.name, step.type, RUNS, EXPIRED, (EXPIRED,), source=newest.arn)
         told = tuple(Field(path, *(values.readable(_at(side, path)) for side in (had, wanted))) for path in found)
-        return Prediction(step.name, step.type, RUNS, "", tuple(found), told, source=newest.arn)
+        asked = _places(cache_keys.compared(step.type, step.arguments), "")
+        below = {name for field in told if names_next(field) for name in values.referred(asked.get(field.path))}
+        return Prediction(
+            *(step.name, step.type, RUNS, "", tuple(found), told), below=tuple(sorted(below)), source=newest.arn
+        )
 
     def _expiry(self, step: Step) -> float:
         where = f"{step.path}.CacheConfig.ExpireAfter"
@@ -200,6 +206,15 @@ def _may_equal(had: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     if values.unknowns(wanted):
         return not cache_keys.paths(had, wanted)
     return cache_keys.text(had) == cache_keys.text(wanted)
+
+
+def names_next(field: Field) -> bool:
+    """Whether the new value holds what only the next execution has, such as its id in an address."""
+    return any(f"<{name}>" in text for text in _texts(field.new) for name in values.OWN_VARIABLES)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    yield from (item for item in _places(value, "").values() if isinstance(item, str))
 
 
 def _at(value: Any, path: str) -> Any:

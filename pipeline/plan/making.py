@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients
+from pipeline.control import upserting
 from pipeline.definition import Definition
-from pipeline.errors import ServiceError
 from pipeline.plan import values
-from pipeline.plan.archives import Code, CodeChange, changes
+from pipeline.plan.archives import Code, CodeChange, addresses, changes
 from pipeline.plan.caching import Forecast, Prediction
 from pipeline.plan.cost import Cost, estimate
-from pipeline.plan.difference import Difference, Field, compare
+from pipeline.plan.difference import ABSENT, Difference, Field, compare
 from pipeline.plan.history import Past
 from pipeline.plan.planfile import Deployed, digest
 from pipeline.plan.prices import Prices
 from pipeline.plan.surprises import Surprise, surprises
 
-ABSENT_CODES = ("ResourceNotFound", "ResourceNotFoundException")
 _IMAGE_REGION = re.compile(r"\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 
 
@@ -47,12 +46,12 @@ class Money:
 
 @dataclass(frozen=True)
 class Plan:
-    """`layout`: the bytes differ, and nothing in them does."""
+    """`reordered`: nothing differs but the order in which it stands."""
 
     subject: Subject
     deployed: Deployed | None
     difference: Difference
-    layout: bool
+    reordered: bool
     code: tuple[CodeChange, ...]
     parameters: Mapping[str, Any]
     predictions: tuple[Prediction, ...]
@@ -63,49 +62,49 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether an upsert would change anything."""
-        return self.deployed is None or bool(self.difference) or self.layout
+        return self.deployed is None or bool(self.difference) or self.reordered
+
+    def code_of(self, step: str, field: Field) -> CodeChange | None:
+        """Where a field names code by its content, and went to another state of it: which files changed."""
+        pair = addresses(field)
+        return next((each for each in self.code if pair and (each.step, each.old, each.new) == (step, *pair)), None)
 
 
 def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Money, now: float) -> Plan:
     """`given`: values of parameters for the next execution. Raises ServiceError, ConfigError, DefinitionError."""
     new = Definition.parse(subject.text)
-    described, deployed = _deployed(clients, subject.name)
-    old = Definition.parse(described["PipelineDefinition"]) if deployed else None
-    difference = compare(old, new, tuple(_settings(subject, described)) if deployed else ())
+    found = upserting.look(clients, subject.name)
+    deployed = Deployed(str(found.arn), int(found.version), digest(found.definition)) if found else None
+    old = Definition.parse(found.definition) if found else None
+    difference = compare(old, new, tuple(_settings(subject, found)) if found else ())
     past = Past(clients, deployed.arn) if deployed else None
     parameters = values.typed(new, given)
     forecast = Forecast(clients, new, parameters, past, now)
     region = _region(subject.text, deployed)
+    predictions = tuple(forecast.predictions)
+    told = [(each.name, field) for each in difference.steps for field in each.fields]
+    told += [(found.step, field) for found in predictions for field in found.fields]
     return Plan(
         subject,
         deployed,
         difference,
-        layout=not difference and deployed is not None and deployed.sha256 != digest(subject.text),
-        code=tuple(changes(difference.steps, Code(clients, subject.assets))) if old else (),
+        reordered=not difference and found is not None and not upserting.same(found.definition, subject.text),
+        code=tuple(changes(told, Code(clients, subject.assets))),
         parameters=parameters,
-        predictions=tuple(forecast.predictions),
+        predictions=predictions,
         surprises=tuple(surprises(clients, forecast)),
         cost=estimate(clients, forecast, Prices(region, money.own, money.source, money.date)),
         region=region,
     )
 
 
-def _deployed(clients: Clients, name: str) -> tuple[dict[str, Any], Deployed | None]:
-    try:
-        described: dict[str, Any] = clients.sagemaker.describe_pipeline(PipelineName=name)
-    except ServiceError as exc:
-        if exc.code not in ABSENT_CODES:
-            raise
-        return {}, None
-    versions = clients.sagemaker.list_pipeline_versions(PipelineName=name, SortOrder="Descending", MaxResults=1)
-    newest: dict[str, Any] = next(iter(versions.get("PipelineVersionSummaries") or ()), {})
-    text = str(described["PipelineDefinition"])
-    return described, Deployed(str(described["PipelineArn"]), int(newest.get("PipelineVersionId", 0)), digest(text))
-
-
-def _settings(subject: Subject, described: Mapping[str, Any]) -> list[Field]:
-    wanted = (("RoleArn", subject.role_arn), ("PipelineDescription", subject.description))
-    return [Field(key, described.get(key, ""), value) for key, value in wanted if value and described.get(key) != value]
+def _settings(subject: Subject, found: upserting.Deployed) -> list[Field]:
+    """As the upsert has it: without a role of its own, the pipeline keeps the one it has."""
+    wanted = {
+        "RoleArn": (found.role, subject.role_arn or found.role),
+        "PipelineDescription": (found.description, subject.description),
+    }
+    return [Field(key, old or ABSENT, new or ABSENT) for key, (old, new) in wanted.items() if old != new]
 
 
 def _region(text: str, deployed: Deployed | None) -> str:

@@ -7,9 +7,9 @@ from collections import Counter
 from typing import Any
 
 from pipeline.plan.archives import CodeChange
-from pipeline.plan.caching import HIT, SKIPPED, UNKNOWN, Prediction
+from pipeline.plan.caching import HIT, SKIPPED, UNKNOWN, Prediction, names_next
 from pipeline.plan.cost import StepCost
-from pipeline.plan.difference import ADDED, CHANGED, REMOVED, Absent, Change
+from pipeline.plan.difference import ADDED, CHANGED, REMOVED, Absent, Change, Field
 from pipeline.plan.document import plain
 from pipeline.plan.making import Plan
 
@@ -24,8 +24,8 @@ def headline(plan: Plan) -> str:
         steps = len(plan.predictions)
         return f"nothing is deployed; an upsert would create the pipeline with {count(steps, 'step')}"
     version = f"version {plan.deployed.version}" if plan.deployed.version else "a version"
-    if plan.layout:
-        return f"{version} is deployed and says the same in other bytes; an upsert would make a version of it"
+    if plan.reordered:
+        return f"{version} is deployed and says the same in another order; an upsert would make a version of it"
     if not plan.changes:
         return f"{version} is deployed; an upsert would change nothing"
     return f"{version} is deployed; an upsert would change {_what(plan)}"
@@ -78,13 +78,15 @@ def code(change: CodeChange, most: int = 8) -> str:
     return "; ".join(told) or "the files are the same, only their archive differs"
 
 
-def why(found: Prediction, room: int) -> str:
+def why(plan: Plan, found: Prediction, room: int) -> str:
     """Why a step runs, or what it waits for; with what has to hold for it to start at all."""
     parts = [found.reason] if found.reason else []
-    shown = found.fields[:_CELL_FIELDS]
-    parts += [f"{each.path}: {pair(each.old, each.new, room)}" for each in shown]
-    if len(found.fields) > len(shown):
-        parts.append(f"{len(found.fields) - len(shown)} more differences")
+    own = [field for field in found.fields if not (found.below and names_next(field))]
+    parts += [_difference(plan, found.step, field, room) for field in own[:_CELL_FIELDS]]
+    if len(own) > _CELL_FIELDS:
+        parts.append(count(len(own) - _CELL_FIELDS, "more difference"))
+    if found.below:
+        parts.append(f"takes what {' and '.join(found.below)} will make")
     if found.outcome == UNKNOWN and found.until:
         parts.append(f"until {' and '.join(found.until)} {'has' if len(found.until) == 1 else 'have'} run")
     if found.outcome == HIT:
@@ -92,6 +94,21 @@ def why(found: Prediction, room: int) -> str:
     if found.only_if:
         parts.append(f"only if {' and '.join(found.only_if)} leads there")
     return "; ".join(parts)
+
+
+def _difference(plan: Plan, step: str, field: Field, room: int) -> str:
+    changed = plan.code_of(step, field)
+    if changed and not changed.problem:
+        return code(changed, most=3)
+    return f"{tail(field.path, room)}: {pair(field.old, field.new, room)}"
+
+
+def tail(path: str, room: int) -> str:
+    """The end of a path, cut at a dot: `…S3DataSource.S3Uri`."""
+    if len(path) <= room:
+        return path
+    kept = path[len(path) - room + 1 :]
+    return f"…{kept[kept.find('.') + 1 :] or kept}"
 
 
 def outcome(found: Prediction) -> str:
@@ -116,7 +133,7 @@ def total(plan: Plan) -> list[str]:
         return []
     bounds = (("at most", cost.most, cost.without_most), ("likely", cost.likely, cost.without_likely))
     sums = ", ".join(_bound(word, value, len(without), len(cost.steps)) for word, value, without in bounds)
-    lines = [f"{sums}: machines alone, on demand, no retries"]
+    lines = [f"{sums} (as long as last time): machines alone, on demand, without retries"]
     missing = Counter(step.missing for step in cost.steps if step.missing)
     lines += [f"{reason}: {count(times, 'step')}" for reason, times in missing.items()]
     dates = {f"{price.region or 'any region'}, {price.date}" for step in cost.steps for price in step.prices}

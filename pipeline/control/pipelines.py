@@ -36,7 +36,7 @@ def upsert(
     except ServiceError as exc:
         if exc.code != "ResourceNotFound":
             raise
-        request["RoleArn"] = role or _role(clients, name)
+        request["RoleArn"] = role or own_role(clients, name)
         created = clients.sagemaker.create_pipeline(
             **request, ClientRequestToken=request_token(), **({"Tags": list(tags)} if tags else {})
         )
@@ -47,7 +47,8 @@ def upsert(
     return str(existing["PipelineArn"])
 
 
-def _role(clients: Clients, name: str) -> str:
+def own_role(clients: Clients, name: str) -> str:
+    """Of a pipeline that comes without one. Raises DarkroomError where there is none for it."""
     if not clients.role:
         raise DarkroomError(
             f"there is no pipeline {name!r}{clients.place} yet, and a new one needs a role",

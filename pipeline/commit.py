@@ -1,0 +1,29 @@
+"""The git commit that a folder stands at: where what is deployed came from."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+CHANGED = "+changes"  # to a commit whose files were edited since
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def of(folder: str) -> str:
+    """40 or 64 hex digits, with CHANGED where tracked files differ; empty outside of git, or without git."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not _COMMIT.fullmatch(commit):
+        return ""
+    return commit + (CHANGED if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: str, *arguments: str) -> str:
+    # nothing is written into the repository, not even git's index
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", folder or ".", *arguments]
+    try:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

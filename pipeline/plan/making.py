@@ -88,7 +88,7 @@ def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Mo
         subject,
         deployed,
         difference,
-        reordered=not difference and found is not None and not upserting.same(found.definition, subject.text),
+        reordered=not difference and found is not None and not upserting.holds(found, subject.text),
         code=tuple(changes(told, Code(clients, subject.assets))),
         parameters=parameters,
         predictions=predictions,

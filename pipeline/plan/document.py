@@ -17,7 +17,7 @@ def document(plan: Plan) -> dict[str, Any]:
     return {
         "Pipeline": plan.subject.name,
         "Changes": plan.changes,
-        "Definition": {"Sha256": digest(plan.subject.text), "OrderOnly": plan.reordered},
+        "Definition": {"Sha256": digest(plan.subject.text), "BytesOnly": plan.bytes_only},
         "Deployed": {"Version": plan.deployed.version, "Sha256": plan.deployed.sha256} if plan.deployed else None,
         "Settings": _fields(plan.difference.settings),
         "Parameters": [_change(change) for change in plan.difference.parameters],

@@ -46,12 +46,12 @@ class Money:
 
 @dataclass(frozen=True)
 class Plan:
-    """`reordered`: nothing differs but the order in which it stands."""
+    """`bytes_only`: it says the same in another order, or with other blanks."""
 
     subject: Subject
     deployed: Deployed | None
     difference: Difference
-    reordered: bool
+    bytes_only: bool
     code: tuple[CodeChange, ...]
     parameters: Mapping[str, Any]
     predictions: tuple[Prediction, ...]
@@ -62,7 +62,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether an upsert would change anything."""
-        return self.deployed is None or bool(self.difference) or self.reordered
+        return self.deployed is None or bool(self.difference) or self.bytes_only
 
     def code_of(self, step: str, field: Field) -> CodeChange | None:
         """Where a field names code by its content, and went to another state of it: which files changed."""
@@ -75,7 +75,8 @@ def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Mo
     new = Definition.parse(subject.text)
     found = upserting.look(clients, subject.name)
     deployed = Deployed(str(found.arn), int(found.version), digest(found.definition)) if found else None
-    old = Definition.parse(found.definition) if found else None
+    same = found is not None and upserting.holds(found, subject.text)
+    old = new if same else Definition.parse(found.definition) if found else None
     difference = compare(old, new, tuple(_settings(subject, found)) if found else ())
     past = Past(clients, deployed.arn) if deployed else None
     parameters = values.typed(new, given)
@@ -88,7 +89,7 @@ def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Mo
         subject,
         deployed,
         difference,
-        reordered=not difference and found is not None and not upserting.holds(found, subject.text),
+        bytes_only=found is not None and not difference and not same,
         code=tuple(changes(told, Code(clients, subject.assets))),
         parameters=parameters,
         predictions=predictions,

@@ -24,8 +24,8 @@ def headline(plan: Plan) -> str:
         steps = len(plan.predictions)
         return f"nothing is deployed; an upsert would create the pipeline with {count(steps, 'step')}"
     version = f"version {plan.deployed.version}" if plan.deployed.version else "a version"
-    if plan.reordered:
-        return f"{version} is deployed and says the same in another order; an upsert would make a version of it"
+    if plan.bytes_only:
+        return f"{version} is deployed and says the same in other bytes; an upsert would make a version of it"
     if not plan.changes:
         return f"{version} is deployed; an upsert would change nothing"
     return f"{version} is deployed; an upsert would change {_what(plan)}"

@@ -16,6 +16,8 @@ from pipeline.local import protocol
 from pipeline.local.server import LoopbackServer, serve
 from pipeline.local.service import LocalSageMaker
 
+ROLE = "arn:aws:iam::111122223333:role/role"
+
 
 @pytest.fixture(scope="module")
 def sagemaker(server: LoopbackServer) -> Any:
@@ -51,7 +53,7 @@ def test_boto3s_paginators_and_waiters_work(sagemaker: Any, s3: Any) -> None:
     s3.put_object(Bucket="bucket", Key="model.tar.gz", Body=b"x")
     container = {"Image": "image:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}
     for number in range(12):
-        sagemaker.create_model(ModelName=f"m-{number:02d}", PrimaryContainer=container, ExecutionRoleArn="a" * 20)
+        sagemaker.create_model(ModelName=f"m-{number:02d}", PrimaryContainer=container, ExecutionRoleArn=ROLE)
     pages = sagemaker.get_paginator("list_models").paginate(SortBy="Name", SortOrder="Ascending")
     names = [model["ModelName"] for page in pages for model in page["Models"]]
     assert names == [f"m-{number:02d}" for number in range(12)]
@@ -70,7 +72,7 @@ def test_a_modelled_error_is_boto3s_own_exception(sagemaker: Any) -> None:
 
 def test_pipelines_are_created_over_http(sagemaker: Any) -> None:
     definition = {"Version": "2020-12-01", "Steps": [{"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}]}
-    request = {"PipelineDefinition": json.dumps(definition), "RoleArn": "arn:aws:iam::111122223333:role/role"}
+    request = {"PipelineDefinition": json.dumps(definition), "RoleArn": ROLE}
     arn = sagemaker.create_pipeline(PipelineName="p", ClientRequestToken="t" * 32, **request)["PipelineArn"]
     assert sagemaker.describe_pipeline(PipelineName="p")["PipelineArn"] == arn
     assert json.loads(sagemaker.describe_pipeline(PipelineName="p")["PipelineDefinition"]) == definition
@@ -100,7 +102,7 @@ def test_sts_says_who_calls(server: LoopbackServer) -> None:
     [
         (b"{", "SerializationException"),
         (b"[]", "SerializationException"),
-        (b'{"Unknown": 1}', "ParamValidationError"),
+        (b'{"Unknown": 1}', "ValidationException"),
         (b" " * (9 << 20), "RequestEntityTooLarge"),
     ],
 )

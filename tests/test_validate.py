@@ -17,7 +17,7 @@ from botocore.validate import ParamValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import verdict
+from pipeline import api_model, verdict
 from pipeline.errors import DefinitionError
 from pipeline.validate import Finding, limits, model, validate
 from pipeline.validate.values import is_placeholder
@@ -272,7 +272,7 @@ def _concrete(value: Any, shape: model.Shape) -> Any:
 
 
 def test_the_limits_agree_with_the_service_model() -> None:
-    shapes = model._model()["shapes"]
+    shapes = api_model.model("sagemaker")["shapes"]
 
     assert shapes["PipelineDefinition"]["max"] == limits.DEFINITION_BYTES.value
     assert shapes["ParameterList"]["max"] == limits.PARAMETERS.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import namedtuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 _LONGEST_LINE = 4096
 _MOST_TRAILERS = 16
+_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 # `file` is (path, first byte, length): sent from disk instead of `body`
 Answer = namedtuple("Answer", "status headers body file", defaults=({}, b"", None))
@@ -82,8 +84,11 @@ class Body:
         line = self._stream.readline(_LONGEST_LINE)
         self._left = _hexadecimal(line)
         if self._left == 0:
-            while self._stream.readline(_LONGEST_LINE).strip():
-                pass
+            for _ in range(_MOST_TRAILERS):
+                if not self._stream.readline(_LONGEST_LINE).strip():
+                    break
+            else:
+                raise ServiceError("InvalidRequest", f"more than {_MOST_TRAILERS} trailers")
             self._ended = True
         return not self._ended
 
@@ -142,13 +147,10 @@ def aws_chunks(body: Body, trailers: dict[str, str]) -> Iterator[bytes]:
 
 
 def _hexadecimal(line: bytes) -> int:
-    try:
-        size = int(line.partition(b";")[0].strip(), 16)
-    except ValueError as exc:
-        raise ServiceError("InvalidRequest", f"{line[:40]!r} is not the head of a chunk") from exc
-    if size < 0:
+    size = line.partition(b";")[0].strip()
+    if not _HEXADECIMAL.fullmatch(size):
         raise ServiceError("InvalidRequest", f"{line[:40]!r} is not the head of a chunk")
-    return size
+    return int(size, 16)
 
 
 def json_answer(status: int, body: Mapping[str, Any], content_type: str, **headers: str) -> Answer:

@@ -1,13 +1,16 @@
-"""The JSON protocols of SageMaker, its runtime and STS, over the local service; the table of what is answered."""
+"""Which operations of which AWS services are answered, over the local service, in the protocols that boto3 speaks."""
 
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 
 from pipeline.errors import ServiceError
-from pipeline.local import names
+from pipeline.local import cbor, query, request_check
 from pipeline.local.messages import Answer, json_answer
+from pipeline.local.operations.alarms import Alarms
 from pipeline.local.operations.endpoints import LARGEST_BODY, Runtime
+from pipeline.local.operations.scaling import Scaling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.local.service import LocalSageMaker
 
 JSON = "application/x-amz-json-1.1"
+_RPC_HEADERS = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
 LARGEST_REQUEST = 8 << 20  # bytes; a definition is 1 MiB at most, escaped as a JSON string twice that
 # operation → method of LocalSageMaker: only what stands here can be called from outside
 OPERATIONS = {
@@ -78,59 +82,147 @@ _INVOKE = {
     "X-Amzn-SageMaker-Target-Variant": "TargetVariant",
     "X-Amzn-SageMaker-Inference-Id": "InferenceId",
 }
+# what follows is none of SageMaker's: methods of Scaling and Alarms
+SCALING = {
+    "DeleteScalingPolicy": "delete_scaling_policy",
+    "DeregisterScalableTarget": "deregister_scalable_target",
+    "DescribeScalableTargets": "describe_scalable_targets",
+    "DescribeScalingPolicies": "describe_scaling_policies",
+    "PutScalingPolicy": "put_scaling_policy",
+    "RegisterScalableTarget": "register_scalable_target",
+}
+ALARMS = {
+    "DeleteAlarms": "delete_alarms",
+    "DescribeAlarms": "describe_alarms",
+    "PutMetricAlarm": "put_metric_alarm",
+    "SetAlarmState": "set_alarm_state",
+}
+# `name` as boto3 has it; `methods` is its table; `connect` makes what has them out of a LocalSageMaker
+Service = namedtuple("Service", "name methods connect")
+# prefix of X-Amz-Target, and of RPC v2's path
+_TARGETS = {
+    "SageMaker": Service("sagemaker", OPERATIONS, lambda service: service),
+    "AnyScaleFrontendService": Service("application-autoscaling", SCALING, lambda s: Scaling(s.store, s.storage)),
+    "GraniteServiceVersion20100801": Service("cloudwatch", ALARMS, lambda s: Alarms(s.store, s.storage)),
+}
+_CLOUDWATCH = _TARGETS["GraniteServiceVersion20100801"]
+# CloudWatch's errors: the name that its model has, where that is not the code
+_SHAPES = {"InvalidFormat": "InvalidFormatFault", "LimitExceeded": "LimitExceededFault"}
 _STATUS = {
     "RequestEntityTooLarge": 413,
     "UnknownOperationException": 404,
     "UnrecognizedClientException": 403,
     "AccessDeniedException": 403,
+    "AccessDenied": 403,
     "ModelError": 424,
     "InternalFailure": 500,
 }
 
 
 def answer(request: Request, service: LocalSageMaker) -> Answer:
-    """For everything but S3. Raises ServiceError; UnknownOperationException for what is not in the table."""
+    """For everything but S3. Raises ServiceError; UnknownOperationException for what is not in a table."""
     target = request.headers.get("X-Amz-Target", "")
-    if target:
-        return _sagemaker(target, request, service)
     parts = request.path.split("/")
+    if target:
+        return _json(target, request, service)
+    if _is_rpc(request) and len(parts) == 5 and (parts[1], parts[3]) == ("service", "operation"):
+        return _rpc(parts[2], parts[4], request, service)
     if request.method == "POST" and len(parts) == 4 and (parts[1], parts[3]) == ("endpoints", "invocations"):
         return _invocation(parts[2], request, service)
-    if request.service == "sts":
-        return _caller_identity(request)
+    match request.service:
+        case "sts":
+            return query.caller_identity(request)
+        case "iam":
+            return query.refuse_iam(request)
+        case "monitoring":
+            return _query(request, service)
     subject = f"{request.method} {request.path}" + (f" of service {request.service!r}" if request.service else "")
     raise ServiceError("UnknownOperationException", f"the local server does not answer {subject}")
 
 
-def refusal(exc: ServiceError) -> Answer:
-    body = {"__type": exc.code, "message": exc.message + (f" ({exc.hint})" if exc.hint else "")}
-    return json_answer(_STATUS.get(exc.code, 400), body, JSON, **{"x-amzn-ErrorType": exc.code})
+def refusal(request: Request, exc: ServiceError) -> Answer:
+    """In the protocol of the request."""
+    status = _STATUS.get(exc.code, 400)
+    message = exc.message + (f" ({exc.hint})" if exc.hint else "")
+    if _is_rpc(request):
+        side = "Receiver" if status >= 500 else "Sender"
+        body = {"__type": f"com.amazonaws.cloudwatch#{_SHAPES.get(exc.code, exc.code)}", "message": message}
+        headers = {**_RPC_HEADERS, "x-amzn-query-error": f"{exc.code};{side}"}
+        return Answer(status, headers, cbor.dump(body))
+    if query.is_form(request) and "X-Amz-Target" not in request.headers:
+        return query.refusal(status, ServiceError(exc.code, message))
+    return json_answer(status, {"__type": exc.code, "message": message}, JSON, **{"x-amzn-ErrorType": exc.code})
 
 
-def _sagemaker(target: str, request: Request, service: LocalSageMaker) -> Answer:
+def _json(target: str, request: Request, service: LocalSageMaker) -> Answer:
     prefix, _, operation = target.partition(".")
-    if prefix != "SageMaker" or operation not in OPERATIONS:
-        message = f"the local SageMaker does not know {target}; it answers: {', '.join(OPERATIONS)}"
-        raise ServiceError("UnknownOperationException", message, operation)
+    text = request.body.all(LARGEST_REQUEST)
+    wanted = _wanted(prefix, operation, target)
     try:
-        body = json.loads(request.body.all(LARGEST_REQUEST) or b"{}")
-    except ValueError as exc:
+        body = json.loads(text or b"{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
         raise ServiceError("SerializationException", f"the request is not JSON: {exc}", operation) from exc
+    return json_answer(200, _call(wanted, operation, body, service), JSON)
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no value of JSON")
+
+
+def _rpc(prefix: str, operation: str, request: Request, service: LocalSageMaker) -> Answer:
+    data = request.body.all(LARGEST_REQUEST)
+    wanted = _wanted(prefix, operation, f"{prefix}.{operation}")
+    reply = _call(wanted, operation, cbor.load(data) if data else {}, service)
+    return Answer(200, _RPC_HEADERS, cbor.dump(reply))
+
+
+def _query(request: Request, service: LocalSageMaker) -> Answer:
+    fields = query.form(request)
+    operation = fields.get("Action", "")
+    if operation not in ALARMS:
+        raise query.no_action("CloudWatch", operation, f"it answers: {', '.join(ALARMS)}")
+    body = query.request_of(_CLOUDWATCH.name, operation, fields)
+    return query.answer(_CLOUDWATCH.name, operation, _call(_CLOUDWATCH, operation, body, service))
+
+
+def _wanted(prefix: str, operation: str, target: str) -> Service:
+    wanted: Service | None = _TARGETS.get(prefix)
+    if wanted is None or operation not in wanted.methods:
+        known = f"; it answers: {', '.join(wanted.methods)}" if wanted else ""
+        raise ServiceError(
+            "UnknownOperationException", f"the local service does not know {target[:200]!r}{known}", operation
+        )
+    return wanted
+
+
+def _call(wanted: Service, operation: str, body: Any, service: LocalSageMaker) -> dict[str, Any]:
+    """Only what stands in a table can be called, and only with what the service's model has."""
     if not isinstance(body, dict):
-        raise ServiceError("SerializationException", "the request is not a JSON object", operation)
-    method = getattr(service, OPERATIONS[operation])
+        raise ServiceError("SerializationException", "the request is not an object", operation)
+    try:
+        body = request_check.checked(wanted.name, operation, body)
+    except ServiceError as exc:
+        # CloudWatch's own word
+        code = "ValidationError" if (wanted, exc.code) == (_CLOUDWATCH, "ValidationException") else exc.code
+        raise ServiceError(code, exc.message, operation) from exc
+    method = getattr(wanted.connect(service), wanted.methods[operation])
     _check_members(operation, method, body)
-    return json_answer(200, method(**body), JSON)
+    answered: dict[str, Any] = method(**body)
+    return answered
+
+
+def _is_rpc(request: Request) -> bool:
+    return bool(request.headers.get("smithy-protocol", "") == "rpc-v2-cbor")
 
 
 def _check_members(operation: str, method: Any, body: dict[str, Any]) -> None:
-    """Operations with spelled-out keyword arguments; the others check by themselves."""
+    """Members that AWS knows, and this service not yet."""
     import inspect
 
     try:
         inspect.signature(method).bind(**body)
     except TypeError as exc:
-        raise ServiceError("ValidationException", f"{operation}: {exc}", operation) from exc
+        raise ServiceError("ValidationException", f"{operation}: the local service: {exc}", operation) from exc
 
 
 def _invocation(name: str, request: Request, service: LocalSageMaker) -> Answer:
@@ -144,20 +236,3 @@ def _invocation(name: str, request: Request, service: LocalSageMaker) -> Answer:
         "x-Amzn-Invoked-Production-Variant": reply["InvokedProductionVariant"],
     }
     return Answer(200, headers, reply["Body"].read())
-
-
-def _caller_identity(request: Request) -> Answer:
-    from urllib.parse import parse_qs
-
-    action = parse_qs(request.body.all(LARGEST_REQUEST).decode()).get("Action", [""])[0]
-    if action != "GetCallerIdentity":
-        raise ServiceError(
-            "UnknownOperationException", f"the local STS does not know {action!r}; it answers GetCallerIdentity"
-        )
-    arn = f"arn:aws:sts::{names.ACCOUNT}:assumed-role/darkroom/local"
-    text = (
-        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-        f"<Arn>{arn}</Arn><UserId>DARKROOM:local</UserId><Account>{names.ACCOUNT}</Account></GetCallerIdentityResult>"
-        "<ResponseMetadata><RequestId>darkroom</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
-    )
-    return Answer(200, {"Content-Type": "text/xml"}, text.encode())

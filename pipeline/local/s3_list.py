@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.local.storage import Object, Storage
 
 _LARGEST_PAGE = 1000
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def page(storage: Storage, bucket: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def page(storage: Storage, bucket: str, query: Mapping[str, str]) -> dict[str, A
 
 
 def _size(text: str) -> int:
-    if not text.isdigit():
+    if not _NUMBER.fullmatch(text):
         raise ServiceError("InvalidArgument", f"max-keys {text!r} is not a number")
     return min(int(text), _LARGEST_PAGE)
 

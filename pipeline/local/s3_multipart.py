@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _SMALLEST_PART = 5 << 20  # bytes, of every part but the last
 _LAST_PART = 10_000
 _ID = re.compile(r"[0-9a-f]{32}")
-_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGE = re.compile("bytes=([0-9]{1,15})-([0-9]{1,15})")
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def create(request: Request, service: LocalSageMaker, uri: str) -> Answer:
@@ -130,7 +131,7 @@ def _upload(folder: str) -> dict[str, Any]:
 
 def _number(request: Request) -> int:
     text = request.query["partNumber"]
-    if not text.isdigit() or not 1 <= int(text) <= _LAST_PART:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= _LAST_PART:
         raise ServiceError("InvalidArgument", f"partNumber {text!r} is not a number from 1 to {_LAST_PART}")
     return int(text)
 
@@ -159,7 +160,7 @@ def _chosen(listed: list[dict[str, str]], folder: str) -> list[tuple[str, str]]:
     numbers = []
     for entry in listed:
         text, etag = entry.get("PartNumber", ""), entry.get("ETag", "").strip('"')
-        if not text.isdigit() or known.get(int(text), ("", ""))[1] != etag:
+        if not _NUMBER.fullmatch(text) or known.get(int(text), ("", ""))[1] != etag:
             raise ServiceError("InvalidPart", f"part {text} with ETag {etag!r} was not uploaded")
         numbers.append(int(text))
     if not numbers:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LARGEST_PUT = 5 << 30  # bytes, as on S3
 _KEPT = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language", "Cache-Control", "Expires")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile("bytes=([0-9]{0,15})-([0-9]{0,15})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -96,7 +96,7 @@ def _blocks(request: Request, trailers: dict[str, str]) -> Iterator[bytes]:
         for data in aws_chunks(request.body, trailers):
             size += len(data)
             yield data
-        if announced.isdigit() and int(announced) != size:
+        if announced.isdecimal() and announced.lstrip("0") != (str(size) if size else ""):
             raise ServiceError("IncompleteBody", f"{size} bytes came, {announced} were announced")
     else:
         while data := request.body.read(BLOCK):

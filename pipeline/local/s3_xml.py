@@ -49,8 +49,9 @@ def elements(request: Request, name: str) -> list[dict[str, str]]:
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise ServiceError("MalformedXML", "the XML declares entities")
     try:
-        root = ElementTree.fromstring(data)
-    except ElementTree.ParseError as exc:
+        # whatever it says of its encoding: in another one the look for entities would have been in vain
+        root = ElementTree.fromstring(data, ElementTree.XMLParser(encoding="utf-8"))
+    except (ElementTree.ParseError, ValueError) as exc:
         raise ServiceError("MalformedXML", f"the XML cannot be read: {exc}") from exc
     return [
         {_local(child.tag): child.text or "" for child in element} for element in root if _local(element.tag) == name

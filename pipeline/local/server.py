@@ -7,16 +7,20 @@ whoever can reach the loopback address is on this machine; a runner gives its se
 from __future__ import annotations
 
 import hmac
+import io
 import os
+import re
 import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pipeline.errors import DarkroomError, ServiceError
 from pipeline.local import protocol, s3_http
 from pipeline.local.messages import BLOCK, Answer, Body, Request
+from pipeline.local.patience import IDLE_LIMIT_S, Patience
 from pipeline.local.service import LocalSageMaker, connect
 
 TYPE_CHECKING = False
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 HOST = "127.0.0.1"
-IDLE_LIMIT_S = 120  # a connection that says nothing is closed
+MOST_CONNECTIONS = 256  # each is a thread; boto3 opens ten a client
+_BUSY = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_LENGTH = re.compile("[0-9]{1,15}")
 _DRAIN = 1 << 20  # bytes of an unread body that are read over to keep a connection
 
 
@@ -38,6 +44,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def __init__(self, home: str, port: int = 0, key: str = "") -> None:
         self.home = home
         self.key = key
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((HOST, port), _Handler)
         port = self.server_address[1]
         self.hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost"))
@@ -49,6 +56,26 @@ class LoopbackServer(ThreadingHTTPServer):
 
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """On a thread of its own, as long as there are not too many."""
+        if not self._free.acquire(blocking=False):
+            with suppress(OSError):
+                request.settimeout(1)
+                request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that hung up is no news; anything else is."""
@@ -62,7 +89,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "darkroom"
     sys_version = ""
-    timeout = IDLE_LIMIT_S
     disable_nagle_algorithm = True
     wbufsize = 64 << 10
     server: LoopbackServer
@@ -70,11 +96,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._patience = Patience(self.connection)
+        self.rfile = io.BufferedReader(self._patience)
         self.service = connect(self.server.home)
 
     def finish(self) -> None:
+        self.service.ending.follow(None)
         self.service.store.close()
         super().finish()
+
+    def handle_one_request(self) -> None:
+        self._patience.await_request()
+        try:
+            super().handle_one_request()
+        except ServiceError as exc:  # a head without end
+            self.close_connection = True
+            self.requestline, self.request_version, self.command = "", self.protocol_version, ""
+            self.send_error(431, exc.message)
 
     def handle_expect_100(self) -> bool:
         """Sent at once: the caller holds its body back for up to a second otherwise."""
@@ -84,24 +122,39 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         began = time.monotonic()
-        chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()
-        length = self.headers.get("Content-Length", "0")
-        stream: BinaryIO = self.rfile  # type: ignore[assignment]
-        headers: Mapping[str, str] = self.headers  # type: ignore[assignment]
-        body = Body(stream, int(length) if length.isdigit() else 0, chunked)
-        request = Request(self.command, self.path, headers, body)
+        self._patience.await_body()
+        try:
+            body = self._body()
+            headers: Mapping[str, str] = self.headers  # type: ignore[assignment]
+            request = Request(self.command, self.path, headers, body)
+        except ValueError as exc:  # of a request that no client sends there is nothing to go on with
+            self.close_connection = True
+            self.send_error(400, str(exc))
+            return
         try:
             answer = self._answer(request)
         except DarkroomError as exc:
+            self._log_refusal(exc)
             answer = _refusal(request, exc)
         except Exception as exc:  # the edge of the process: a defect becomes a 500 that says where to look
             traceback.print_exc()
             answer = _refusal(request, DarkroomError(f"the local server broke: {exc!r}", "its log holds the traceback"))
         self._settle(body)
+        self.connection.settimeout(IDLE_LIMIT_S)
         self._send(request, answer)
         self._log(request, answer, began)
 
     do_PUT = do_POST = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET
+
+    def _body(self) -> Body:
+        """Raises ValueError where it cannot be told where the body ends."""
+        stream: BinaryIO = self.rfile  # type: ignore[assignment]
+        lengths, codings = self.headers.get_all("Content-Length", []), self.headers.get_all("Transfer-Encoding", [])
+        if [coding.strip().lower() for coding in codings] not in ([], ["chunked"]) or (lengths and codings):
+            raise ValueError("Transfer-Encoding may be chunked, without a Content-Length")
+        if len(set(lengths)) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+            raise ValueError("Content-Length is no number of bytes")
+        return Body(stream, int(lengths[0]) if lengths else 0, bool(codings))
 
     def _answer(self, request: Request) -> Answer:
         self._check_caller(request)
@@ -116,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise ServiceError("AccessDeniedException", f"Host {self.headers.get('Host')!r} is not this server")
         if origin and origin.removeprefix("http://") not in self.server.hosts:
             raise ServiceError("AccessDeniedException", f"Origin {origin!r} may not call this server")
+        if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise ServiceError("AccessDeniedException", "other web pages may not call this server")
         if self.server.key and not hmac.compare_digest(self.server.key, request.access_key):
             raise ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")
 
@@ -160,6 +215,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """`_log` says more."""
 
+    def _log_refusal(self, exc: DarkroomError) -> None:
+        code = exc.code if isinstance(exc, ServiceError) else type(exc).__name__
+        self.log_message("%s: %s", code, exc.message[:1000])
+
     def _log(self, request: Request, answer: Answer, began: float) -> None:
         what = self.headers.get("X-Amz-Target") or request.path
         milliseconds = (time.monotonic() - began) * 1000
@@ -170,14 +229,15 @@ def _is_s3(request: Request) -> bool:
     """Unsigned callers (curl, a presigned address aside) get S3 unless they name an operation or an endpoint."""
     if request.service:
         return request.service == "s3"
-    return "X-Amz-Target" not in request.headers and not request.path.startswith("/endpoints/")
+    named = "X-Amz-Target" in request.headers or "smithy-protocol" in request.headers
+    return not named and not request.path.startswith("/endpoints/")
 
 
 def _refusal(request: Request, exc: DarkroomError) -> Answer:
     if not isinstance(exc, ServiceError):
         code = "InternalError" if _is_s3(request) else "InternalFailure"
         exc = ServiceError(code, exc.message, hint=exc.hint)
-    return s3_http.refusal(request, exc) if _is_s3(request) else protocol.refusal(exc)
+    return s3_http.refusal(request, exc) if _is_s3(request) else protocol.refusal(request, exc)
 
 
 def serve(home: str, port: int = 0, key: str = "") -> LoopbackServer:

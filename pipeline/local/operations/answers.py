@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from binascii import Error as Base64Error
-
 from pipeline.errors import ServiceError
+from pipeline.local.operations import paging
 from pipeline.local.operations.requests import one_of
 
 TYPE_CHECKING = False
@@ -19,11 +17,13 @@ if TYPE_CHECKING:
     SortValue = Callable[[Record], float | str | None]
 
 DEFAULT_PAGE, LARGEST_PAGE = 10, 100  # MaxResults of every List operation
+_OF_THE_PAGE = ("NextToken", "MaxResults")  # what may differ from page to page
 _TIMES = frozenset(
     (
         *("CreationTime", "LastModifiedTime", "StartTime", "EndTime", "Timestamp", "HyperParameterTuningEndTime"),
         *("TrainingStartTime", "TrainingEndTime", "ProcessingStartTime", "ProcessingEndTime"),
         *("TransformStartTime", "TransformEndTime"),
+        *("StateUpdatedTimestamp", "StateTransitionedTimestamp", "AlarmConfigurationUpdatedTimestamp"),
     )
 )
 
@@ -77,11 +77,7 @@ def matching(records: Iterable[Record], request: Mapping[str, Any]) -> list[Reco
 
 def _between(moment: float, request: Mapping[str, Any], name: str) -> bool:
     after, before = request.get(f"{name}After"), request.get(f"{name}Before")
-    return (after is None or moment > _seconds(after)) and (before is None or moment < _seconds(before))
-
-
-def _seconds(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float(value.timestamp())
+    return (after is None or moment > paging.seconds(after)) and (before is None or moment < paging.seconds(before))
 
 
 def page(
@@ -92,11 +88,12 @@ def page(
     order: str = "Ascending",
     by: str = "CreationTime",
     keys: Mapping[str, SortValue] | None = None,
+    largest: int = LARGEST_PAGE,
 ) -> tuple[list[Record], dict[str, str]]:
     """Sorted, cut to MaxResults; the second part is {"NextToken": …} while more follow.
 
     A token holds the last record's place in the order, not a count: records added or removed meanwhile make nothing
-    appear twice or not at all.
+    appear twice or not at all. It counts for the same operation with the same filters alone.
     Records whose sort value is None are left out, as the service leaves trials without an objective out.
     """
     sorts: dict[str, SortValue] = {"CreationTime": lambda r: r.created, "Name": lambda r: r.name, **(keys or {})}
@@ -106,39 +103,20 @@ def page(
     descending = request.get("SortOrder", order) == "Descending"
     places = [([place, record.name], record) for record in records if (place := value(record)) is not None]
     places.sort(key=lambda entry: entry[0], reverse=descending)
+    scope = {"operation": operation, **{key: value for key, value in request.items() if key not in _OF_THE_PAGE}}
     if "NextToken" in request:
-        last = _from_token(operation, request["NextToken"])
+        last = paging.from_token(scope, request["NextToken"])
         places = [entry for entry in places if (entry[0] < last if descending else entry[0] > last)]
-    size = _page_size(operation, request)
-    more = {"NextToken": _token(places[size - 1][0])} if len(places) > size else {}
+    size = _page_size(operation, request, largest)
+    more = {"NextToken": paging.to_token(scope, places[size - 1][0])} if len(places) > size else {}
     return [record for _, record in places[:size]], more
 
 
-def _page_size(operation: str, request: Mapping[str, Any]) -> int:
+def _page_size(operation: str, request: Mapping[str, Any], largest: int) -> int:
     size = request.get("MaxResults", DEFAULT_PAGE)
-    if not isinstance(size, int) or not 1 <= size <= LARGEST_PAGE:
-        raise ServiceError(
-            "ValidationException", f"MaxResults {size!r} is not a number from 1 to {LARGEST_PAGE}", operation
-        )
+    if not isinstance(size, int) or not 1 <= size <= largest:
+        raise ServiceError("ValidationException", f"MaxResults {size!r} is not a number from 1 to {largest}", operation)
     return size
-
-
-def _token(place: list[Any]) -> str:
-    from base64 import urlsafe_b64encode
-
-    return urlsafe_b64encode(json.dumps(place).encode()).decode()
-
-
-def _from_token(operation: str, token: Any) -> list[Any]:
-    from base64 import urlsafe_b64decode
-
-    try:
-        place = json.loads(urlsafe_b64decode(token))
-        if isinstance(place, list) and len(place) == 2:
-            return place
-    except (TypeError, ValueError, Base64Error):
-        pass
-    raise ServiceError("ValidationException", f"the NextToken {token!r} is none that this operation gave", operation)
 
 
 def save_tags(store: Store, arn: str, tags: Iterable[Mapping[str, str]]) -> dict[str, str]:

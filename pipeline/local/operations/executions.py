@@ -8,8 +8,9 @@ import time
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery, runner
-from pipeline.local.operations.paging import moment, offset, page
+from pipeline.local.operations.paging import check_size, from_token, moment, page, seconds, to_token
 from pipeline.local.operations.pipelines import Pipelines, check_token
+from pipeline.local.operations.tokens import once
 from pipeline.local.operations.versions import aliases_of
 from pipeline.local.records import ENDED, RUNNING, Execution, StepRow
 
@@ -105,34 +106,56 @@ class Executions(Pipelines):
         self,
         *,
         PipelineName: str,
+        CreatedAfter: Any = None,
+        CreatedBefore: Any = None,
+        SortBy: str = "CreationTime",
         SortOrder: str = "Descending",
         MaxResults: int = 10,
         NextToken: str = "",
         PipelineVersionAlias: str | None = None,
     ) -> dict[str, Any]:
         pipeline = self._pipeline(PipelineName, "ListPipelineExecutions")
-        order = "DESC" if SortOrder == "Descending" else "ASC"
-        sql, values = "SELECT id FROM executions WHERE pipeline=?", [pipeline.name]
+        where: list[str] = ["pipeline=?"]
+        values: list[Any] = [pipeline.name]
+        for limit, condition in ((CreatedAfter, "created>?"), (CreatedBefore, "created<?")):
+            if limit is not None:
+                where, values = [*where, condition], [*values, seconds(limit)]
         if PipelineVersionAlias is not None:
             version = self._meant(pipeline, None, PipelineVersionAlias, "ListPipelineExecutions")
-            sql, values = f"{sql} AND version=?", [pipeline.name, version.body["PipelineVersionId"]]
-        rows = self.store.query(f"{sql} ORDER BY created {order}, id {order}", *values)
-        answer = page("PipelineExecutionSummaries", [row["id"] for row in rows], MaxResults, NextToken)
-        found = [self._execution(execution_id) for execution_id in answer["PipelineExecutionSummaries"]]
+            where, values = [*where, "version=?"], [*values, version.body["PipelineVersionId"]]
+        scope = {"where": where, "values": values, "by": SortBy, "order": SortOrder}
+        descending, by = SortOrder == "Descending", "arn" if SortBy == "PipelineExecutionArn" else "created"
+        check_size(MaxResults)
+        if NextToken:  # a place in the order, not a count: executions start while somebody turns pages
+            where, values = (
+                [*where, f"({by}, id) {'<' if descending else '>'} (?, ?)"],
+                [*values, *from_token(scope, NextToken)],
+            )
+        order = "DESC" if descending else "ASC"
+        sql = f"SELECT * FROM executions WHERE {' AND '.join(where)} ORDER BY {by} {order}, id {order} LIMIT ?"
+        rows = self.store.query(sql, *values, MaxResults + 1)
+        found = [self._execution(row["id"]) for row in rows[:MaxResults]]
         summaries = [{**_summary(each), **aliases_of(pipeline, each.version)} for each in found]
-        return {**answer, "PipelineExecutionSummaries": summaries}
+        last = rows[MaxResults - 1] if len(rows) > MaxResults else None
+        more = {"NextToken": to_token(scope, [last[by], last["id"]])} if last else {}
+        return {"PipelineExecutionSummaries": summaries, **more}
 
     def list_pipeline_execution_steps(
         self, *, PipelineExecutionArn: str, SortOrder: str = "Descending", MaxResults: int = 20, NextToken: str = ""
     ) -> dict[str, Any]:
         execution = self._execution(PipelineExecutionArn)
-        start = offset(MaxResults, NextToken)
+        scope = {"steps of": execution.arn, "order": SortOrder}
+        check_size(MaxResults)
+        count = self.store.query("SELECT count(*) FROM steps WHERE execution=?", execution.id)[0][0]
+        start, before = from_token(scope, NextToken) if NextToken else (0, count)
+        if SortOrder == "Descending":
+            start += count - before  # steps that started meanwhile stand before the first page
         order = "DESC" if SortOrder == "Descending" else "ASC"
         rows = StepRow.page(self.store, execution.id, order, MaxResults + 1, start)  # one more: is there a next page?
         shown = self._display_names(execution) if rows else {}
         answer: dict[str, Any] = {"PipelineExecutionSteps": [_step(row, shown) for row in rows[:MaxResults]]}
         if len(rows) > MaxResults:
-            answer["NextToken"] = str(start + MaxResults)
+            answer["NextToken"] = to_token(scope, [start + MaxResults, count])
         return answer
 
     def list_pipeline_parameters_for_execution(
@@ -148,15 +171,21 @@ class Executions(Pipelines):
         return {"PipelineDefinition": execution.definition, "CreationTime": moment(execution.created)}
 
     def stop_pipeline_execution(self, *, PipelineExecutionArn: str, ClientRequestToken: str = "") -> dict[str, Any]:
+        operation = "StopPipelineExecution"
+        check_token(operation, ClientRequestToken)
         execution = self._execution(PipelineExecutionArn)
-        changed = self.store.execute(
-            "UPDATE executions SET stop_requested=1, status='Stopping', modified=? WHERE id=? AND status IN (?,?)",
-            *(time.time(), execution.id, *RUNNING),
-        )
-        if not changed:
-            message = f"Pipeline execution with ARN {execution.arn} has already ended: {execution.status}"
-            raise ServiceError("ConflictException", message, "StopPipelineExecution", "darkroom executions")
-        return {"PipelineExecutionArn": execution.arn}
+
+        def stop() -> dict[str, Any]:
+            changed = self.store.execute(
+                "UPDATE executions SET stop_requested=1, status='Stopping', modified=? WHERE id=? AND status IN (?,?)",
+                *(time.time(), execution.id, *RUNNING),
+            )
+            if not changed:
+                message = f"Pipeline execution with ARN {execution.arn} has already ended: {execution.status}"
+                raise ServiceError("ConflictException", message, operation, "darkroom executions")
+            return {"PipelineExecutionArn": execution.arn}
+
+        return once(self.store, operation, ClientRequestToken, {"execution": execution.arn}, stop)[0]
 
     def retry_pipeline_execution(
         self,
@@ -166,17 +195,28 @@ class Executions(Pipelines):
         ParallelismConfiguration: dict[str, int] | None = None,
     ) -> dict[str, Any]:
         """Goes on where a failed or stopped execution ended, with its own definition; succeeded steps stay."""
+        operation = "RetryPipelineExecution"
+        check_token(operation, ClientRequestToken)
         execution = self._execution(PipelineExecutionArn)
-        changed = self.store.execute(
-            "UPDATE executions SET status='Executing', stop_requested=0, failure='', ended=NULL, runner='{}',"
-            " heartbeat=?, modified=? WHERE id=? AND status IN ('Failed','Stopped')",
-            *(time.time(), time.time(), execution.id),
-        )
-        if not changed:
-            message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
-            raise ServiceError("ConflictException", message, "RetryPipelineExecution", "darkroom executions")
-        self._start_runner(execution.id)
-        return {"PipelineExecutionArn": execution.arn}
+
+        def retry() -> dict[str, Any]:
+            changed = self.store.execute(
+                "UPDATE executions SET status='Executing', stop_requested=0, failure='', ended=NULL, runner='{}',"
+                " heartbeat=?, modified=? WHERE id=? AND status IN ('Failed','Stopped')",
+                *(time.time(), time.time(), execution.id),
+            )
+            if not changed:
+                message = f"Only a Failed or Stopped execution can be retried; {execution.arn} is {execution.status}"
+                raise ServiceError("ConflictException", message, operation, "darkroom executions")
+            if ParallelismConfiguration:
+                execution.save_body(self.store, **ParallelismConfiguration)
+            return {"PipelineExecutionArn": execution.arn}
+
+        request = {"execution": execution.arn, "parallelism": ParallelismConfiguration}
+        answer, done_now = once(self.store, operation, ClientRequestToken, request, retry)
+        if done_now:
+            self._start_runner(execution.id)
+        return answer
 
     def _start_runner(self, execution_id: str) -> None:
         self.store.close()  # it must not be open where the runner forks off

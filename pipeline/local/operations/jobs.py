@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.errors import ServiceError
 from pipeline.local.operations.answers import Operations, answer, matching, page, pick
 from pipeline.local.operations.requests import check
+from pipeline.local.operations.tokens import once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _SUMMARIES = {
     "HyperParameterTuningJob": ("HyperParameterTuningEndTime", "TrainingJobStatusCounters", "ObjectiveStatusCounters"),
     "TransformJob": ("TransformEndTime", "FailureReason"),
 }
+_OF_NO_JOB_HERE = ("WarmPoolStatusEquals", "TrainingPlanArnEquals")
 # what a record holds and Describe does not show: a trial's side of its tuning, and the time of the last write
 _HIDDEN = {
     "TrainingJob": (
@@ -109,6 +113,8 @@ class Jobs(Operations):
         operation = f"List{kind}s"
         check(operation, request)
         records = matching(self.store.list(_KINDS[kind]), request)
+        if any(member in request for member in _OF_NO_JOB_HERE):
+            records = []
         shown, more = page(operation, records, request, order=order, by=by, keys={"Status": lambda r: r.status})
         return {f"{kind}Summaries": [answer(_summary(kind, record)) for record in shown], **more}
 
@@ -116,7 +122,11 @@ class Jobs(Operations):
         self, operation: str, request: Mapping[str, Any], status: str, changes: dict[str, Any]
     ) -> dict[str, Any]:
         check(operation, request)
-        token = request["CallbackToken"]
+        repeated = {key: value for key, value in request.items() if key != "ClientRequestToken"}
+        done = partial(self._end_callback, operation, request["CallbackToken"], status, changes)
+        return once(self.store, operation, request.get("ClientRequestToken", ""), repeated, done)[0]
+
+    def _end_callback(self, operation: str, token: str, status: str, changes: dict[str, Any]) -> dict[str, Any]:
         found = self.store.find("callback", token)
         if not found:
             raise ServiceError(

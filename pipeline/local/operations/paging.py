@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Any
+
+_CHECK = 8  # hexadecimal digits
 
 
 def moment(seconds: float) -> datetime:
@@ -17,19 +22,51 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def offset(max_results: int, next_token: str) -> int:
-    """Where a page begins: its token. Raises ServiceError ValidationException."""
-    if next_token and not next_token.isdigit():
-        raise ServiceError("ValidationException", f"NextToken {next_token!r} is not one that this operation gave")
+def seconds(moment: Any) -> float:
+    """Of a filter, as boto3 takes it (datetime) or as it comes over HTTP."""
+    return float(moment) if isinstance(moment, int | float) else float(moment.timestamp())
+
+
+def to_token(scope: Mapping[str, Any], place: Any) -> str:
+    """A NextToken: where the next page begins, and for which listing that counts."""
+    from base64 import urlsafe_b64encode
+
+    data = json.dumps(place).encode()
+    return urlsafe_b64encode(_check(scope, data) + data).decode()
+
+
+def from_token(scope: Mapping[str, Any], token: Any) -> Any:
+    """Raises ServiceError ValidationException for a token that this listing did not give."""
+    from base64 import urlsafe_b64decode
+
+    try:
+        data = urlsafe_b64decode(token)
+        if data[:_CHECK] == _check(scope, data[_CHECK:]):
+            return json.loads(data[_CHECK:])
+    except (TypeError, ValueError):
+        pass
+    shown = str(token)[:80]
+    message = f"the NextToken {shown!r} is none that this operation gave for these filters"
+    raise ServiceError("ValidationException", message)
+
+
+def _check(scope: Mapping[str, Any], data: bytes) -> bytes:
+    from pipeline.digest import sha256_hex
+
+    return sha256_hex(json.dumps(scope, sort_keys=True, default=str).encode() + b"\0" + data)[:_CHECK].encode()
+
+
+def check_size(max_results: int) -> None:
     if not 1 <= max_results <= 100:
         raise ServiceError("ValidationException", f"MaxResults {max_results} is not between 1 and 100")
-    return int(next_token or 0)
 
 
 def page(member: str, items: list[Any], max_results: int, next_token: str) -> dict[str, Any]:
     """One page of a list; the token is the offset of the next. Raises ServiceError ValidationException."""
-    start = offset(max_results, next_token)
+    check_size(max_results)
+    scope = {"list": member}
+    start = int(from_token(scope, next_token)) if next_token else 0
     answer: dict[str, Any] = {member: items[start : start + max_results]}
     if start + max_results < len(items):
-        answer["NextToken"] = str(start + max_results)
+        answer["NextToken"] = to_token(scope, start + max_results)
     return answer

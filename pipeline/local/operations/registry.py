@@ -8,10 +8,11 @@ from pipeline.errors import ServiceError
 from pipeline.local import names
 from pipeline.local.operations.answers import Operations, answer, matching, page, pick, remove_tags, save_tags
 from pipeline.local.operations.requests import check, check_name, one_of
+from pipeline.local.operations.tokens import once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from pipeline.local.store import Record
@@ -52,7 +53,9 @@ class Registry(Operations):
     def list_model_package_groups(self, **request: Any) -> dict[str, Any]:
         operation = "ListModelPackageGroups"
         check(operation, request)
-        shown, more = page(operation, matching(self.store.list(_GROUP), request), request)
+        other_accounts = request.get("CrossAccountFilterOption") == "CrossAccount"
+        records = [] if other_accounts else matching(self.store.list(_GROUP), request)
+        shown, more = page(operation, records, request)
         return {"ModelPackageGroupSummaryList": [answer(_group_summary(group)) for group in shown], **more}
 
     def delete_model_package_group(self, **request: Any) -> dict[str, Any]:
@@ -73,7 +76,14 @@ class Registry(Operations):
         if "ModelApprovalStatus" in request:
             one_of(operation, "ModelApprovalStatus", request["ModelApprovalStatus"], APPROVALS)
         _check_metadata(operation, request.get("CustomerMetadataProperties", {}))
-        group, name = request.get("ModelPackageGroupName"), request.get("ModelPackageName")
+        return self._once(operation, request, self._create_package)
+
+    def _create_package(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        operation, group, name = (
+            "CreateModelPackage",
+            request.get("ModelPackageGroupName"),
+            request.get("ModelPackageName"),
+        )
         if group and name:
             message = "Both ModelPackageName and ModelPackageGroupName are provided in the input."
             raise ServiceError("ValidationException", f"{message} Cannot determine which one to use.", operation)
@@ -82,6 +92,13 @@ class Registry(Operations):
         if name:
             return {"ModelPackageArn": self._add_unversioned_package(name, request)}
         raise ServiceError("ValidationException", "Missing ARN.", operation)
+
+    def _once(
+        self, operation: str, request: Mapping[str, Any], work: Callable[[Mapping[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """With the same ClientToken again nothing is done, and the first answer given."""
+        given = {key: value for key, value in request.items() if key != "ClientToken"}
+        return once(self.store, operation, request.get("ClientToken", ""), given, lambda: work(given))[0]
 
     def _add_package_version(self, group: str, request: Mapping[str, Any]) -> str:
         refused = [member for member in _NOT_IN_A_GROUP if request.get(member)]
@@ -140,6 +157,10 @@ class Registry(Operations):
         check(operation, request)
         if "ModelApprovalStatus" in request:
             one_of(operation, "ModelApprovalStatus", request["ModelApprovalStatus"], APPROVALS)
+        return self._once(operation, request, self._update_package)
+
+    def _update_package(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        operation = "UpdateModelPackage"
         with self.store.transaction():
             package = self._package(request["ModelPackageArn"], operation)
             metadata = {

@@ -1,0 +1,63 @@
+"""How long, and for how much, the local server listens: a caller that dribbles must not keep a thread."""
+
+from __future__ import annotations
+
+import io
+import time
+
+from pipeline.errors import ServiceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+IDLE_LIMIT_S = 120.0  # a connection between two requests
+HEAD_LIMIT_S = 20.0  # request line and headers, from their first byte on
+LARGEST_HEAD = 64 << 10  # bytes; S3 takes 8 KiB of headers, a presigned address some more
+BODY_LIMIT_S = 60.0  # a body gets this and, for each byte, what the slowest rate allows
+SLOWEST_RATE = 64 << 10  # bytes a second, over loopback
+
+
+class Patience(io.RawIOBase):
+    """The socket's bytes with a deadline: TimeoutError behind it, ServiceError where a head has no end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._deadline = 0.0
+        self._in_head = True
+        self._received = 0
+        self.await_request()
+
+    def await_request(self) -> None:
+        """From now on: the next request may take its time to begin."""
+        self._in_head = True
+        self._received = 0
+        self._deadline = time.monotonic() + IDLE_LIMIT_S
+
+    def await_body(self) -> None:
+        """The head was read; what was received beyond it counts as the body's."""
+        self._in_head = False
+        self._deadline = time.monotonic() + BODY_LIMIT_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the caller takes too long")
+        self._connection.settimeout(left)
+        size = self._connection.recv_into(buffer)
+        self._note(size)
+        return size
+
+    def _note(self, size: int) -> None:
+        if not self._in_head:
+            self._deadline += size / SLOWEST_RATE
+            return
+        if self._received == 0:
+            self._deadline = time.monotonic() + HEAD_LIMIT_S
+        self._received += size
+        if self._received > LARGEST_HEAD + io.DEFAULT_BUFFER_SIZE:
+            raise ServiceError("RequestHeaderSectionTooLarge", f"the headers are longer than {LARGEST_HEAD} bytes")

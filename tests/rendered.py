@@ -15,8 +15,10 @@ ENTRYPOINTS = ROOT / "entrypoints"
 
 
 def about(config: Config | None = None, **more: Any) -> setting.Setting:
-    text = (ROOT / "tests/data/golden/shipped.json").read_text(encoding="utf-8")
-    return setting.of(config or _config(), Definition.parse(text), ENTRYPOINTS, **more)
+    """With the definition that the shipped configuration compiles to, and the role of this one in it."""
+    config, text = config or _config(), (ROOT / "tests/data/golden/shipped.json").read_text(encoding="utf-8")
+    text = text.replace(_config().pipeline.role_arn, config.pipeline.role_arn)
+    return setting.of(config, Definition.parse(text), ENTRYPOINTS, **more)
 
 
 @cache

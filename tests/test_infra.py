@@ -219,18 +219,43 @@ def test_roles_have_the_boundary_that_is_asked_for() -> None:
     assert all("PermissionsBoundary" not in each for each in Stack(shipped()).of("AWS::IAM::Role").values())
 
 
-def test_the_pipelines_roles_are_called_as_its_definition_calls_them() -> None:
-    names = {each["Path"] + each["RoleName"] for each in Stack(shipped(), **EVERYTHING).of("AWS::IAM::Role").values()}
-    assert names == {
-        f"/darkroom-{name}" for name in ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda")
+def test_the_pipelines_role_is_called_as_its_definition_calls_it_and_others_as_the_stack() -> None:
+    roles = Stack(shipped(), **EVERYTHING).of("AWS::IAM::Role")
+    assert {name: each.get("RoleName") for name, each in roles.items()} == {
+        "ExecutionRole": "darkroom-execution",
+        **dict.fromkeys(("PlanRole", "DeployRole", "DeployFunctionRole", "ChampionFunctionRole")),
     }
+
+
+def test_two_pipelines_in_one_account_take_no_name_from_each_other() -> None:
+    """All names that are fixed; pipeline.yaml has a key for each of them."""
+    function = "arn:aws:lambda:us-east-1:111122223333:function:second-{}"
+    config = changed(
+        pipeline={"name": "second", "bucket": "second", "role": "arn:aws:iam::111122223333:role/second"},
+        deploy={"function": function.format("deploy"), "image": "444455556666.dkr.ecr.us-east-1.amazonaws.com/serve:1"},
+        evaluation={"champion_function": function.format("champion")},
+    )
+    both = [shipped(), template.template(about(config))]
+    first, second = ({*fixed_names(Stack(each, **{**EVERYTHING, "JobLogGroups": "leave"}))} for each in both)
+    assert len(first) > 5
+    assert first & second == set()
+
+
+def fixed_names(stack: Stack) -> list[tuple[str, str]]:
+    keys = ("BucketName", "RoleName", "FunctionName", "LogGroupName", "RepositoryName", "ModelPackageGroupName")
+    return [
+        (each["Type"], name)
+        for each in stack.resources.values()
+        for key in keys
+        if isinstance(name := each["Properties"].get(key), str)
+    ]
 
 
 def test_roles_of_another_account_and_with_a_path_are_treated_as_what_they_are() -> None:
     own = "arn:aws:iam::111122223333:role/teams/vision/runner"
     config = changed(pipeline={"role": own}, roles={"deploy_model": "arn:aws:iam::444455556666:role/theirs"})
     roles = Stack(template.template(about(config)), **EVERYTHING).of("AWS::IAM::Role").values()
-    found = {each["RoleName"]: each["Path"] for each in roles}
+    found = {each["RoleName"]: each["Path"] for each in roles if "RoleName" in each}
     assert found["runner"] == "/teams/vision/"
     assert "theirs" not in found
 

@@ -55,12 +55,8 @@ def conditions() -> Json:
         "HasTeam": _given("TeamEmail"),
         "HasPlanRole": _given("PlanSubject"),
         "HasDeployRole": _given("DeploySubject"),
-        "MakesProvider": {
-            "Fn::And": [
-                _is("OidcProvider", "create"),
-                {"Fn::Or": [{"Condition": "HasPlanRole"}, {"Condition": "HasDeployRole"}]},
-            ]
-        },
+        "HasCi": {"Fn::Or": [{"Condition": "HasPlanRole"}, {"Condition": "HasDeployRole"}]},
+        "MakesProvider": {"Fn::And": [_is("OidcProvider", "create"), {"Condition": "HasCi"}]},
         "HasBoundary": _given("PermissionsBoundaryArn"),
         "HasDataKey": _given("DataKeyArn"),
         "MakesMessagesKey": _is("MessagesKeyArn", ""),

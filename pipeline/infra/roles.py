@@ -24,14 +24,24 @@ _NETWORK = (
     *("ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"),
     "ec2:UnassignPrivateIpAddresses",
 )
-DATA_KEY, NETWORK, UNDELIVERED = "DataKeyPolicy", "NetworkPolicy", "UndeliveredPolicy"
+DATA_KEY, NETWORK, UNDELIVERED, CI = "DataKeyPolicy", "NetworkPolicy", "UndeliveredPolicy", "CiPolicy"
 _NETWORK_LOOKS = ("ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets")
 
 
 def resources(setting: Setting) -> Json:
     found: Json = {"CiProvider": _provider(setting), **_of_stack(setting)}
-    for number, role in enumerate(roles(setting)):
-        found.update(_role(setting, role, _logical(role, number)))
+    there = roles(setting)
+    common = _common(there)
+    found |= {
+        f"{CI}{number}": _managed(document["Statement"], "HasCi") for number, document in enumerate(packed(common), 1)
+    }
+    of_ci = [name for name in found if name.startswith(CI)]
+    for number, role in enumerate(there):
+        if role.kind in SUBJECTS:
+            own = replace(role, statements=tuple(each for each in role.statements if each not in common))
+            found |= _role(setting, own, _logical(role, number), of_ci)
+        else:
+            found |= _role(setting, role, _logical(role, number), [])
     return found
 
 
@@ -48,11 +58,6 @@ def roles(setting: Setting) -> list[policies.Role]:
     ]
 
 
-def logical_names(setting: Setting) -> dict[str, str]:
-    """ARN → logical name."""
-    return {role.arn: _logical(role, number) for number, role in enumerate(roles(setting))}
-
-
 def _logical(role: policies.Role, number: int) -> str:
     """The pipeline's own role comes first; further ones of its kind have a number."""
     if role.kind == "execution":
@@ -67,35 +72,45 @@ def _for_both_endpoints(setting: Setting) -> list[policies.Role]:
         policies.roles(config, setting.definition, setting.reads, subjects)
         for config in (setting.config, _with_endpoint(setting.config, setting.production))
     )
-    return [
-        replace(one, statements=one.statements + _further(one, other))
-        for one, other in zip(staging, production, strict=True)
-    ]
+    return [replace(one, statements=_union(one, other)) for one, other in zip(staging, production, strict=True)]
 
 
 def _with_endpoint(config: Config, name: str) -> Config:
     return config.model_copy(update={"deploy": config.deploy.model_copy(update={"endpoint_name": name})})
 
 
-def _further(one: policies.Role, other: policies.Role) -> tuple[Statement, ...]:
-    known = set(map(repr, one.statements))
-    return tuple(replace(each, sid=f"{each.sid}Too") for each in other.statements if repr(each) not in known)
+def _union(one: policies.Role, other: policies.Role) -> tuple[Statement, ...]:
+    """Statements of both; those that differ in their resources alone become one."""
+    found: dict[str, Statement] = {}
+    for each in (*one.statements, *other.statements):
+        key = repr((each.sid, each.actions, each.conditions))
+        known = found.get(key, each)
+        found[key] = replace(known, resources=tuple(dict.fromkeys((*known.resources, *each.resources))))
+    return tuple(found.values())
 
 
-def _role(setting: Setting, role: policies.Role, logical: str) -> Json:
-    """Attached by the role itself, so that whatever names the role comes after its policies."""
+def _common(found: list[policies.Role]) -> tuple[Statement, ...]:
+    """What all roles of CI may do: written once, it keeps the template within what CloudFormation takes in a call."""
+    first, *rest = (role.statements for role in found if role.kind in SUBJECTS)
+    return tuple(each for each in first if all(each in others for others in rest))
+
+
+def _role(setting: Setting, role: policies.Role, logical: str, shared: list[str]) -> Json:
+    """Policies are attached by the role itself, so that whatever names the role comes after them."""
     condition = _CONDITIONS.get(role.kind, "")
     managed: Json = {
         f"{logical}Policy{number}": _managed(document["Statement"], condition)
         for number, document in enumerate(packed(role.statements), 1)
     }
     path, _, name = role.arn.partition(":role")[2].rpartition("/")
+    # The definition names its roles. Others find theirs in the outputs: a second pipeline has its own beside them.
+    named = {"RoleName": name} if role.kind == "execution" else {}
     properties = {
-        "RoleName": name,
+        **named,
         "Path": f"{path}/",
         "Description": f"{role.pipeline}: {role.purpose}",
         "AssumeRolePolicyDocument": _trusted(setting, role),
-        "ManagedPolicyArns": [*map(ref, managed), *_attached(role)],
+        "ManagedPolicyArns": [*map(ref, (*managed, *shared)), *_attached(role)],
         "PermissionsBoundary": either("HasBoundary", ref("PermissionsBoundaryArn")),
     }
     conditional = {"Condition": condition} if condition else {}

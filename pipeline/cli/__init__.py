@@ -22,6 +22,7 @@ SUMMARIES = {
     "run": "compile pipeline.yaml and run all of it on this machine",
     "compile": "write the pipeline definition",
     "validate": "check a definition, or pipeline.yaml, without any network",
+    "plan": "show what an upsert would change, what would run again and what it costs",
     "start": "run a definition, also one that darkroom did not compile",
     "executions": "list what ran, newest first",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
@@ -159,6 +160,8 @@ def _commands(name: str) -> Mapping[str, Command]:
             from pipeline.cli.iam import COMMANDS
         case "infra":
             from pipeline.cli.infra import COMMANDS
+        case "plan":
+            from pipeline.cli.plan import COMMANDS
         case "weights":
             from pipeline.cli.weights import COMMANDS
         case "compile" | "validate" | "config":

@@ -22,6 +22,10 @@ STEPS_NEVER = ("entrypoints", "torch", "boto3", "pipeline.cli", *CLI_LIBRARIES)
 LOCAL_NEVER = ("steps", "sagemaker", "torch", "pydantic", *(f"pipeline.{n}" for n in ("builder", "config", "control")))
 BELOW = ("pipeline.local", "pipeline.aws", *SDK)  # the client
 AWS_NEVER = ("steps", "sagemaker", *(f"pipeline.{name}" for name in ("local", "control", "cli", "builder", "client")))
+# of the local service the plan takes how references and conditions are read: that is AWS's, wherever a pipeline runs
+_SHARED = ("resolve", "conditions", "__init__", "__pycache__")
+_LOCAL = {path.stem for path in (ROOT / "pipeline" / "local").iterdir()} - set(_SHARED)
+PLAN_NEVER = ("pipeline.aws", "pipeline.builder", "steps", "pydantic", *SDK, *(f"pipeline.local.{n}" for n in _LOCAL))
 RULES = [
     Rule("1 entrypoints stand alone", "entrypoints/**/*.py", "", ("pipeline", "steps", "sagemaker", "pydantic")),
     Rule("1 only Lambda handlers know boto3", "entrypoints/**/*.py", "lambda_*.py", ("boto3", "botocore")),
@@ -33,6 +37,7 @@ RULES = [
     Rule("4 control sees a client", "pipeline/control/*.py", "local_setup.py", BELOW),
     Rule("4 the report sees a client", "pipeline/report/*.py", "", BELOW),
     Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.builder", *BELOW)),
+    Rule("4 the plan sees a client", "pipeline/plan/*.py", "", PLAN_NEVER),
     Rule("4 AWS lies below the client", "pipeline/aws/*.py", "", AWS_NEVER),
     Rule("4 the template needs no service", "pipeline/infra/*.py", "", ("pipeline.local", "pipeline.builder", *SDK)),
     Rule("5 pipeline imports nothing", "pipeline/__init__.py", "", ("",)),

@@ -230,6 +230,12 @@ def test_another_name_is_another_step(local: Planned) -> None:
     assert agrees(predicted, local.happens(renamed)) == []
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("QualityCheck", UNKNOWN), ("EMR", UNKNOWN), ("Model", RUNS)])
+def test_of_types_that_this_machine_cannot_run_nothing_is_made_up(local: Planned, kind: str, expected: str) -> None:
+    one = {"Name": "A", "Type": kind, "Arguments": {}, "CacheConfig": {"Enabled": True}}
+    assert local.predict(document(one))["A"].outcome == expected
+
+
 # what only a Lambda knows
 
 ASK = "arn:aws:lambda:us-east-1:111122223333:function:ask"

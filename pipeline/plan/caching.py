@@ -24,6 +24,7 @@ from pipeline.plan.history import Past, Run, pipeline_variables
 HIT, RUNS, UNKNOWN, SKIPPED = "hit", "runs", "unknown", "skipped"
 NEW = "new"  # owner of the stand-ins for what the next execution calls itself
 JOBS = (*cache_keys.ATTRIBUTES,)  # the types that cost money by the hour
+_UNTOLD = ("AutoML", "ClarifyCheck", "EMR", "QualityCheck")  # AWS caches them, too; this machine cannot run them
 NO_RUN, EXPIRED = "no earlier run", "expired"
 
 
@@ -112,7 +113,7 @@ class Forecast:
                 said = "" if values.unknowns(message) else f": {values.readable(message)}"
                 return Prediction(step.name, step.type, RUNS, f"ends the execution{said}")
             case kind if kind not in cache_keys.ATTRIBUTES:
-                return Prediction(step.name, kind, RUNS, f"{_a(kind)} step is never cached")
+                return self._other(step)
             case _:
                 found = self._job(step)
         if found.outcome == HIT and self.past:
@@ -122,6 +123,14 @@ class Forecast:
             if found.outcome == RUNS:  # Describe will answer with these members of the request
                 self._properties[step.name] = self.request(step)
         return found
+
+    def _other(self, step: Step) -> Prediction:
+        """A step whose type is not in the table of cache keys."""
+        if step.type in _UNTOLD and (step.body.get("CacheConfig") or {}).get("Enabled"):
+            self._anew.add(step.name)
+            reason = f"what the cache compares of {_a(step.type)} step is not known here"
+            return Prediction(step.name, step.type, UNKNOWN, reason)
+        return Prediction(step.name, step.type, RUNS, f"{_a(step.type)} step is never cached")
 
     def _condition(self, step: Step) -> Prediction:
         path = f"{step.path}.Arguments.Conditions"

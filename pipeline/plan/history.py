@@ -16,7 +16,7 @@ from pipeline import cache_keys
 from pipeline.client import PAGE, Clients
 from pipeline.control import executions
 from pipeline.definition import Definition
-from pipeline.errors import ServiceError, UnresolvedReference
+from pipeline.errors import ConfigError, ServiceError, UnresolvedReference
 from pipeline.local.resolve import Scope
 from pipeline.plan import values
 
@@ -46,7 +46,9 @@ class Past:
     def runs(self) -> list[Run]:
         """MOST of them."""
         name = executions.pipeline_name(f"{self.pipeline_arn}/")
-        answer = self._clients.sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=PAGE)
+        answer = self._clients.sagemaker.list_pipeline_executions(
+            PipelineName=name, SortBy="CreationTime", SortOrder="Descending", MaxResults=PAGE
+        )
         rows = answer["PipelineExecutionSummaries"][:MOST]
         return [self.run(str(row["PipelineExecutionArn"])) for row in rows]
 
@@ -111,10 +113,9 @@ class Run:
         known = self.definition.steps.get(step)
         if known is None:
             return None
-        scope = self.scope(owner)
         try:
-            request: dict[str, Any] = scope.resolve(known.arguments, step, known.path)
-        except UnresolvedReference:
+            request: dict[str, Any] = self.scope(owner).resolve(known.arguments, step, known.path)
+        except (UnresolvedReference, ConfigError):  # a job that is gone; a parameter that the service does not tell
             return None
         return request
 
@@ -177,8 +178,13 @@ def _properties(clients: Clients, row: Mapping[str, Any], types: Mapping[str, st
 
 
 def _typed(text: Any, kind: str) -> Any:
-    """The service shows outputs of Lambda and Callback steps as text."""
-    return json.loads(text) if kind in ("Integer", "Float", "Boolean") else text
+    """The service shows outputs of Lambda and Callback steps as text; how it spells a Boolean is not documented."""
+    if kind not in ("Integer", "Float", "Boolean"):
+        return text
+    try:
+        return json.loads(str(text).lower())
+    except ValueError:
+        return text
 
 
 def _tuning_job(service: Any, name: str) -> dict[str, Any]:

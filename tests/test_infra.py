@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import ENTRYPOINTS, ROOT, about, changed, shipped
 
+from pipeline.cli import _commands, _parser
 from pipeline.iam.actions import FORCED
 from pipeline.infra import packaging, template
 from pipeline.infra.setting import GITHUB
@@ -270,16 +273,41 @@ def test_ci_takes_its_roles_with_exactly_the_subject_that_was_given(issuer: str)
         assert trust["Condition"] == {"StringEquals": {f"{issuer}:aud": "sts.amazonaws.com", f"{issuer}:sub": subject}}
 
 
+def test_in_china_arns_services_and_audience_have_the_names_of_china() -> None:
+    config = changed(pipeline={"region": "cn-north-1"})
+    stack = Stack(template.template(about(config)), **EVERYTHING)
+    [audience] = stack.of("AWS::IAM::OIDCProvider")["CiProvider"]["ClientIdList"]
+    [trust] = stack.of("AWS::IAM::Role")["PlanRole"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Condition"]["StringEquals"][f"{GITHUB}:aud"] == audience == "sts.amazonaws.com.cn"
+    [key] = stack.of("AWS::IAM::ManagedPolicy")["DataKeyPolicy"]["PolicyDocument"]["Statement"]
+    assert key["Condition"] == {"StringEquals": {"kms:ViaService": "s3.cn-north-1.amazonaws.com.cn"}}
+    assert stack.of("AWS::S3::BucketPolicy")["BucketPolicy"]["PolicyDocument"]["Statement"][0]["Resource"] == [
+        "arn:aws-cn:s3:::darkroom-111122223333-cn-north-1",
+        "arn:aws-cn:s3:::darkroom-111122223333-cn-north-1/*",
+    ]
+
+
 def test_an_account_that_has_the_provider_gets_no_second_one() -> None:
     assert "CiProvider" not in Stack(shipped(), **EVERYTHING, OidcProvider="exists").resources
     assert not {"CiProvider", "PlanRole", "DeployRole"} & set(Stack(shipped()).resources)
 
 
 def test_parameters_come_with_words_and_defaults_that_their_rules_take() -> None:
-    import re
-
     for name, parameter in shipped()["Parameters"].items():
         assert parameter["Description"], name
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), str(parameter["Default"])), name
         assert parameter["Default"] in parameter.get("AllowedValues", [parameter["Default"]]), name
         assert re.fullmatch(parameter.get("AllowedPattern", ".*"), FILLED.get(name, "")), name
+
+
+def test_the_way_from_an_empty_account_names_parameters_and_commands_that_exist() -> None:
+    text = (ROOT / "docs/aws.md").read_text(encoding="utf-8")
+    section = text.partition("## From an empty account\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\b([A-Z][a-z]+[A-Za-z]*)=", section))
+    assert {"Functions", "ApproverEmail", "PlanSubject"} <= named <= set(shipped()["Parameters"])
+    lines = [line for line in re.findall(r"^darkroom (.+)$", section, re.MULTILINE)]
+    assert {line.split()[0] for line in lines} == {"infra", "plan", "upsert", "start"}
+    for name, *words in map(shlex.split, lines):
+        parser = _parser(name)
+        _commands(name)[name].arguments(parser)
+        parser.parse_args(words)

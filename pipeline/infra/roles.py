@@ -123,16 +123,17 @@ def _trusted(setting: Setting, role: policies.Role) -> Any:
 
 
 def _provider(setting: Setting) -> Json:
+    audience = f"sts.amazonaws.com{setting.suffix}"
     return {
         "Type": "AWS::IAM::OIDCProvider",
         "Condition": "MakesProvider",
-        "Properties": {"Url": f"https://{setting.issuer}", "ClientIdList": ["sts.amazonaws.com"]},
+        "Properties": {"Url": f"https://{setting.issuer}", "ClientIdList": [audience]},
     }
 
 
 def _of_stack(setting: Setting) -> Json:
     """Policies about resources and parameters of the stack, each for several roles."""
-    through = {"StringEquals": {"kms:ViaService": f"s3.{setting.config.pipeline.region}.amazonaws.com"}}
+    through = {"StringEquals": {"kms:ViaService": f"s3.{setting.config.pipeline.region}.amazonaws.com{setting.suffix}"}}
     use_key = statement("UseDataKey", ["kms:Decrypt", "kms:GenerateDataKey"], ref("DataKeyArn"), through)
     everywhere = sub("arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:*/*")
     return {

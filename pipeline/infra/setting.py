@@ -32,6 +32,11 @@ class Setting:
         return self.config.pipeline.folder
 
     @property
+    def suffix(self) -> str:
+        """Behind the names of services as keys and tokens know them."""
+        return ".cn" if self.config.pipeline.region.startswith("cn-") else ""
+
+    @property
     def bucket_arn(self) -> str:
         where = self.config.pipeline
         return f"arn:{partition(where.region)}:s3:::{where.bucket_name}"

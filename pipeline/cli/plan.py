@@ -90,6 +90,10 @@ def _subject(args: Namespace, given: dict[str, str], aside: str) -> tuple[Subjec
         text = read(args.definition)
         verdict.refuse(text, aside, args.definition)
         return Subject(args.name or name_of(args.definition), text), given
+    from pathlib import Path
+
+    from pipeline.config import load_config
+
     compiled = _compiled(args.config, aside)
     text = compiled.definition()
     verdict.refuse(text, aside)
@@ -101,6 +105,7 @@ def _subject(args: Namespace, given: dict[str, str], aside: str) -> tuple[Subjec
         description=manifest["description"],
         tags=tuple((tag["Key"], tag["Value"]) for tag in manifest["tags"]),
         assets=dict(compiled.assets()),
+        config=load_config(Path(args.config)),
     )
     return subject, _with_dataset(compiled, given, home(args.config))
 

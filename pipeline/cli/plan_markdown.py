@@ -20,6 +20,7 @@ def markdown(plan: Plan) -> str:
         f"### darkroom plan: {escape(plan.subject.name)}",
         f"{escape(words.headline(plan))}.",
         *(_differences(plan) if plan.deployed else ()),
+        "\n".join(f"- 🔑 {escape(words.permission(each))}" for each in plan.permissions),
         _table(("step", "cache", "at most", "likely", "why"), _steps(plan)),
         "\n".join(f"- {escape(line)}" for line in words.total(plan)),
         "\n".join(f"- ⚠️ {code(each.step)} {escape(each.text)}" for each in plan.surprises),

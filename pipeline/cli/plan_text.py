@@ -38,6 +38,8 @@ def lines(plan: Plan, width: int, colour: bool = False) -> Iterator[str]:
         yield from _section("settings", _fields(page, plan, "", plan.difference.settings, 2))
         yield from _section("parameters", _changes(page, plan, plan.difference.parameters))
         yield from _section("steps", _changes(page, plan, plan.difference.steps))
+    needed = (line for each in plan.permissions for line in page.wrapped(words.permission(each), 2))
+    yield from _section("permissions", needed)
     yield from _section("next execution", _steps(page, plan))
     cost = (line for text in words.total(plan) for line in page.wrapped(text, 2))
     yield from _section("cost", cost)

@@ -34,6 +34,9 @@ def document(plan: Plan) -> dict[str, Any]:
             }
             for code in plan.code
         ],
+        "Permissions": [
+            {"Role": each.role, "Actions": each.actions, "Resources": each.resources} for each in plan.permissions
+        ],
         "Execution": _execution(plan),
         "Surprises": [
             {"Step": each.step, "Message": each.text, "Fields": _fields(each.fields)} for each in plan.surprises

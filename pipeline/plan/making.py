@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.client import Clients
 from pipeline.control import upserting
@@ -16,16 +16,20 @@ from pipeline.plan.caching import Forecast, Prediction
 from pipeline.plan.cost import Cost, estimate
 from pipeline.plan.difference import ABSENT, Difference, Field, compare
 from pipeline.plan.history import Past
+from pipeline.plan.permissions import Needed, needed
 from pipeline.plan.planfile import Deployed, digest
 from pipeline.plan.prices import Prices
 from pipeline.plan.surprises import Surprise, surprises
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 _IMAGE_REGION = re.compile(r"\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What an upsert would send. Empty `role_arn` and `description` stay as they are; `assets`: address → file here."""
+    """What an upsert would send. An empty `role_arn` stays as it is; `assets`: address → file here."""
 
     name: str
     text: str
@@ -33,6 +37,7 @@ class Subject:
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     assets: Mapping[str, str] = field(default_factory=dict)
+    config: Config | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Plan:
     difference: Difference
     bytes_only: bool
     code: tuple[CodeChange, ...]
+    permissions: tuple[Needed, ...]
     parameters: Mapping[str, Any]
     predictions: tuple[Prediction, ...]
     surprises: tuple[Surprise, ...]
@@ -91,6 +97,7 @@ def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Mo
         difference,
         bytes_only=found is not None and not difference and not same,
         code=tuple(changes(told, Code(clients, subject.assets))),
+        permissions=needed(subject.config, old, new) if subject.config and old and not same else (),
         parameters=parameters,
         predictions=predictions,
         surprises=tuple(surprises(clients, forecast)),

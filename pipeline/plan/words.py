@@ -12,6 +12,7 @@ from pipeline.plan.cost import StepCost
 from pipeline.plan.difference import ADDED, CHANGED, REMOVED, Absent, Change, Field
 from pipeline.plan.document import plain
 from pipeline.plan.making import Plan
+from pipeline.plan.permissions import Needed
 
 SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "~"}
 LEAST_ROOM = 12  # characters of a value that are always shown
@@ -152,6 +153,15 @@ def _bound(word: str, value: float, without: int, steps: int) -> str:
 
 def _sum(value: float) -> str:
     return f"${value:,.2f}" if value == 0 or value >= 0.01 else "<$0.01"
+
+
+def permission(needed: Needed) -> str:
+    """What has to be allowed before the next execution."""
+    role = needed.role.rpartition("/")[2]
+    if not needed.actions:
+        return f"{role} is another role: darkroom iam has its policies"
+    more = len(needed.resources) - 1
+    return f"{role} needs {', '.join(needed.actions)} on {needed.resources[0]}{f' and {more} more' if more else ''}"
 
 
 def describes(change: Change) -> str:

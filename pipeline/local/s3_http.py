@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.local.service import LocalSageMaker
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_LONGEST_KEY = 1024  # bytes
 _MOST_DELETES = 1000
 _STATUS = {
     "NoSuchKey": 404,
@@ -50,10 +49,8 @@ def answer(request: Request, service: LocalSageMaker) -> Answer:
         return _list_buckets(service) if request.method == "GET" else _not_allowed(request)
     if not _BUCKET.fullmatch(bucket):
         raise ServiceError("InvalidBucketName", f"{bucket!r} is not a bucket's name")
-    if len(key.encode()) > _LONGEST_KEY:
-        raise ServiceError("KeyTooLongError", f"the key has {len(key.encode())} bytes; S3 takes {_LONGEST_KEY}")
-    if "\0" in key:
-        raise ServiceError("InvalidArgument", "the key holds a NUL character")
+    if key:
+        s3_objects.check_key(service, bucket, key, written=request.method in ("PUT", "POST"))
     asked = [name for name in request.query if not _PLAIN.fullmatch(name)]
     return _object(request, service, bucket, key, asked) if key else _bucket(request, service, bucket, asked)
 

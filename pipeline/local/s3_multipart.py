@@ -45,7 +45,7 @@ def put_part(request: Request, service: LocalSageMaker, uri: str) -> Answer:
 
 def copy_part(request: Request, service: LocalSageMaker, uri: str) -> Answer:
     folder, number = _folder(request, service, uri), _number(request)
-    source, size, *_ = described(service, source_of(request))
+    source, size, *_ = described(service, source_of(request, service))
     first, last = 0, size - 1
     if text := request.headers.get("x-amz-copy-source-range", ""):
         match = _RANGE.fullmatch(text)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.local.service import LocalSageMaker
 
 _LARGEST_PUT = 5 << 30  # bytes, as on S3
+_LONGEST_KEY = 1024  # bytes, as on S3
+_LONGEST_PART = 255  # bytes between two slashes, of nearly every file system
 _KEPT = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language", "Cache-Control", "Expires")
 _RANGE = re.compile("bytes=([0-9]{0,15})-([0-9]{0,15})")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -200,7 +202,7 @@ def _check_conditions(request: Request, service: LocalSageMaker, uri: str, etag:
 
 
 def copy(request: Request, service: LocalSageMaker, uri: str) -> Answer:
-    path, _, _, etag, kept = described(service, source_of(request))
+    path, _, _, etag, kept = described(service, source_of(request, service))
     if request.headers.get("x-amz-metadata-directive", "COPY") == "REPLACE":
         kept = kept_headers(request)
     service.storage.put_file(uri, path)
@@ -210,13 +212,32 @@ def copy(request: Request, service: LocalSageMaker, uri: str) -> Answer:
     return render("CopyObjectResult", {"ETag": f'"{etag}"', "LastModified": iso(stat.st_mtime)})
 
 
-def source_of(request: Request) -> str:
+def source_of(request: Request, service: LocalSageMaker) -> str:
     """x-amz-copy-source: [/]bucket/key, percent-encoded."""
     source = unquote(request.headers["x-amz-copy-source"].partition("?versionId=")[0]).lstrip("/")
     bucket, _, key = source.partition("/")
     if not bucket or not key:
         raise ServiceError("InvalidArgument", f"x-amz-copy-source {source!r} is not of the form bucket/key")
+    check_key(service, bucket, key, written=False)
     return uri_of(bucket, key)
+
+
+def check_key(service: LocalSageMaker, bucket: str, key: str, written: bool) -> None:
+    """Raises ServiceError for what S3 refuses, and for what S3 holds and folders do not: docs/local.md names both."""
+    if len(key.encode()) > _LONGEST_KEY:
+        raise ServiceError("KeyTooLongError", f"the key has {len(key.encode())} bytes; S3 takes {_LONGEST_KEY}")
+    if "\0" in bucket + key:
+        raise ServiceError("InvalidArgument", "the key holds a NUL character")
+    path = service.storage.path(uri_of(bucket, key))
+    if max(len(os.fsencode(part)) for part in path.split(os.sep)) > _LONGEST_PART:
+        message = f"a part of the key is longer than {_LONGEST_PART} bytes: objects are files on this machine"
+        raise ServiceError("KeyTooLongError", message)
+    parent = os.path.dirname(path)
+    while written and not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if written and (os.path.isfile(parent) or os.path.isdir(path)):
+        message = f"{key!r} and another object cannot both be: objects are files on this machine, folders hold others"
+        raise ServiceError("InvalidRequest", message)
 
 
 def delete(service: LocalSageMaker, uri: str) -> None:

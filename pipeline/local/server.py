@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pipeline.errors import DarkroomError, ServiceError
 from pipeline.local import protocol, s3_http
 from pipeline.local.messages import BLOCK, Answer, Body, Request
-from pipeline.local.patience import IDLE_LIMIT_S, Patience
+from pipeline.local.patience import LIMITS, Limits, Patience
 from pipeline.local.service import LocalSageMaker, connect
 
 TYPE_CHECKING = False
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 HOST = "127.0.0.1"
-MOST_CONNECTIONS = 256  # each is a thread; boto3 opens ten a client
 _BUSY = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _LENGTH = re.compile("[0-9]{1,15}")
 _DRAIN = 1 << 20  # bytes of an unread body that are read over to keep a connection
@@ -41,10 +40,12 @@ class LoopbackServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, home: str, port: int = 0, key: str = "") -> None:
+    def __init__(self, home: str, port: int = 0, key: str = "", limits: Limits = LIMITS, most: int = 256) -> None:
+        """`most` connections at once: each is a thread, and boto3 opens ten a client."""
         self.home = home
+        self.limits = limits
         self.key = key
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._free = threading.BoundedSemaphore(most)
         super().__init__((HOST, port), _Handler)
         port = self.server_address[1]
         self.hosts = frozenset(f"{name}:{port}" for name in (HOST, "localhost"))
@@ -96,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self._patience = Patience(self.connection)
+        self._patience = Patience(self.connection, self.server.limits)
         self.rfile = io.BufferedReader(self._patience)
         self.service = connect(self.server.home)
 
@@ -140,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             answer = _refusal(request, DarkroomError(f"the local server broke: {exc!r}", "its log holds the traceback"))
         self._settle(body)
-        self.connection.settimeout(IDLE_LIMIT_S)
+        self.connection.settimeout(self.server.limits.idle)
         self._send(request, answer)
         self._log(request, answer, began)
 

@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from rendered import ENTRYPOINTS, ROOT, about, changed, shipped
 
 from pipeline.cli import _commands, _parser
+from pipeline.config import load_config
+from pipeline.definition import Definition
 from pipeline.iam.actions import FORCED
-from pipeline.infra import packaging, template
+from pipeline.infra import packaging, setting, template
 from pipeline.infra.setting import GITHUB
 
+GOLDEN = ROOT / "tests/data/golden"
 COMMITTED = ROOT / "infra" / "template.yaml"
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OTHERS = "arn:aws:lambda:us-east-1:444455556666:function:deploy"
@@ -95,12 +98,18 @@ def test_references_of_what_pipeline_yaml_leaves_out_are_left_out_too() -> None:
     assert names <= {*stack.resources, *PSEUDO}
 
 
-def test_every_parameter_and_condition_is_used() -> None:
-    text = template.as_json(about())
-    document = shipped()
-    unused = [name for name in document["Parameters"] if f'{{"Ref":"{name}"}}' not in text]
-    unused += [name for name in document["Conditions"] if text.count(f'"{name}"') < 2]
-    assert unused == []
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_configurations_of_all_kinds_have_templates_without_loose_ends(path: Path) -> None:
+    """Every parameter and condition is used, and every name is somebody's, with all parameters given and with none."""
+    definition = Definition.parse(path.with_suffix(".json").read_text(encoding="utf-8"))
+    document = template.template(setting.of(load_config(path), definition, ENTRYPOINTS))
+    text = json.dumps(document)
+    unused = [name for name in document["Parameters"] if f'{{"Ref": "{name}"}}' not in text]
+    assert unused + [name for name in document["Conditions"] if text.count(f'"{name}"') < 2] == []
+    given_ = {name: value for name, value in EVERYTHING.items() if name in document["Parameters"]}
+    for stack in (Stack(document), Stack(document, **given_)):
+        named = {name for each in (stack.resources, stack.outputs) for name in referred(list(each.values()))}
+        assert named <= {*stack.resources, *PSEUDO}
 
 
 def policies(stack: Stack) -> list[tuple[str, dict[str, Any]]]:

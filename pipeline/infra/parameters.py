@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from pipeline.config import Config
 from pipeline.infra.intrinsics import Json, ref
 
@@ -65,6 +68,22 @@ def conditions() -> Json:
         "MakesJobLogGroups": _is("JobLogGroups", "create"),
         "ExpiresRuns": {"Fn::Not": [_is("RunsDays", "0")]},
     }
+
+
+def needed_by(value: Any) -> set[str]:
+    """Names of the parameters and conditions that it mentions, and of those that these mention."""
+    found, known = set(_mentioned(value)), conditions()
+    while further := {name for each in found & set(known) for name in _mentioned(known[each])} - found:
+        found |= further
+    return found
+
+
+def _mentioned(value: Any) -> Iterator[str]:
+    match value:
+        case {"Ref": str(name)} | {"Fn::If": [str(name), *_]} | {"Condition": str(name)}:
+            yield name
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _mentioned(each)
 
 
 def _is(parameter: str, value: str) -> Json:

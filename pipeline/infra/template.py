@@ -16,20 +16,23 @@ HEAD = "# Rendered by `darkroom infra` from pipeline.yaml. Do not edit: change p
 
 def template(about: Setting) -> Json:
     rules, name = events.resources(about), about.config.pipeline.name
+    resources = {
+        **storage.resources(about),
+        **roles.resources(about),
+        **functions.resources(about),
+        **messages.resources(),
+        **rules,
+        **alarms.resources(about, rules),
+    }
+    outputs = _outputs(about)
+    needed = parameters.needed_by([resources, outputs])
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"darkroom: the account around the pipeline {name}, in {about.config.pipeline.region}",
-        "Parameters": parameters.parameters(about.config),
-        "Conditions": parameters.conditions(),
-        "Resources": {
-            **storage.resources(about),
-            **roles.resources(about),
-            **functions.resources(about),
-            **messages.resources(),
-            **rules,
-            **alarms.resources(about, rules),
-        },
-        "Outputs": _outputs(about),
+        "Parameters": {key: each for key, each in parameters.parameters(about.config).items() if key in needed},
+        "Conditions": {key: each for key, each in parameters.conditions().items() if key in needed},
+        "Resources": resources,
+        "Outputs": outputs,
     }
 
 

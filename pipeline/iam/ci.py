@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.iam import clauses
-from pipeline.iam.execution import SERVICE, jobs_of, packages_of, passing, trials_of
+from pipeline.iam.execution import SERVICE, jobs_of, packages_of, passing, property_files, trials_of
 from pipeline.iam.scope import Scope
 from pipeline.iam.statements import Statement
 
@@ -25,11 +25,15 @@ _DESCRIBING = {
 
 
 def planning(scope: Scope) -> list[Statement]:
-    """What is deployed, what ran, and which code is there; it changes nothing and sees no picture."""
+    """What is deployed, what ran, and which code is there; it changes nothing and sees no picture.
+
+    Conditions of earlier executions read their property files: so does whoever foretells the next one.
+    """
     return [
         Statement("LookAtPipeline", _sagemaker(_PIPELINE), _pipeline(scope)),
         *_looking(scope),
-        *clauses.reading(scope.place, _folders(scope, CODE)),
+        Statement("LookAtModels", _sagemaker(("DescribeModelPackage",)), packages_of(scope)),
+        *clauses.reading(scope.place, (*_folders(scope, CODE), *property_files(scope))),
         *clauses.listing(scope.place, _folders(scope, DATA)),
         *clauses.keys(scope, ("kms:Decrypt",), "ReadEncrypted", clauses.through_s3(scope)),
     ]

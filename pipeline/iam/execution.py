@@ -55,7 +55,7 @@ def running(scope: Scope) -> list[Statement]:
         found += _registering(scope)
     if functions := scope.functions:
         found.append(Statement("CallFunctions", ("lambda:InvokeFunction",), functions))
-    found += clauses.reading(scope.place, _property_files(scope))
+    found += clauses.reading(scope.place, property_files(scope))
     return [*found, *clauses.network(scope), *clauses.keys(scope, USES_OF_KEY), *clauses.grants(scope)]
 
 
@@ -87,7 +87,7 @@ def _registering(scope: Scope) -> list[Statement]:
     ]
 
 
-def _property_files(scope: Scope) -> tuple[str, ...]:
+def property_files(scope: Scope) -> tuple[str, ...]:
     """Conditions read these files with the pipeline's own role."""
     found = []
     for step in scope.steps("Processing"):

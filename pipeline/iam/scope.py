@@ -70,8 +70,8 @@ class Scope:
         """What these steps do with S3, and what else they may read."""
         wanted = set(steps)
         found = [self._lasting(each.pattern) for each in self.accesses if each.step in wanted and each.use in uses]
-        if READ in uses and self._takes_pictures(wanted):
-            found += [self.datasets, *self.reads]
+        if READ in uses and (sources := self._chosen_in_a_run(wanted)):
+            found += [*([self.datasets] if "Parameters" in sources else []), *self.reads]
         return within(found)
 
     def _lasting(self, pattern: str) -> str:
@@ -79,15 +79,22 @@ class Scope:
         wholes = (f"{self.folder(name)}*" for name in CONTENT)
         return next((whole for whole in wholes if pattern.startswith(whole[:-1])), pattern)
 
-    def _takes_pictures(self, steps: set[str]) -> bool:
-        """Whether one of them reads an address that is a parameter: it may be another one than the default."""
-        return any(
-            isinstance(value, dict) and str(value.get("Get", "")).startswith("Parameters.")
+    def _chosen_in_a_run(self, steps: set[str]) -> set[str]:
+        """Parameters and Steps: where these steps get input addresses from that may be others than the definition's."""
+        functions = {f"Steps.{step.name}.OutputParameters" for step in self.steps("Lambda")}
+        expressions = [
+            str(value.get("Get", ""))
             for name in steps
             for path, use in PLACES[self.definition.steps[name].type]
             if use == READ
             for value in at(self.definition.steps[name].arguments, path)
-        )
+            if isinstance(value, dict)
+        ]
+        return {
+            each.partition(".")[0]
+            for each in expressions
+            if each.startswith("Parameters.") or each.partition("[")[0] in functions
+        }
 
 
 def role_of(step: Step) -> str:

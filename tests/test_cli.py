@@ -98,7 +98,7 @@ def test_no_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ["reject", "1"],
         ["approve", "first"],
-        ["start"],
+        ["start", "--version", "1", "--alias", "production"],
         ["logs", "last"],
         ["config"],
         ["show", "--jso"],

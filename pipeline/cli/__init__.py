@@ -23,7 +23,11 @@ SUMMARIES = {
     "compile": "write the pipeline definition",
     "validate": "check a definition, or pipeline.yaml, without any network",
     "plan": "show what an upsert would change, what would run again and what it costs",
-    "start": "run a definition, also one that darkroom did not compile",
+    "upsert": "send pipeline.yaml, or a plan, as a new version of the pipeline",
+    "start": "run a deployed version, or any definition, also one that darkroom did not compile",
+    "versions": "list the versions of a pipeline and their aliases",
+    "promote": "move an alias to a version",
+    "rollback": "move an alias back to where its last promotion found it",
     "executions": "list what ran, newest first",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
     "logs": "print a step's log",
@@ -48,6 +52,15 @@ TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
     *("models", "approve", "reject"),
 )
+
+_MODULES = {  # module → the commands that it holds
+    "definitions": ("compile", "validate", "config"),
+    "versions": ("versions", "promote", "rollback"),
+    "executions": ("executions", "show", "logs", "stop", "resume"),
+    "models": ("models", "approve", "reject"),
+    "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
+    **{name: (name,) for name in ("run", "plan", "upsert", "start", "local", "weights", "iam", "infra")},
+}
 
 
 def execute(argv: Sequence[str]) -> int:
@@ -149,27 +162,7 @@ def overview() -> str:
 
 
 def _commands(name: str) -> Mapping[str, Command]:
-    match name:
-        case "run":
-            from pipeline.cli.run import COMMANDS
-        case "start":
-            from pipeline.cli.start import COMMANDS
-        case "local":
-            from pipeline.cli.local import COMMANDS
-        case "iam":
-            from pipeline.cli.iam import COMMANDS
-        case "infra":
-            from pipeline.cli.infra import COMMANDS
-        case "plan":
-            from pipeline.cli.plan import COMMANDS
-        case "weights":
-            from pipeline.cli.weights import COMMANDS
-        case "compile" | "validate" | "config":
-            from pipeline.cli.definitions import COMMANDS
-        case "executions" | "show" | "logs" | "stop" | "resume":
-            from pipeline.cli.executions import COMMANDS
-        case "models" | "approve" | "reject":
-            from pipeline.cli.models import COMMANDS
-        case _:
-            from pipeline.cli.endpoints import COMMANDS
-    return COMMANDS
+    """Only the module of the command in use is imported: each costs milliseconds."""
+    module = next(module for module, names in _MODULES.items() if name in names)
+    commands: Mapping[str, Command] = __import__(f"pipeline.cli.{module}", fromlist=["COMMANDS"]).COMMANDS
+    return commands

@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
     verdict.refuse(text, where)
     parameters.check(Definition.parse(text).parameters, given)  # before gigabytes of pictures are copied
     clients = local_client(where)
-    given = _with_dataset(clients, compiled, given)
+    given = with_dataset(clients, compiled, given)
     _upsert(clients, compiled, text)
     arn = pipelines.start(clients, compiled.name, text, given)
     _say(f"{compiled.name}: execution {executions.identifier(arn)} started")
@@ -74,7 +74,7 @@ def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
     )
 
 
-def _with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
+def with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
     """A folder or an archive on this machine becomes an address that its content names."""
     from pipeline.control import uploads
     from pipeline.dataset_source import in_s3, located

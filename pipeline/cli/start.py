@@ -1,10 +1,11 @@
-"""`darkroom start`: runs any definition, also one that this project did not compile."""
+"""`darkroom start`: runs a version that is deployed, or any definition, also one that this project did not compile."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
+from collections import namedtuple
 
 from pipeline.cli import Command, target
 from pipeline.errors import DarkroomError
@@ -14,16 +15,31 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
+    from pipeline.client import Clients
+
 LONGEST_NAME = 256
 SHORTEST_TOKEN, LONGEST_TOKEN = 32, 128
 _FORMS = {"--image": "URI-PATTERN=COMMAND", "--function": "ARN=ZIP-OR-FOLDER"}
 
+# given: parameters' values · more: further members of StartPipelineExecution
+Starting = namedtuple("Starting", "name text given more")
+
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("definition", help="a pipeline definition in JSON")
+    parser.add_argument(
+        "definition", nargs="?", help="a pipeline definition in JSON; without it a version that is deployed is started"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE", help="may be repeated")
     parser.add_argument("--wait", action="store_true", help="follow it to its end; exit 1 when it does not succeed")
-    parser.add_argument("--name", help="name of the pipeline (default: the file's name)")
+    parser.add_argument("--name", help="name of the pipeline (default: the file's, or pipeline.yaml's)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, default=0, metavar="N", help="this version of what is deployed")
+    which.add_argument("--alias", default="", metavar="ALIAS", help="the one that the alias names (default: current)")
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument(
+        "--from", dest="onwards", default="", metavar="STEP", help="only this step and all that wait for it"
+    )
+    selection.add_argument("--only", nargs="+", default=[], metavar="STEP", help="only these steps")
     parser.add_argument("--role", default="", metavar="ARN", help="of a new pipeline: what SageMaker runs its steps as")
     parser.add_argument(
         "--token",
@@ -54,8 +70,7 @@ def stand_ins(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from pipeline import verdict
-    from pipeline.cli.home import darkroom, home
+    from pipeline.cli.home import darkroom
     from pipeline.cli.partial import so_far
     from pipeline.client import request_token
     from pipeline.control import parameters, pipelines
@@ -63,22 +78,22 @@ def run(args: Namespace) -> int:
     given = parameters.parse(args.set)
     token = _token(args.token) or request_token()
     images, functions = pairs(args.image, "--image"), pairs(args.function, "--function")
-    text = read(args.definition)
-    where = home()
-    verdict.refuse(text, where, args.definition)
-    clients = target.connect(args)
     if images or functions:
         target.only_here(args, "leave out --image and --function: SageMaker has the images and functions themselves")
-        from pipeline.control import local_setup
+    clients, what = _of_file(args, given, images, functions) if args.definition else _deployed(args, given)
+    if args.onwards or args.only:
+        from pipeline.cli.deployed import selected
 
-        local_setup.register(clients, images, functions)
-    name = args.name or name_of(args.definition)
-    with so_far("nothing was started", f"whether pipeline {name} was changed is not known; nothing was started"):
-        pipelines.upsert(clients, name, text, role=args.role)
+        what = selected(args, clients, what)
+    if what.given:
+        from pipeline.control import bounds
+
+        parameters.check(parameters.declared(what.text), what.given)
+        bounds.check(what.text, what.given, clients.home)
     again = f"{darkroom()} {_with_token(args.typed, token)}"
     perhaps = f"whether an execution was started is not known: this starts none that was started already:\n  {again}"
-    with so_far(f"pipeline {name} is up to date; nothing was started", perhaps):
-        arn = pipelines.start(clients, name, text, given, token)
+    with so_far(f"pipeline {what.name} is up to date; nothing was started", perhaps):
+        arn = pipelines.start(clients, what.name, what.text, what.given, token, what.more)
     print(arn, flush=True)
     if not args.wait:
         return 0
@@ -88,6 +103,38 @@ def run(args: Namespace) -> int:
     if code == 0:  # else it was said what happened, and what to type
         print(f"next: {darkroom()} show {arn.rpartition('/')[2]}{clients.options}", file=sys.stderr)
     return code
+
+
+def _of_file(
+    args: Namespace, given: dict[str, str], images: list[tuple[str, str]], functions: list[tuple[str, str]]
+) -> tuple[Clients, Starting]:
+    """The pipeline is brought to where the file is, and its newest version is started."""
+    from pipeline import verdict
+    from pipeline.cli.home import home
+    from pipeline.cli.partial import so_far
+    from pipeline.control import pipelines
+
+    if args.version or args.alias:
+        raise DarkroomError(
+            "--version and --alias mean what is deployed, and not a file", f"leave out {args.definition}"
+        )
+    text = read(args.definition)
+    verdict.refuse(text, home(), args.definition)
+    clients = target.connect(args)
+    if images or functions:
+        from pipeline.control import local_setup
+
+        local_setup.register(clients, images, functions)
+    name = args.name or name_of(args.definition)
+    with so_far("nothing was started", f"whether pipeline {name} was changed is not known; nothing was started"):
+        pipelines.upsert(clients, name, text, role=args.role)
+    return clients, Starting(name, text, given, {})
+
+
+def _deployed(args: Namespace, given: dict[str, str]) -> tuple[Clients, Starting]:
+    from pipeline.cli.deployed import deployed  # what the start of a file has no use for
+
+    return deployed(args, given)
 
 
 def _token(given: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.definition import Definition
 from pipeline.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -26,6 +27,11 @@ def parse(assignments: Sequence[str]) -> dict[str, str]:
     if problems:
         raise ConfigError("--set", problems, "write it as --set AccuracyThreshold=0.9")
     return values
+
+
+def declared(definition: str) -> dict[str, dict[str, Any]]:
+    """By name. Raises DefinitionError."""
+    return Definition.parse(definition).parameters
 
 
 def check(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> list[dict[str, str]]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 def upsert(
     clients: Clients,
@@ -66,13 +68,21 @@ def _tag(clients: Clients, arn: str, tags: Sequence[Mapping[str, str]]) -> None:
         clients.sagemaker.add_tags(ResourceArn=arn, Tags=fresh)
 
 
-def start(clients: Clients, name: str, definition: str, given: Mapping[str, str], token: str = "") -> str:
+def start(
+    clients: Clients,
+    name: str,
+    definition: str,
+    given: Mapping[str, str],
+    token: str = "",
+    more: Mapping[str, Any] = _NOTHING,
+) -> str:
     """Starts an execution; returns its ARN. Raises ConfigError, before that, for parameters that do not fit.
 
-    The same `token` again answers with the execution that the first call started.
+    The same `token` again answers with the execution that the first call started. `more`: members of the request, such
+    as PipelineVersionId.
     """
     values = parameters.check(Definition.parse(definition).parameters, given)
     started = clients.sagemaker.start_pipeline_execution(
-        PipelineName=name, PipelineParameters=values, ClientRequestToken=token or request_token()
+        PipelineName=name, PipelineParameters=values, ClientRequestToken=token or request_token(), **more
     )
     return str(started["PipelineExecutionArn"])

@@ -1,0 +1,145 @@
+"""`darkroom versions`, `promote`, `rollback`: which version of a pipeline is meant where nobody says which."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pipeline.cli import Command, target
+from pipeline.cli.home import CONFIG, darkroom
+from pipeline.cli.text import print_json, print_nothing, print_table, whole
+from pipeline.client import pages
+from pipeline.control import executions, upserting, versions
+from pipeline.control.times import moment
+from pipeline.errors import DarkroomError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from contextlib import AbstractContextManager
+
+    from pipeline.client import Clients
+    from pipeline.control.versions import Move
+
+SHOWN = 12  # hex digits of a commit
+
+
+def pipeline_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--pipeline", default="", metavar="NAME", help=f"default: that of {CONFIG}, or the only one there is"
+    )
+
+
+def pipeline_name(clients: Clients, given: str) -> str:
+    """Raises DarkroomError where it cannot be told which pipeline is meant."""
+    if given:
+        return given
+    if os.path.exists(CONFIG):
+        from pathlib import Path
+
+        from pipeline.config import load_config
+
+        return str(load_config(Path(CONFIG)).pipeline.name)
+    known = [str(row["PipelineName"]) for row in pages(clients.sagemaker.list_pipelines, "PipelineSummaries")]
+    match known:
+        case [only]:
+            return only
+        case []:
+            raise DarkroomError(f"there is no pipeline{clients.place} yet", "darkroom upsert")
+        case _:
+            raise DarkroomError(f"there are several pipelines: {', '.join(known)}", f"add --pipeline {known[0]}")
+
+
+def list_arguments(parser: ArgumentParser) -> None:
+    pipeline_option(parser)
+    parser.add_argument("--json", action="store_true", help="the list as JSON")
+    target.arguments(parser)
+
+
+def list_command(args: Namespace) -> int:
+    clients = target.looked_at(args)
+    if clients is None:
+        return print_nothing(args.json)
+    known = versions.newest_first(clients, pipeline_name(clients, args.pipeline))
+    if args.json:
+        print_json([_row(version) for version in known])
+        return 0
+    cells = []
+    for version in known:
+        commit = upserting.commit_of(version)
+        short = commit[:SHOWN] + ("+" if "+" in commit else "")
+        last = executions.identifier(version.last_execution)
+        cells.append((str(version.id), ", ".join(version.aliases), moment(version.created), short, last))
+    print_table(("VERSION", "ALIASES", "CREATED", "COMMIT", "LAST EXECUTION"), cells)
+    return 0
+
+
+def _row(version: versions.Version) -> dict[str, object]:
+    return {
+        "PipelineVersionId": version.id,
+        "PipelineVersionAliases": list(version.aliases),
+        "CreationTime": version.created,
+        "Commit": upserting.commit_of(version) or None,
+        "PipelineVersionDisplayName": version.name,
+        "PipelineVersionDescription": version.description,
+        "LastExecutionPipelineExecutionArn": version.last_execution or None,
+    }
+
+
+def promote_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("alias", metavar="ALIAS", help="such as production")
+    parser.add_argument("version", nargs="?", type=whole(1), default=0, metavar="VERSION", help="default: the newest")
+    pipeline_option(parser)
+    target.arguments(parser)
+
+
+def promote_command(args: Namespace) -> int:
+    clients = target.used(args)
+    name = pipeline_name(clients, args.pipeline)
+    with _between(args):
+        moved = versions.promote(clients, name, args.alias, args.version)
+    return _tell(clients, name, moved, f"{args.alias} stands at version {moved.now} of {name} already")
+
+
+def rollback_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "alias", nargs="?", default=versions.CURRENT, metavar="ALIAS", help=f"default: {versions.CURRENT}"
+    )
+    pipeline_option(parser)
+    target.arguments(parser)
+
+
+def rollback_command(args: Namespace) -> int:
+    clients = target.used(args)
+    name = pipeline_name(clients, args.pipeline)
+    with _between(args):
+        moved = versions.rollback(clients, name, args.alias)
+    further = f"{darkroom()} promote {args.alias} VERSION{clients.options}"
+    already = f"{args.alias} stands at version {moved.now} of {name} already, as before its last promotion; {further}"
+    return _tell(clients, name, moved, already)
+
+
+def _between(args: Namespace) -> AbstractContextManager[None]:
+    from pipeline.cli.partial import so_far
+
+    again = f"{darkroom()} {' '.join(args.typed)}"
+    return so_far(f"{args.alias} may have left its old version already; this completes the move: {again}")
+
+
+def _tell(clients: Clients, name: str, moved: Move, already: str) -> int:
+    """stdout: the number of the version that has the alias now."""
+    print(moved.now)
+    if moved.before == moved.now:
+        print(already, file=sys.stderr)
+        return 0
+    was = f"from version {moved.before} " if moved.before else ""
+    print(f"{moved.alias} of {name} moved {was}to version {moved.now}", file=sys.stderr)
+    print(f"next: {darkroom()} start --alias {moved.alias}{clients.options}", file=sys.stderr)
+    return 0
+
+
+COMMANDS = {
+    "versions": Command(list_arguments, list_command),
+    "promote": Command(promote_arguments, promote_command),
+    "rollback": Command(rollback_arguments, rollback_command),
+}

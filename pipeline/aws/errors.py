@@ -139,8 +139,8 @@ def _misspelt(region: str) -> str:
         return ""
     from difflib import get_close_matches
 
-    near = get_close_matches(region, known, n=1)
-    return f", and at the region: {region!r} is not known here" + (f"; did you mean {near[0]!r}?" if near else "")
+    near = " or ".join(get_close_matches(region, known, n=3))
+    return f", and at the region: {region!r} is not known here" + (f"; did you mean {near}?" if near else "")
 
 
 def known_regions() -> list[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Trouble = Callable[[Unavailable | None], None]
 
 ENDED = ("Succeeded", "Failed", "Stopped")
-STOPPED, RUNNING = ("Stopping", "Stopped"), ("Executing",)
+STOPPED, RESUMED = ("Stopping", "Stopped"), ("Executing", "Succeeded")
 NOT_IN_THIS_STATE = ("ConflictException", "ValidationException")  # which of the two AWS answers is not documented
 LAST = "last"
 # the key of a step's Metadata → its type, where the two differ: the service names a step's type nowhere else
@@ -164,12 +164,12 @@ def stop(clients: Clients, arn: str) -> None:
 def resume(clients: Clients, arn: str) -> None:
     """Goes on where it stopped or failed, with the definition and the parameters that it was started with.
 
-    One that runs is left alone: this very call may have been heard before its answer was lost.
+    One that runs, or has succeeded, is left alone: this very call may have been heard before its answer was lost.
     """
     try:
         clients.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=request_token())
     except ServiceError as exc:
-        if not _reached(clients, arn, exc, RUNNING):
+        if not _reached(clients, arn, exc, RESUMED):
             raise
 
 

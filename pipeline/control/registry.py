@@ -17,12 +17,16 @@ APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
 
 def newest_first(clients: Clients, group: str = "") -> list[dict[str, Any]]:
     """DescribeModelPackage of every package, of one group or of all."""
+    return [_described(clients, row) for row in _summaries(clients, group)]
+
+
+def _summaries(clients: Clients, group: str) -> list[dict[str, Any]]:
+    """As ListModelPackages gives them, newest first: a group may hold hundreds that nobody asked about."""
     operation = clients.sagemaker.list_model_package_groups
     listed = pages(operation, "ModelPackageGroupSummaryList")
     groups = [group] if group else [row["ModelPackageGroupName"] for row in listed]
     rows = [row for name in groups for row in _of_group(clients, name)]
-    rows.sort(key=lambda row: (row["CreationTime"], row["ModelPackageVersion"]), reverse=True)
-    return [clients.sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"]) for row in rows]
+    return sorted(rows, key=lambda row: (row["CreationTime"], row["ModelPackageVersion"]), reverse=True)
 
 
 def _of_group(clients: Clients, group: str) -> list[dict[str, Any]]:
@@ -30,28 +34,33 @@ def _of_group(clients: Clients, group: str) -> list[dict[str, Any]]:
     return list(pages(operation, "ModelPackageSummaryList", ModelPackageGroupName=group))
 
 
+def _described(clients: Clients, row: dict[str, Any]) -> dict[str, Any]:
+    package: dict[str, Any] = clients.sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"])
+    return package
+
+
 def find(clients: Clients, version: int, group: str = "") -> dict[str, Any]:
     """The package with this version. Raises DarkroomError if there is none, or one in each of several groups."""
-    packages = newest_first(clients, group)
-    found = [package for package in packages if package["ModelPackageVersion"] == version]
+    rows = _summaries(clients, group)
+    found = [row for row in rows if row["ModelPackageVersion"] == version]
     if not found:
-        known = ", ".join(str(package["ModelPackageVersion"]) for package in packages) or "none yet"
+        known = ", ".join(str(row["ModelPackageVersion"]) for row in rows) or "none yet"
         raise DarkroomError(f"there is no model with version {version}; there is: {known}", "darkroom models")
     if len(found) > 1:
-        groups = ", ".join(package["ModelPackageGroupName"] for package in found)
+        groups = ", ".join(row["ModelPackageGroupName"] for row in found)
         raise DarkroomError(f"several groups have a version {version}: {groups}", "add --group GROUP")
-    return found[0]
+    return _described(clients, found[0])
 
 
 def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
     """Raises DarkroomError if nothing is approved."""
-    packages = newest_first(clients, group)
-    for package in packages:
-        if package["ModelApprovalStatus"] == APPROVED:
-            return package
-    if not packages:
+    rows = _summaries(clients, group)
+    for row in rows:
+        if row["ModelApprovalStatus"] == APPROVED:
+            return _described(clients, row)
+    if not rows:
         raise DarkroomError("there is no model yet", "darkroom run")
-    newest = packages[0]["ModelPackageVersion"]
+    newest = rows[0]["ModelPackageVersion"]
     raise DarkroomError("no model is approved", f"darkroom approve {newest}, then darkroom deploy")
 
 

@@ -1,0 +1,74 @@
+"""Logs of jobs out of CloudWatch Logs: which streams are a step's, and their lines over many pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aws_account import Account, account
+
+from pipeline.client import Clients, aws_client
+from pipeline.control import logs
+from pipeline.local.server import LoopbackServer
+
+ARN = "arn:aws:sagemaker:us-east-1:111122223333"
+LINES = [f"line {number}" for number in range(8)]  # of the front's pages of 3
+
+
+@pytest.fixture
+def aws(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with account(server, tmp_path_factory.mktemp("account")) as made:
+        yield made
+
+
+@pytest.fixture
+def clients(aws: Account) -> Clients:
+    return aws_client("nowhere")
+
+
+def step(kind: str, arn: str) -> dict[str, Any]:
+    return {"StepName": "S", "Metadata": {kind: {"Arn": f"{ARN}:{arn}"}}}
+
+
+def test_a_step_has_a_log_for_each_host_in_order(aws: Account, clients: Clients) -> None:
+    for host in (10, 2, 1, 3):
+        aws.front.log("TrainingJobs", f"job/algo-{host}-17", [])
+    aws.front.log("TrainingJobs", "job-2/algo-1-17", [])
+    found = logs.paths(clients, step("TrainingJob", "training-job/job"))
+    assert found == [f"cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-{host}-17" for host in (1, 2, 3, 10)]
+
+
+def test_a_tuning_step_has_the_logs_of_its_trials_alone(aws: Account, clients: Clients) -> None:
+    for stream in ("tune-002-0a1b2c3d/algo-1-17", "tune-001-0a1b2c3d/algo-1-17", "tune-other/algo-1-17"):
+        aws.front.log("TrainingJobs", stream, [])
+    found = logs.paths(clients, step("TuningJob", "hyper-parameter-tuning-job/tune"))
+    assert [path.split("/")[-2] for path in found] == ["tune-001-0a1b2c3d", "tune-002-0a1b2c3d"]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"Condition": {"Outcome": "True"}}, {"ProcessingJob": {}}])
+def test_a_step_without_a_job_has_no_log(clients: Clients, metadata: dict[str, Any]) -> None:
+    assert logs.paths(clients, {"StepName": "S", "Metadata": metadata}) == []
+
+
+def test_a_group_that_nothing_was_written_to_is_no_error(clients: Clients) -> None:
+    assert logs.paths(clients, step("TransformJob", "transform-job/job")) == []
+
+
+@pytest.mark.parametrize("last", [None, 0, 1, 2, 3, 4, 7, 8, 100])
+def test_the_last_lines_are_those_of_the_whole(aws: Account, clients: Clients, last: int | None) -> None:
+    aws.front.log("TrainingJobs", "job/algo-1-17", LINES)
+    [path] = logs.paths(clients, step("TrainingJob", "training-job/job"))
+    lines, position = logs.read(clients, path, last)
+    assert lines == (LINES if last is None else LINES[len(LINES) - min(last, len(LINES)) :])
+    aws.front.log("TrainingJobs", "job/algo-1-17", [*LINES, "new", "newer", "3", "4"])
+    fresh, position = logs.after(clients, path, position)
+    assert fresh == ["new", "newer", "3", "4"]
+    assert logs.after(clients, path, position)[0] == []
+
+
+def test_an_event_of_several_lines_is_several_lines(aws: Account, clients: Clients) -> None:
+    aws.front.log("TrainingJobs", "job/algo-1-17", ["a\nb", "", "c\rd"])
+    [path] = logs.paths(clients, step("TrainingJob", "training-job/job"))
+    assert logs.read(clients, path)[0] == ["a", "b", "", "c", "d"]
+    assert logs.read(clients, path, 2)[0] == ["c", "d"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from fnmatch import fnmatch
 from typing import Any
 
@@ -13,6 +14,7 @@ from event_patterns import matches
 from rendered import about, changed, shipped
 from sagemaker_events import GROUP, PLACE, endpoint, execution, package
 
+from pipeline.cli import _commands, _parser
 from pipeline.infra import events, template
 
 STAGING, PRODUCTION = f"{GROUP}-staging", f"{GROUP}-production"
@@ -114,13 +116,28 @@ def test_network_and_key_of_pipeline_yaml_reach_the_production_endpoint() -> Non
     assert '"kms_key"' not in events.deployment(about(nvme))
 
 
-def test_messages_name_what_it_is_about_and_what_to_type() -> None:
-    [target] = rule("WaitingModel")["Targets"]
-    lines = [
-        json.loads(line) for line in filled(target["InputTransformer"], package("PendingManualApproval")).splitlines()
-    ]
-    assert lines[0] == "Version 2 of darkroom-digits waits for approval."
-    assert "darkroom approve 2 --target aws" in lines
+def test_messages_name_what_it_is_about() -> None:
+    told = lines("WaitingModel", package("PendingManualApproval"))
+    assert told[0] == "Version 2 of darkroom-digits waits for approval."
+    assert lines("FailedExecution", execution("Failed"))[0] == (
+        "An execution of darkroom-digits failed at 2021-03-15T16:10:10Z."
+    )
+    assert lines("EndpointTrouble", endpoint("FAILED", STAGING))[0] == f"Endpoint {STAGING} is FAILED."
+
+
+def test_what_messages_say_to_type_can_be_typed() -> None:
+    told = lines("WaitingModel", package("PendingManualApproval")) + lines("FailedExecution", execution("Failed"))
+    commands = [shlex.split(line)[1:] for line in told if line.startswith("darkroom ")]
+    assert [words[0] for words in commands] == ["models", "approve", "show"]
+    for name, *words in commands:
+        parser = _parser(name)
+        _commands(name)[name].arguments(parser)
+        parser.parse_args(words)
+
+
+def lines(name: str, event: dict[str, Any]) -> list[str]:
+    [target] = rule(name)["Targets"]
+    return [json.loads(line) for line in filled(target["InputTransformer"], event).splitlines()]
 
 
 @pytest.mark.parametrize("name", [STAGING, PRODUCTION])

@@ -66,7 +66,7 @@ def resources(setting: Setting) -> Json:
             APPROVER,
             {"version": "$.detail.ModelPackageVersion", "package": "$.detail.ModelPackageArn"},
             f"Version <version> of {group} waits for approval.",
-            "darkroom show-model <version> --target aws",
+            "darkroom models --target aws",
             "darkroom approve <version> --target aws",
             "<package>",
         ),

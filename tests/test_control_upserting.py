@@ -17,7 +17,7 @@ from deploying import NAME, ROLE, aliases, connected, tags, text, wanted
 from pipeline.client import Clients
 from pipeline.control import upserting, versions
 from pipeline.control.upserting import upsert
-from pipeline.errors import DarkroomError
+from pipeline.errors import DarkroomError, Unavailable
 from pipeline.local.server import LoopbackServer, serve
 
 ROOT = Path(__file__).parent.parent
@@ -271,6 +271,53 @@ def test_an_upsert_that_is_killed_between_any_two_calls_is_completed_by_repeatin
         if not interrupted:
             break
     assert calls > 3
+
+
+@pytest.mark.parametrize("verb", ["upsert", "promote"])
+def test_a_call_whose_answer_is_lost_is_made_up_for_by_repeating_the_command(tmp_path: Path, verb: str) -> None:
+    for lost in range(1, 9):
+        clients = connected(str(tmp_path / str(lost)))
+        upsert(clients, wanted("a"), "current", "a" * 40)
+
+        def act(clients: Clients) -> None:
+            if verb == "upsert":
+                upsert(clients, wanted("b"), "current", "b" * 40)
+            else:
+                versions.promote(clients, NAME, "production")
+
+        deaf = Deaf(clients.sagemaker, lost)
+        try:
+            act(clients._replace(sagemaker=deaf))
+        except Unavailable:
+            act(clients)
+        newest = versions.find(clients, NAME)
+        alias = "current" if verb == "upsert" else "production"
+        assert aliases(clients)[alias] == newest.id == len(numbers(clients)) == (2 if verb == "upsert" else 1)
+        assert tags(clients)[upserting.COMMIT] == upserting.commit_of(newest)
+        if deaf.left > 0:
+            break
+    assert deaf.left > 0
+
+
+class Deaf:
+    """The n-th call that changes something is done, and its answer lost."""
+
+    def __init__(self, sagemaker: Any, left: int) -> None:
+        self.sagemaker, self.left = sagemaker, left
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.sagemaker, name)
+        if name.startswith(("list_", "describe_")):
+            return method
+
+        def call(**request: Any) -> Any:
+            answer = method(**request)
+            self.left -= 1
+            if self.left == 0:
+                raise Unavailable("ConnectionClosed", f"{name} got no answer", name, uncertain=True)
+            return answer
+
+        return call
 
 
 # at once

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_SOURCES = ("Succeeded", "Failed")  # the executions that a selective one may take outputs from
+
 
 class Executions(Pipelines):
     """Mixed into LocalSageMaker."""
@@ -56,7 +58,7 @@ class Executions(Pipelines):
                 "PipelineExecutionDescription": PipelineExecutionDescription,
                 "Parameters": _parameters(definition, PipelineParameters or []),
                 "MaxParallelExecutionSteps": parallelism.get("MaxParallelExecutionSteps", 0),
-                **self._selection(definition, SelectiveExecutionConfig or {}),
+                **self._selection(pipeline.name, definition, SelectiveExecutionConfig or {}),
             }
             execution = Execution.add(self.store, pipeline.name, version.body["PipelineVersionId"], body)
             if ClientRequestToken:
@@ -64,7 +66,7 @@ class Executions(Pipelines):
         self._start_runner(execution.id)
         return {"PipelineExecutionArn": execution.arn}
 
-    def _selection(self, definition: Definition, config: dict[str, Any]) -> dict[str, Any]:
+    def _selection(self, pipeline: str, definition: Definition, config: dict[str, Any]) -> dict[str, Any]:
         """Selective execution: what the steps that do not run produced comes from the source execution."""
         selected = [step["StepName"] for step in config.get("SelectedSteps", ())]
         if not selected:
@@ -72,8 +74,13 @@ class Executions(Pipelines):
         if unknown := sorted(set(selected) - set(definition.steps)):
             raise ServiceError("ValidationException", f"SelectedSteps: there is no step {unknown[0]!r}")
         body: dict[str, Any] = {"SelectedSteps": selected, "SelectiveExecutionConfig": config}
-        if source := config.get("SourcePipelineExecutionArn"):
-            rows = StepRow.of_execution(self.store, self._execution(source).id)
+        if arn := config.get("SourcePipelineExecutionArn"):
+            source = self._execution(arn)
+            if source.pipeline != pipeline or source.status not in _SOURCES:
+                message = f"SourcePipelineExecutionArn: {arn} is {source.status}, of pipeline {source.pipeline!r}"
+                hint = f"name one of pipeline {pipeline!r} that is {' or '.join(_SOURCES)}"
+                raise ServiceError("ValidationException", message, "StartPipelineExecution", hint)
+            rows = StepRow.of_execution(self.store, source.id)
             body["SourceProperties"] = {
                 name: row.body["Properties"]
                 for name, row in rows.items()

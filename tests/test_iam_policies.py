@@ -124,6 +124,14 @@ def test_one_resource_that_is_too_long_is_an_error_that_names_the_statement() ->
         packed([Statement("Read", ("s3:GetObject",), ("arn:aws:s3:::b/" + "k" * 7000,))])
 
 
+def test_names_of_policies_are_no_longer_than_iam_takes(tmp_path: Path) -> None:
+    role = f"arn:aws:iam::111122223333:role/{'r' * 64}"
+    config, definition = compiled(tmp_path, {"pipeline": {"name": "p" * 63, "role": role}})
+    names = [name for each in policies.roles(config, definition) for name in each.policies()]
+    assert max(map(len, names)) <= 128
+    assert len(set(names)) == len(names)
+
+
 def test_blanks_do_not_count_as_iam_counts() -> None:
     assert size({"a b": "c d"}) == len('{"ab":"cd"}')
 

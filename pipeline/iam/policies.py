@@ -13,6 +13,7 @@ from pipeline.iam.scope import Scope, within
 from pipeline.iam.statements import Document, Statement, packed, policy
 
 KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda")
+LONGEST_NAME = 128  # of a policy, in IAM
 _NOBODY: Mapping[str, trust.Subject] = {}
 
 
@@ -40,8 +41,8 @@ class Role:
 
     def policies(self) -> dict[str, Document]:
         """Name → document, each small enough for a managed policy."""
-        documents = packed(self.statements)
-        return {f"{self.pipeline}-{self.name}-{number}": each for number, each in enumerate(documents, 1)}
+        name = f"{self.pipeline}-{self.name}"[: LONGEST_NAME - 3].rstrip("-")
+        return {f"{name}-{number}": each for number, each in enumerate(packed(self.statements), 1)}
 
 
 def roles(

@@ -27,7 +27,10 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-@pytest.mark.parametrize(("target", "command"), [("run", "-m pipeline run"), ("test", "-m pytest")])
+COMMANDS = {"run": "-m pipeline run", "test": "-m pytest", "package": "-m pipeline infra --functions build/functions"}
+
+
+@pytest.mark.parametrize(("target", "command"), COMMANDS.items())
 def test_an_installation_that_is_up_to_date_costs_nothing(tmp_path: Path, target: str, command: str) -> None:
     (tmp_path / ".installed").touch()
     done = make("--dry-run", target, f"VENV={tmp_path}")

@@ -158,6 +158,21 @@ def test_a_plan_needs_no_configuration_once_its_code_is_in_s3(
     assert project.run("upsert", plan)[:2] == (0, "1")
 
 
+def test_a_plan_of_a_foreign_definition_needs_a_role_for_a_new_pipeline(
+    project: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    never = {"Name": "Never", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}
+    text = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [never]})
+    Path("foreign.json").write_text(text)
+    assert project.run("plan", "foreign.json", "-o", "plan.json")[0] == 0
+    code, _, err = project.run("upsert", "plan.json")
+    assert code == 1
+    assert "add --role ARN" in err
+    assert project.run("upsert", "plan.json", "--role", f"arn:aws:iam::{ACCOUNT}:role/x")[:2] == (0, "1")
+    assert project.account.sagemaker.describe_pipeline(PipelineName="foreign")["PipelineDefinition"] == text
+
+
 def test_versions_are_promoted_and_rolled_back(project: SimpleNamespace) -> None:
     project.run("upsert")
     text = project.account.sagemaker.describe_pipeline(PipelineName=name(project))["PipelineDefinition"]

@@ -37,6 +37,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--alias", default=CURRENT, metavar="ALIAS", help=f"names the new version from now on (default: {CURRENT})"
     )
+    parser.add_argument("--role", default="", metavar="ARN", help="of a new pipeline, where the plan names none")
     parser.add_argument("--json", action="store_true", help="what came of it, as one object")
     target.arguments(parser)
 
@@ -51,6 +52,7 @@ def run(args: Namespace) -> int:
     plan = _plan(args.plan)
     compiled = _compiled(args, plan)
     wanted = _wanted(plan, compiled)
+    wanted = wanted._replace(role=wanted.role or args.role)
     verdict.refuse(wanted.definition, home(args.config))
     if target.chosen(args) == target.AWS:
         upserting.refuse_placeholder(wanted)

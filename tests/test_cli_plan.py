@@ -86,6 +86,14 @@ def saved(folder: Path, new: dict[str, Any]) -> str:
     return str(path)
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with a state of its own, whatever account the environment leads to."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DARKROOM_HOME", raising=False)
+    return tmp_path
+
+
 # over boto3
 
 
@@ -139,15 +147,12 @@ def test_a_plan_is_upserted_as_it_was_shown_and_then_changes_nothing(
 # what it says
 
 
-def test_where_nothing_was_ever_done_it_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = saved(tmp_path, definition())
+def test_where_nothing_was_ever_done_it_leaves_nothing_behind(here: Path, capsys: Capture) -> None:
+    path = saved(here, definition())
     code, out, err = command(capsys, "plan", path, "--exit-code")
     assert (code, err) == (3, "")
     assert "nothing is deployed; an upsert would create the pipeline with 5 steps" in out
-    assert os.listdir(tmp_path) == [f"{NAME}.json"]
+    assert os.listdir(here) == [f"{NAME}.json"]
 
 
 def test_a_person_reads_old_and_new_and_why(done: Clients) -> None:
@@ -231,18 +236,14 @@ def test_settings_and_bytes_count_as_changes(done: Clients) -> None:
         (("-o", "no/such/folder/x.plan"), "cannot write no/such/folder/x.plan"),
     ],
 )
-def test_mistakes_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: tuple[str, ...], said: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, _, err = command(capsys, "plan", saved(tmp_path, definition()), *words)
+def test_mistakes_are_told(here: Path, capsys: Capture, words: tuple[str, ...], said: str) -> None:
+    code, _, err = command(capsys, "plan", saved(here, definition()), *words)
     assert code == 1
     assert said in err
 
 
-def test_an_invalid_definition_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, _, err = command(capsys, "plan", saved(tmp_path, document(processing("A", DependsOn=["Ghost"]))))
+def test_an_invalid_definition_is_refused(here: Path, capsys: Capture) -> None:
+    code, _, err = command(capsys, "plan", saved(here, document(processing("A", DependsOn=["Ghost"]))))
     assert code == 1
     assert "Ghost" in err
 
@@ -256,29 +257,26 @@ retries: {processing: null}
 """
 
 
-def test_of_a_configuration_code_and_pictures_are_foretold_as_a_run_has_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
+def test_of_a_configuration_code_and_pictures_are_foretold_as_a_run_has_them(here: Path, capsys: Capture) -> None:
     for name in ("prepare.py", "train.py", "evaluate.py", "lambda_deploy.py", "lambda_champion.py"):
-        (tmp_path / "entrypoints").mkdir(exist_ok=True)
-        (tmp_path / "entrypoints" / name).write_text("raise SystemExit(3)\n")
-    (tmp_path / "pipeline.yaml").write_text(CONFIG)
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").write_bytes(b"picture")
-    monkeypatch.chdir(tmp_path)
+        (here / "entrypoints").mkdir(exist_ok=True)
+        (here / "entrypoints" / name).write_text("raise SystemExit(3)\n")
+    (here / "pipeline.yaml").write_text(CONFIG)
+    (here / "pictures").mkdir()
+    (here / "pictures" / "a.png").write_bytes(b"picture")
     assert main(["run"]) == 1  # PrepareData fails, and nothing after it has to run
     capsys.readouterr()
-    (tmp_path / "entrypoints" / "train.py").write_text("raise SystemExit(4)\n")
+    (here / "entrypoints" / "train.py").write_text("raise SystemExit(4)\n")
     assert main(["show", "--json"]) == 0
     ran = json.loads(capsys.readouterr().out)
-    before = _files(tmp_path)
+    before = _files(here)
 
     assert main(["plan", "--json", "--exit-code"]) == 3
     found = json.loads(capsys.readouterr().out)
 
     assert found["Execution"]["Parameters"]["DatasetUri"] == ran["PipelineParameters"]["DatasetUri"]
     assert [(code["Step"], code["Changed"]) for code in found["Code"]] == [("TrainModel", ["train.py"])]
-    assert _files(tmp_path) == before
+    assert _files(here) == before
 
 
 def _files(folder: Path) -> dict[str, float]:

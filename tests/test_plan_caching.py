@@ -230,6 +230,25 @@ def test_another_name_is_another_step(local: Planned) -> None:
     assert agrees(predicted, local.happens(renamed)) == []
 
 
+def test_a_miss_is_told_against_the_newest_run(local: Planned) -> None:
+    one, two, three = (document(processing("A", "say", word, cache=True)) for word in ("one", "two", "three"))
+    local.happens(one)
+    local.happens(two)
+    assert [field.old for field in local.predict(three)["A"].fields] == ["two"]
+
+
+def test_what_a_file_says_that_is_written_anew_is_no_answer(local: Planned) -> None:
+    """At a fixed address the report of the last run is still there; the gate waits for the next one."""
+    definition = chain()
+    output = step(definition, "Judge")["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]
+    output["S3Output"]["S3Uri"] = f"{BUCKET}/fixed/"
+    local.happens(definition)
+    argument(definition)
+    predicted = local.predict(definition)
+    assert (predicted["Gate"].outcome, predicted["Gate"].until) == (UNKNOWN, ("Judge",))
+    assert agrees(predicted, local.happens(definition)) == []
+
+
 @pytest.mark.parametrize(("kind", "expected"), [("QualityCheck", UNKNOWN), ("EMR", UNKNOWN), ("Model", RUNS)])
 def test_of_types_that_this_machine_cannot_run_nothing_is_made_up(local: Planned, kind: str, expected: str) -> None:
     one = {"Name": "A", "Type": kind, "Arguments": {}, "CacheConfig": {"Enabled": True}}

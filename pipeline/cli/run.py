@@ -41,7 +41,9 @@ def run(args: Namespace) -> int:
     from pipeline.control import executions, parameters, pipelines
     from pipeline.definition import Definition
 
-    target.only_here(args, "--target local; on AWS: darkroom compile, then darkroom start definition.json --target aws")
+    target.only_here(
+        args, "--target local; on AWS: darkroom upsert --target aws, then darkroom start --target aws --wait"
+    )
     given = parameters.parse(args.set)
     where = home(args.config)
     compiled = compiled_from(args.config, where)

@@ -110,7 +110,10 @@ def of_s3(method: str, path: str, query: dict[str, str]) -> list[Asked]:
     put = "UploadPart" if "uploadId" in query else "PutObject"
     deleted = "AbortMultipartUpload" if "uploadId" in query else "DeleteObject"
     operation = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": put, "POST": posted, "DELETE": deleted}[method]
-    return [Asked(action, f"arn:aws:s3:::{bucket}/{key}", {}) for action in actions_of("s3", operation)]
+    asked = [Asked(action, f"arn:aws:s3:::{bucket}/{key}", {}) for action in actions_of("s3", operation)]
+    if method in ("GET", "HEAD"):  # what is absent is 404 only to who may list it, with its key as s3:prefix; else 403
+        asked.append(Asked("s3:ListBucket", f"arn:aws:s3:::{bucket}", {"s3:prefix": key}))
+    return asked
 
 
 class _Handler(BaseHTTPRequestHandler):

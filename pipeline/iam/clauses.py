@@ -37,7 +37,10 @@ def metrics(namespaces: Sequence[str]) -> Statement:
 
 
 def reading(place: Place, patterns: Sequence[str]) -> list[Statement]:
-    """GetObject, and ListBucket of the same beginnings of keys: without it S3 answers 403 for what does not exist."""
+    """GetObject, and ListBucket of the same beginnings of keys: without it S3 answers 403 for what does not exist.
+
+    The key that was asked for is then the condition's s3:prefix: https://github.com/ceph/ceph/pull/68577
+    """
     if not patterns:
         return []
     objects = Statement("ReadObjects", ("s3:GetObject",), tuple(place.objects(each) for each in patterns))

@@ -11,6 +11,7 @@ import pytest
 from golden_roles import NAMES, SUBJECTS, golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rendered import about
 from test_builder import SECTIONS, write_programs
 
 from pipeline.builder import build
@@ -20,6 +21,7 @@ from pipeline.errors import DefinitionError
 from pipeline.iam import actions, check, policies
 from pipeline.iam.policies import Role
 from pipeline.iam.statements import INLINE_SIZE, MANAGED_SIZE, Statement, size
+from pipeline.infra.roles import roles as stack_roles
 
 KEYS = [
     "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f",
@@ -70,6 +72,12 @@ def test_no_configuration_leads_to_more_than_is_forced_or_to_what_iam_refuses(
     for role in found:
         assert "NotAction" not in json.dumps(role.document())
         assert all(size(document) <= MANAGED_SIZE for document in role.policies().values())
+
+
+def test_roles_of_the_stack_have_no_more_either() -> None:
+    found = stack_roles(about())
+    assert {role.kind for role in found} == {"execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda"}
+    assert [finding for role in found for finding in check.findings(role)] == []
 
 
 def test_a_role_of_the_shipped_pipeline_fits_into_one_inline_policy() -> None:

@@ -202,6 +202,16 @@ def test_an_outlier_is_other_processes_where_threads_waited_for_half_of_it(
     assert found[0].of_cause == pytest.approx(of_cause)
 
 
+def test_what_steps_before_an_outlier_waited_is_not_its_own() -> None:
+    records = crowded(9.0)
+    records.steps["seconds"][48] = 4.0  # not asked; is asked for together with step 50
+    records.steps["waited"][47:50] = [0.0, np.nan, np.nan]
+    assert outliers.found(records.steps, np.arange(1, 100))[-1].of_cause == pytest.approx(6.0)
+    records.steps["seconds"][48:50] = 4.0
+    last = outliers.found(records.steps, np.arange(1, 100))[-1]
+    assert (last.step, last.cause) == (50, "data")
+
+
 def test_other_processes_are_worth_a_quieter_machine_also_where_all_steps_wait_alike() -> None:
     job = clocked(50, lambda step: {"forward": 1.0})
     waiting = job.records._replace(steps=job.records.steps | {"waited": np.full(50, 0.25)})

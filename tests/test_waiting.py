@@ -65,12 +65,12 @@ def test_short_steps_are_asked_for_together_and_a_long_one_at_once(tmp_path: Pat
     process = Process(tmp_path)
     waits, now, known = process.waits(), 0, []
     for step in range(20):
-        lasted = 2 if step == 14 else 1
+        lasted = 18 if step == 14 else 9
         now += lasted * MS
         process.waited([step, 0])
         if not math.isnan(waited := waits.step(now, lasted * MS)):
             known.append((step, round(waited * 1000)))
-    assert known == [(8, 8), (14, 6)]  # 8 ms for two threads
+    assert known == [(8, 8), (14, 6)]  # 70 ms for two threads
     waits.close()
 
 
@@ -78,8 +78,8 @@ def test_a_long_step_is_not_asked_for_where_asking_is_dear(tmp_path: Path) -> No
     process = Process(tmp_path, threads=100)
     waits = process.waits()
     waits.step(0, MS)
-    assert math.isnan(waits.step(20 * MS, 20 * MS))  # 20.4 ms are a tenth of the usual price
-    assert waits.step(41 * MS, 21 * MS) == 0.0
+    assert math.isnan(waits.step(55 * MS, 55 * MS))  # 56 ms are a tenth of the usual price
+    assert waits.step(112 * MS, 57 * MS) == 0.0
     waits.close()
 
 

@@ -103,6 +103,15 @@ def _median_wait(steps: Columns, rows: NDArray[np.int64]) -> float:
     return float(np.median(known)) if len(known) else 0.0
 
 
+def _waited(steps: Columns, row: int, median: float) -> float:
+    """What a row tells is also of the rows before it that tell nothing: what those took too long may be theirs."""
+    waited = float(np.nan_to_num(steps["waited"][row]))
+    while row and np.isnan(steps["waited"][row - 1]) and waited > 0:
+        row -= 1
+        waited -= max(0.0, float(np.nan_to_num(steps["seconds"][row])) - median)
+    return waited
+
+
 def _explained(steps: Columns, row: int, median: float, usual: dict[str, float]) -> Outlier:
     """CPU where threads waited for what other processes had, and above the usual wait for half of the excess or more,
     whatever they were about to do: it would have been quicker without these. Threads that wait at once count each, so
@@ -113,7 +122,7 @@ def _explained(steps: Columns, row: int, median: float, usual: dict[str, float])
     above = {part: float(np.nan_to_num(steps[part][row])) - usual[part] for part in PARTS}
     part = max(PARTS, key=lambda name: above[name])
     excess = float(steps["seconds"][row]) - median
-    waited = float(np.nan_to_num(steps["waited"][row])) - usual["waited"]
+    waited = _waited(steps, row, median) - usual["waited"]
     if waited >= MOSTLY * excess:
         took = float(steps["seconds"][row])
         return Outlier(row, int(steps["step"][row]), took, excess, CPU, "waited", min(waited, excess))

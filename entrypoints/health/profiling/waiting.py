@@ -10,8 +10,8 @@ from pathlib import Path
 
 from health.profiling.cgroups import Cgroup
 
-EACH = 2_000_000  # nanoseconds of training for each thread that is asked: asking takes less than 0.1 % of that
-WHOLE = 2  # threads that asking at all is as dear as
+EACH = 5_000_000  # nanoseconds of training for each thread that is asked: asking takes 0.1 % of that
+WHOLE = 12  # threads that asking at all is as dear as
 HURRY = 10  # a long step is told of sooner, so many times: for 1 % of it
 LONG = 1.5  # times the usual step
 PACE = 1.05  # by which the usual step is set right at each: it follows their median
@@ -25,10 +25,11 @@ class Waits:
     Threads that wait at once count each. What they can have waited for each other is left out: it is never more than
     what the cores could have done in that time and this process did not, which the others had, or nobody.
 
-    Asking costs 3 µs, and 1.2 µs for each thread: 15 µs for 10, 25 µs for 20 (a busy machine of 2 cores, Python 3.11,
-    n = 2e4). So 10 threads are asked when 24 ms of training have passed, and sooner, at 2.4 ms, after a step that took
-    1.5 times the usual one; else the answer is NaN, and the next one tells of that step, too. That is 0.06 % of the
-    time, however short steps are. A step that nobody is asked in costs 0.24 µs.
+    Asking 3, 10, 20 threads costs 78, 91, 124 µs behind real steps, which leave no cache warm, and 5, 15, 25 µs without
+    them; a step in which nobody is asked 2 µs, or 0.24 (medians, a busy machine of 2 cores, Python 3.11, n = 1e4 steps
+    of 2 ms, 2e4 without). So 10 threads are asked when 110 ms of training have passed, and sooner, from 11 ms on, after
+    a step that took 1.5 times the usual one; else the answer is NaN, and the next one tells of that step, too. That is
+    0.1 % of the time of steps of 10 ms and more.
     """
 
     def __init__(self, tasks: Path, cores: int, cpu_time: Callable[[], int] = time.process_time_ns) -> None:

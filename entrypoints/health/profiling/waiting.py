@@ -10,7 +10,7 @@ from pathlib import Path
 
 from health.profiling.cgroups import Cgroup
 
-EACH = 5_000_000  # nanoseconds of training for each thread that is asked: asking takes 0.1 % of that
+EACH = 5_000_000  # nanoseconds of training for each thread that is asked: asking takes about 0.1 % of that
 WHOLE = 12  # threads that asking at all is as dear as
 HURRY = 10  # a long step is told of sooner, so many times: for 1 % of it
 LONG = 1.5  # times the usual step
@@ -25,11 +25,11 @@ class Waits:
     Threads that wait at once count each. What they can have waited for each other is left out: it is never more than
     what the cores could have done in that time and this process did not, which the others had, or nobody.
 
-    Asking 3, 10, 20 threads costs 78, 91, 124 µs behind real steps, which leave no cache warm, and 5, 15, 25 µs without
-    them; a step in which nobody is asked 2 µs, or 0.24 (medians, a busy machine of 2 cores, Python 3.11, n = 1e4 steps
-    of 2 ms, 2e4 without). So 10 threads are asked when 110 ms of training have passed, and sooner, from 11 ms on, after
-    a step that took 1.5 times the usual one; else the answer is NaN, and the next one tells of that step, too. That is
-    0.1 % of the time of steps of 10 ms and more.
+    10 threads are asked when 110 ms of training have passed, and sooner, from 11 ms on, after a step that took 1.5 times
+    the usual one; else the answer is NaN, and the next one tells of that step, too. All that took 0.16 % of the time in
+    1e4 steps of 21 ms with 20 threads, on 2 cores that other programs had for half of it: medians of 152 µs where they
+    are asked, in 15 % of the steps, and 14 µs where not. Behind steps of 2 ms on a less busy machine these were 91 and
+    3 µs with 10 threads, 124 and 3 µs with 20; 15, 25 and 0.24 µs where nothing came between (n = 2e4, Python 3.11).
     """
 
     def __init__(self, tasks: Path, cores: int, cpu_time: Callable[[], int] = time.process_time_ns) -> None:

@@ -25,7 +25,7 @@ class Waits:
     Threads that wait at once count each. What they can have waited for each other is left out: it is never more than
     what the cores could have done in that time and this process did not, which the others had, or nobody.
 
-    10 threads are asked when 110 ms of training have passed, and sooner, from 11 ms on, after a step 1.5 times as long as
+    10 threads are asked when 110 ms of training have passed, and sooner, from 11 ms on, after a step of 1.5 times
     the usual one; else the answer is NaN, and the next one tells of that step, too. All that took 0.16 % of the time in
     1e4 steps of 21 ms with 20 threads, on 2 cores that other programs had for half of it: medians of 152 µs where they
     are asked, in 15 % of the steps, and 14 µs where not. Behind steps of 2 ms on a less busy machine these were 91 and

@@ -1,5 +1,5 @@
 # make run    compiles pipeline.yaml and runs every step of it on this machine
-# make test   runs every test
+# make test   runs every test, several files at once
 # make package  builds the code of the Lambda functions into build/functions, for the bucket of infra/template.yaml
 # make check  what CI asks of the code: lint, format, types, who may import whom
 # Each installs what is missing first; when requirements.lock and pyproject.toml have not changed, that costs nothing.
@@ -17,7 +17,7 @@ run: $(STAMP)
 	@$(BIN)/python -m pipeline run $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check $(wildcard $(CODE))

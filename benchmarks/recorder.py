@@ -1,17 +1,20 @@
 """The recorder: what a step of training costs with it, against the same step without.
 
-    python benchmarks/recorder.py [--rounds 40] [--batches 64,128] [--threads 1,2] [--precision bfloat16] [--wall]
+    python benchmarks/recorder.py [--rounds 40] [--batches 64,128] [--threads 1,2] [--precision bfloat16]
+                                  [--wall] [--smdebug]
 
 ResNet18 at 32 px with convolutions.prepare, SGD, on pictures made up here; one process for each batch size and count of
 threads. In each round all cases run one after the other, in an order that turns: a step without, a step that writes its
 loss, a step that is recorded. What a step costs at an interval follows from the medians of what the other two take
 more than the first in their round. CPU time of the process, as other work on the machine does not count in it; --wall:
-the time that passes, for a quiet machine.
+the time that passes, for a quiet machine. --smdebug: a step as well in which SageMaker Debugger's hook saves weights,
+gradients, inputs and outputs of ReLU and the loss, 100 MB a round on disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import statistics
@@ -21,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "entrypoints"))
@@ -37,6 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--precision", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--smdebug", action="store_true")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)  # a batch size: measured in this process
     args = parser.parse_args()
     if args.one:
@@ -53,12 +58,12 @@ def main() -> None:
 
 def measure(batch: int, args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="darkroom-bench-") as folder:
-        cases = Steps(batch, args.precision, Path(folder))
+        cases = Steps(batch, args.precision, Path(folder), args.smdebug)
         clock = time.perf_counter if args.wall else time.process_time
         runs: dict[str, list[float]] = {name: [] for name in cases.kinds}
         names = list(cases.kinds)
         for turn in range(args.rounds + 3):
-            for name in names[turn % 3 :] + names[: turn % 3]:
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 began = clock()
                 cases.kinds[name]()
                 if turn >= 3:
@@ -70,6 +75,10 @@ def measure(batch: int, args: argparse.Namespace) -> None:
     for every in INTERVALS:
         share = 1 + (losses * (every - 1) + recorded) / every / plain
         print(f"{start} every {every} ({1000 * recorded:+.1f} ms) | {share:.4f} | {ASKED.get(every, '')} |")
+    if "saved" in runs:
+        saved = surplus(runs["plain"], runs["saved"])
+        for every in INTERVALS[2:]:
+            print(f"{start} smdebug, every {every} ({1000 * saved:+.0f} ms) | {1 + saved / every / plain:.4f} | |")
     sys.stdout.flush()
 
 
@@ -79,7 +88,7 @@ def surplus(plain: list[float], other: list[float]) -> float:
 
 
 class Steps:
-    def __init__(self, batch: int, precision: str, folder: Path) -> None:
+    def __init__(self, batch: int, precision: str, folder: Path, smdebug: bool) -> None:
         import torch
         from health.recording.recorder import Recorder
         from torchvision.models import resnet18
@@ -99,6 +108,9 @@ class Steps:
         self.kinds: dict[str, Callable[[], None]] = {
             "plain": self.plain, "losses": lambda: self.recorded(0), "recorded": lambda: self.recorded(1)
         }  # fmt: skip
+        if smdebug:
+            self.debugger = registered(self.network, folder)
+            self.kinds["saved"] = self.saved
 
     def plain(self) -> None:
         from torch.nn import functional as F
@@ -126,6 +138,41 @@ class Steps:
         self.optimizer.zero_grad(set_to_none=True)
         recorder.stepped()
         recorder.step(1, loss, 1e-3, len(self.labels), dict.fromkeys(TIMES, 0.01))
+
+    def saved(self) -> None:
+        """Everything that the hook is asked for, in this step."""
+        import torch
+        from torch.nn import functional as F
+
+        self.done += 1
+        self.debugger.begins(self.done)
+        with self.autocast:
+            scores = self.network(self.pictures)
+        loss = F.cross_entropy(scores.float(), self.labels)
+        loss.backward()
+        self.debugger.gradients(torch.amp.GradScaler("cpu", enabled=False))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.debugger.stepped(loss, 1e-3)
+
+
+def registered(network: Any, folder: Path) -> Any:
+    """SageMaker Debugger's hook, which saves at each step; it has proved that it can."""
+    from health.debugger import hook
+    from health.rules.scaling import Job
+
+    names = ("weights", "biases", "gradients", "losses", "relu_input", "relu_output")
+    rows = [
+        {"CollectionName": name, "CollectionParameters": {"include_regex": f".*{name}"} if "relu" in name else {}}
+        for name in names
+    ]
+    body = {"LocalPath": str(folder / "tensors"), "HookParameters": {"save_interval": "1"}}
+    config = folder / "debughookconfig.json"
+    config.write_text(json.dumps({"S3OutputPath": "s3://bucket/debug", **body, "CollectionConfigurations": rows}))
+    found = hook.registered({hook.VARIABLE: str(config)}, folder, network, Job(1000, 1, 1, 10, 1000), 0, (0, 0))
+    if found.saver is None:
+        raise SystemExit(f"smdebug saves nothing: {(folder / hook.FILE).read_text()}")
+    return found
 
 
 if __name__ == "__main__":

@@ -60,6 +60,18 @@ COLLECTING = LOOKER.format(
     begins="        self.objects = [[number] for number in range(200_000)]",
     does="        if self.training and self.times % 24 == 23:\n            gc.collect()",
 )
+CROWDED = LOOKER.format(  # 5 ms of CPU time a step; for 0.3 s three other processes work beside it
+    training=True,
+    begins="",
+    does="""
+        if self.training and self.times == 150:
+            import subprocess, sys
+            work = "import os, time; os.fork(); os.fork(); ends = time.time() + 0.3\\nwhile time.time() < ends: pass"
+            self.others = [subprocess.Popen([sys.executable, "-ISc", work])]
+        ends = time.thread_time() + 0.005
+        while time.thread_time() < ends:
+            pass""",
+)
 STEADY = LOOKER.format(training=True, begins="", does="        time.sleep(0.004)")  # more than reading takes
 
 

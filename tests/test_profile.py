@@ -174,6 +174,55 @@ def test_a_step_in_which_everything_is_slow_has_no_cause_of_ours() -> None:
     assert [one.cause for one in found] == ["other"]
 
 
+def crowded(waited: float, usual: float = 0.0, **marks: Any) -> Records:
+    """100 steps of 1 s; one of them takes 10 s for its data, and its threads waited for CPUs meanwhile."""
+    slow = np.arange(100) == 50
+    columns = {"forward": 1.0, "data_wait": np.where(slow, 9.0, 0.0), "seconds": np.where(slow, 10.0, 1.0)}
+    asked = np.where(np.arange(100) % 3 == 2, np.where(slow, waited, usual), np.nan)  # of step 50, too
+    return Records.of(steps=columns | {"waited": asked} | {name: slow for name in marks})
+
+
+@pytest.mark.parametrize(
+    ("records", "cause", "of_cause"),
+    [
+        (crowded(4.5), "CPU", 4.5),
+        (crowded(4.4), "data", 9.0),
+        (crowded(20.0), "CPU", 9.0),  # three threads at once
+        (crowded(5.0, usual=1.0), "data", 9.0),
+        (crowded(5.5, usual=1.0), "CPU", 4.5),
+        (crowded(np.nan, usual=1.0), "data", 9.0),
+        (crowded(9.0, collected=True, recorded=True), "CPU", 9.0),
+    ],
+)
+def test_an_outlier_is_other_processes_where_threads_waited_for_half_of_it(
+    records: Records, cause: str, of_cause: float
+) -> None:
+    found = outliers.found(records.steps, outliers.durations(records.steps).usual)
+    assert [(one.step, one.cause, one.excess) for one in found] == [(50, cause, 9.0)]
+    assert found[0].of_cause == pytest.approx(of_cause)
+
+
+def test_what_steps_before_an_outlier_waited_is_not_its_own() -> None:
+    records = crowded(9.0)
+    records.steps["seconds"][48] = 4.0  # not asked; is asked for together with step 50
+    records.steps["waited"][47:50] = [0.0, np.nan, np.nan]
+    assert outliers.found(records.steps, np.arange(1, 100))[-1].of_cause == pytest.approx(6.0)
+    records.steps["seconds"][48:50] = 4.0
+    last = outliers.found(records.steps, np.arange(1, 100))[-1]
+    assert (last.step, last.cause) == (50, "data")
+
+
+def test_other_processes_are_worth_a_quieter_machine_also_where_all_steps_wait_alike() -> None:
+    job = clocked(50, lambda step: {"forward": 1.0})
+    waiting = job.records._replace(steps=job.records.steps | {"waited": np.full(50, 0.25)})
+    first = Job(waiting, job.clock).figures()["advice"][0]
+    assert (first["cause"], first["seconds"]) == ("CPU", pytest.approx(49 * 0.25))  # the first step is the warm-up
+    assert "OMP_NUM_THREADS" in first["what"] and "at most" in first["reckoned"] and "waited" in first["source"]
+    assert "0 outliers" in first["why"]
+    many = job.records._replace(steps=job.records.steps | {"waited": np.full(50, 3.0)})  # threads at once
+    assert Job(many, job.clock).figures()["advice"][0]["seconds"] == pytest.approx(49)
+
+
 def test_steps_that_are_alike_have_no_outliers() -> None:
     seconds = 0.1 + np.arange(1000) % 7 * 1e-9
     records = Records.of(steps={"seconds": seconds, "forward": seconds})

@@ -98,6 +98,16 @@ def test_the_cause_of_the_outliers_stands_where_people_look_first(page: str) -> 
     assert "IssuesFound" in durations and re.search('data-head="cause"><svg class="key".*?</svg>data</td>', durations)
 
 
+def test_outliers_of_other_processes_have_their_colour_and_their_seconds() -> None:
+    slow = np.arange(300) % 50 == 30
+    columns = {"forward": np.where(slow, 9.0, 1.0), "seconds": np.where(slow, 9.0, 1.0)}
+    records = Records.of(steps=columns | {"waited": np.where(slow, 7.0, 0.0)})
+    drawn = profiler_report.page(profile.figures(records, Clock().close()), [])
+    durations = drawn.partition("Step durations</h2>")[2].partition("</section>")[0]
+    assert re.search('data-head="cause"><svg class="key".*?class="s0".*?</svg>CPU</td>', durations)
+    assert "threads that waited for CPUs: 7 s above its median" in durations
+
+
 def test_every_section_says_where_its_numbers_come_from(page: str) -> None:
     header, first, *sections = re.split("<section>", page)
     assert all('class="source"' in each for each in (header, *sections))

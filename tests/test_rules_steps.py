@@ -48,6 +48,25 @@ def test_the_few_that_somebody_allows_scale_likewise() -> None:
     assert rules_steps.step_outlier(steps(300, (50, 120)), n_outliers=20).status == "NoIssuesFound"
 
 
+def waited(count: int, seconds: float, steps_of_others: Any) -> Any:
+    return np.where(np.isin(np.arange(count), steps_of_others), seconds, 0.0)
+
+
+def test_outliers_for_which_other_processes_are_to_blame_are_no_issue_and_it_says_so() -> None:
+    records = steps(2000, EVERY_50TH, waited=waited(2000, 8.0, EVERY_50TH[4:]))  # 36 of 40
+    verdict = rules_steps.step_outlier(records)
+    assert verdict.status == "NoIssuesFound"
+    assert "36 of them, with 90 % of the 360 s which that costs, for CPUs that other processes had" in verdict.message
+    assert "nothing of the training is wrong" in verdict.message
+
+
+def test_outliers_for_which_they_are_mostly_to_blame_are_an_issue_with_their_share() -> None:
+    verdict = rules_steps.step_outlier(steps(2000, EVERY_50TH, waited=waited(2000, 8.0, EVERY_50TH[5:])))
+    assert verdict.status == "IssuesFound"
+    assert "35 of them for CPUs that other processes had, every 50 steps" in verdict.message
+    assert "quieter machine" in verdict.advice and "OMP_NUM_THREADS" in verdict.advice
+
+
 def test_outliers_need_steps() -> None:
     verdict = rules_steps.step_outlier(steps(6))
     assert (verdict.status, verdict.points) == ("NotEvaluated", 5)

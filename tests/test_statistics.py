@@ -63,7 +63,7 @@ def test_small_tensors_have_numpys_statistics(tensors: list[NDArray[np.float32]]
 
 @pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16, torch.float64))
 def test_other_precisions_are_computed_in_float32(dtype: torch.dtype) -> None:
-    values = torch.randn(3000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values = torch.randn(2000, generator=torch.Generator().manual_seed(0)).to(dtype)
     values[7], values[9] = math.inf, math.nan
     agree(rows(values)[0], expected(values.float().numpy()))
 
@@ -92,7 +92,7 @@ def test_of_large_tensors_the_sample_speaks_and_extremes_and_counts_are_exact() 
     assert row["p95"] == pytest.approx(1.645, abs=0.1)
 
 
-def test_a_sample_has_4096_different_places_of_all_stretches_and_always_the_same() -> None:
+def test_a_sample_has_different_places_of_all_stretches_and_always_the_same() -> None:
     statistics.chosen.cache_clear()
     first = statistics.chosen(2_359_296, 4096, torch.device("cpu")).numpy().copy()
     statistics.chosen.cache_clear()
@@ -107,7 +107,9 @@ def test_a_sample_has_4096_different_places_of_all_stretches_and_always_the_same
 
 def test_a_tensor_is_all_zero_only_where_all_of_it_is() -> None:
     nearly = torch.zeros(100_000)
-    nearly[int(np.setdiff1d(np.arange(100_000), statistics.chosen(100_000, 4096, nearly.device).numpy())[0])] = 1e-3
+    nearly[
+        int(np.setdiff1d(np.arange(100_000), statistics.chosen(100_000, statistics.SAMPLE, nearly.device).numpy())[0])
+    ] = 1e-3
     zero, almost = rows(torch.zeros(100_000), nearly)
     assert np.float32(zero["zero_share"]) == 1
     assert np.float32(almost["zero_share"]) < 1

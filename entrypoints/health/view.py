@@ -30,6 +30,7 @@ STEPS = {
     "logging": "float32",
     "evaluation": "float32",
     "other": "float32",
+    "waited": "float32",  # for CPUs that other processes had, since the row before that tells of it; NaN: not asked
     "collected": "bool",  # the garbage collector ran
     "recorded": "bool",  # statistics of tensors were taken
     "profiled": "bool",  # torch.profiler ran, or had just stopped: slower than without it

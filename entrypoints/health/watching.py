@@ -21,7 +21,7 @@ from training.resuming import Position
 from health import jury
 from health.debugger import hook
 from health.page import profiler_report
-from health.profiling import operators, profile, system, timers
+from health.profiling import operators, profile, system, timers, waiting
 from health.recording import recorder, records, sharing
 from health.recording.recorded import Limits
 from health.rules import judging, own_rule
@@ -55,7 +55,8 @@ class Health:
         download: float | None,
         env: Mapping[str, str],
     ) -> None:
-        self.clock = timers.Clock(age, download)
+        asked = world.first and (args.profile or args.health_rules)
+        self.clock = timers.Clock(age, download, waits=waiting.found() if asked else None)
         self.born = time.perf_counter() - age
         self.args, self.world, self.env = args, world, env
         self.folder: Path = args.output_data_dir / FOLDER

@@ -35,6 +35,7 @@ CAUSES = {  # of outliers
     "logging": "s4",
     "recording": "s4 b",
     "garbage collector": "s5",
+    "CPU": "s0",
 }
 
 

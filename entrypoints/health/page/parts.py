@@ -16,6 +16,7 @@ NAMES = {
     "data_wait": "data wait",
     "collector": "garbage collector",
     "other": "what is left",
+    "waited": "threads that waited for CPUs",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from health.page.markup import span
-from health.profiling.outliers import Outlier, by_cause, durations
+from health.profiling.outliers import CPU, Outlier, by_cause, durations
 from health.view import Columns, Records
 
 LEAST = 0.01  # of the job: less is not worth a change
@@ -48,6 +48,7 @@ def advice(
         _unnamed(seconds, whole),
         _collector(whole, records.steps, found),
         _recording(records.steps, whole),
+        _others(records.steps, whole, found),
         _warm_up(figures, whole),
         _gpu(records, seconds, whole),
     ]
@@ -111,6 +112,20 @@ def _recording(steps: Columns, whole: float) -> Gain | None:
     why = f"{len(recorded)} steps with statistics of tensors take {span(extra)} longer than the others"
     what = "Record statistics half as often"
     return Gain("recording", what, why, lost * HALF, lost * HALF / whole, "half of it", "steps: seconds by recorded")
+
+
+def _others(steps: Columns, whole: float, found: list[Outlier]) -> Gain:
+    """Also where all steps wait alike, which makes no outlier."""
+    rows = durations(steps).usual
+    waited = float(np.nansum(steps["waited"][rows]))
+    lost = min(waited, float(steps["seconds"][rows].sum()))
+    slow = sum(one.cause == CPU for one in found)
+    why = (
+        f"threads waited {span(waited)} for CPUs that other processes had, and made {slow} outliers by it: nothing of "
+        "the training is wrong"
+    )
+    what = "Run on a quieter machine, or with fewer threads (OMP_NUM_THREADS)"
+    return Gain(CPU, what, why, lost, lost / whole, "all of it, at most: some wait at once", "steps: waited")
 
 
 def _warm_up(figures: dict[str, Any], whole: float) -> Gain | None:

@@ -15,11 +15,13 @@ SLOW_START = 1.5  # times the median: a first step as slow as that belongs to th
 LONGEST_WARM_UP = 20
 PARTS = ("data_wait", "transfer", "forward", "backward", "optimizer", "checkpoint", "logging", "evaluation", "other")
 CAUSES = {"data_wait": "data", "checkpoint": "checkpoint", "evaluation": "evaluation", "logging": "logging"}
+CPU = "CPU"  # other processes had it
 MOSTLY = 0.5  # of the excess: what explains as much is the cause
 
 
 class Outlier(NamedTuple):
-    """`excess`: seconds above the median step; `of_cause`: how many of them the cause took. `part`: a timing column."""
+    """`excess`: seconds above the median step; `of_cause`: how many of them the cause took. `part`: a timing column,
+    or "waited"."""
 
     row: int
     step: int
@@ -68,6 +70,7 @@ def found(steps: Columns, rows: NDArray[np.int64], stddev: float = STDDEV) -> li
     if not len(slow):
         return []
     usual = {part: float(np.nan_to_num(np.median(steps[part][rows]))) for part in PARTS}
+    usual["waited"] = _median_wait(steps, rows)
     median = float(np.median(seconds))
     return [_explained(steps, int(row), median, usual) for row in slow]
 
@@ -94,17 +97,40 @@ def by_cause(outliers: list[Outlier]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["seconds"], row["cause"]))
 
 
+def _median_wait(steps: Columns, rows: NDArray[np.int64]) -> float:
+    waited = steps["waited"][rows]
+    known = waited[np.isfinite(waited)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _waited(steps: Columns, row: int, median: float) -> float:
+    """What a row tells is also of the rows before it that tell nothing: what those took too long may be theirs."""
+    waited = float(np.nan_to_num(steps["waited"][row]))
+    while row and np.isnan(steps["waited"][row - 1]) and waited > 0:
+        row -= 1
+        waited -= max(0.0, float(np.nan_to_num(steps["seconds"][row])) - median)
+    return waited
+
+
 def _explained(steps: Columns, row: int, median: float, usual: dict[str, float]) -> Outlier:
-    """The part whose excess is largest. The clock counts the collector's pauses as "other", so that there it is the
+    """CPU where threads waited for what other processes had, and above the usual wait for half of the excess or more,
+    whatever they were about to do: it would have been quicker without these. Threads that wait at once count each, so
+    that this half may be less of one that many wait in.
+
+    Else the part whose excess is largest. The clock counts the collector's pauses as "other", so that there it is the
     collector where it ran; records of tensors lie between the laps or in the passes, wherever their hooks are."""
     above = {part: float(np.nan_to_num(steps[part][row])) - usual[part] for part in PARTS}
     part = max(PARTS, key=lambda name: above[name])
     excess = float(steps["seconds"][row]) - median
+    waited = _waited(steps, row, median) - usual["waited"]
+    if waited >= MOSTLY * excess:
+        took = float(steps["seconds"][row])
+        return Outlier(row, int(steps["step"][row]), took, excess, CPU, "waited", min(waited, excess))
     cause = CAUSES.get(part, "other")
     if part == "other" and steps["collected"][row]:
         cause = "garbage collector"
     elif cause in ("other", "logging") and steps["recorded"][row]:
         cause = "recording"
     elif above[part] < MOSTLY * excess:
-        cause = "other"  # a bit of everything: another program had the machine
+        cause = "other"  # a bit of everything
     return Outlier(row, int(steps["step"][row]), float(steps["seconds"][row]), excess, cause, part, above[part])

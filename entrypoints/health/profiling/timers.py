@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from health.profiling.waiting import Waits
 
 # Parts of a step: columns of steps.arrow. "other" is what no lap names, the garbage collector's pauses among it.
 STEP = ("data_wait", "transfer", "forward", "backward", "optimizer", "checkpoint", "logging", "evaluation", "other")
@@ -33,6 +36,7 @@ class Timing(NamedTuple):
     logging: float
     evaluation: float
     other: float
+    waited: float
     collected: bool
     profiled: bool
 
@@ -54,15 +58,23 @@ class Clock:
     stand in operators.json. A lap costs 0.4 µs, a step 6 µs (a busy machine of 2 cores, Python 3.11, n = 1e6).
     """
 
-    def __init__(self, age: float = 0.0, download: float | None = None, now: Callable[[], int] = time.perf_counter_ns):
+    def __init__(
+        self,
+        age: float = 0.0,
+        download: float | None = None,
+        now: Callable[[], int] = time.perf_counter_ns,
+        waits: Waits | None = None,
+    ) -> None:
         """`age`: seconds since the process started, `process_age()` in a program of its own; they are start-up.
 
-        `download`: seconds of the job before the program, where `download_seconds` knows them.
+        `download`: seconds of the job before the program, where `download_seconds` knows them. `waits`: who knows what
+        threads waited for CPUs, `waiting.found()`.
         """
         self._now = now
         self._began = self._last = now() - round(age * 1e9)
         self._started = time.time() - age
         self._download = download
+        self._waits = waits
         self._laps = dict.fromkeys(STEP + JOB, 0)
         self._total = dict.fromkeys(STEP + JOB, 0)
         self._kinds = {"train": 0, "validation": 0}
@@ -93,16 +105,20 @@ class Clock:
         for part in total:
             total[part] += laps[part]
             laps[part] = 0
-        self._kinds[mode] += sum(parts)
+        whole = sum(parts)
+        self._kinds[mode] += whole
+        waited = self._waits.step(self._last, whole) if self._waits else math.nan
         pauses, self._pauses = self._pauses, 0
         seconds = {part: nanoseconds / 1e9 for part, nanoseconds in zip(STEP, parts, strict=True)}
         ran = pauses >= SEEN * 1e9
-        return Timing(time.time(), sum(parts) / 1e9, **seconds, collected=ran, profiled=profiled)
+        return Timing(time.time(), whole / 1e9, **seconds, waited=waited, collected=ran, profiled=profiled)
 
     def close(self) -> dict[str, Any]:
         """The parts of the whole job, for profile.json: nanoseconds that sum to `wall_ns`; the clock stops."""
         self.step()
         gc.callbacks.remove(self._collecting)
+        if self._waits:
+            self._waits.close()
         return {
             "started": self._started,
             "ended": time.time(),

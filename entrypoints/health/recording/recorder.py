@@ -38,8 +38,8 @@ CONFUSED = 256  # classes up to which a confusion matrix is kept
 
 
 def default_every(total_steps: int) -> int:
-    """Of optimiser steps in the whole job."""
-    return max(1, min(EVERY, total_steps // RECORDS))
+    """Of optimiser steps in the whole job: the 20th record is of the last step at the latest."""
+    return max(1, min(EVERY, (total_steps - 1) // (RECORDS - 1)))
 
 
 class Recorder:

@@ -44,7 +44,7 @@ def loss_not_decreasing(
     else:
         values = losses[places]
     if len(values) < 2:
-        more = GET_VALIDATION if which == "validation" else "train for longer, or lower num_steps"
+        more = GET_VALIDATION if which == "validation" and len(losses) < 2 else "train for longer, or lower num_steps"
         return missing(rule, f"No two {which} losses lie {num_steps} steps apart", more, len(losses))
     with np.errstate(invalid="ignore"):  # infinity
         wanted = values[:-1] - np.abs(values[:-1]) * diff_percent / 100

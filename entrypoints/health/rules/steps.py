@@ -9,6 +9,8 @@ from health.view import Records
 FEWEST = 8  # steps after the warm-up
 MODES = {"EVAL": "validation", "TRAIN": "train", "validation": "validation", "train": "train"}  # AWS's words, and ours
 WAITING = 10  # % of the time of steps: a loader that keeps up better than that is good enough
+NEARLY_ALL = 0.9  # of the time that outliers cost
+CALLED = {"other": "other reasons", outliers.CPU: "CPUs that other processes had"}
 ADVICE = {
     "data": "see what the loader does at these steps (reads that miss the cache, large pictures, workers that start "
     "anew), and let it read further ahead",
@@ -17,7 +19,8 @@ ADVICE = {
     "logging": "record and judge less often (health.every), and write fewer lines",
     "garbage collector": "call gc.freeze() when training starts, and build fewer objects in each step",
     "recording": "record statistics of tensors less often",
-    "other": "look at the trace: something else had the machine, or the loop does work that no lap names",
+    outliers.CPU: "run on a quieter machine, or with fewer threads (OMP_NUM_THREADS)",
+    "other": "look at the trace: the loop does work that no lap names, or something else had the machine",
 }
 
 
@@ -78,7 +81,9 @@ def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = No
 
     Ours: above the mean, that is, without warm-up and profiled steps; a step that is slow because it was recorded
     counts as usual, since that is our own cost. Of fewer than 100 * n_outliers steps 1 % may be
-    outliers, at least one. Without `mode` steps of training are judged: what ends an epoch is none of them.
+    outliers, at least one. Without `mode` steps of training are judged: what ends an epoch is none of them. Where
+    90 % of the time that outliers cost is of those that waited for CPUs which other processes had, nothing of the
+    training is wrong, and no issue is found (Linux; waiting.py tells how it is measured).
     """
     rule = "StepOutlier"
     usual = outliers.durations(records.steps, MODES[mode or "TRAIN"]).usual
@@ -92,9 +97,13 @@ def step_outlier(records: Records, *, stddev: float = 3.0, mode: str | None = No
     said = f"{len(found)} of {len(usual)} steps take longer than {limit:.3g} s{scaled}"
     if len(found) <= ignored:
         return fine(rule, len(usual), said)
-    main = outliers.by_cause(found)[0]
+    main, lost = outliers.by_cause(found)[0], sum(each.excess for each in found)
+    if main["cause"] == outliers.CPU and main["seconds"] >= NEARLY_ALL * lost:
+        share = f"{100 * main['seconds'] / lost:.0f} % of the {lost:.3g} s which that costs"
+        said += f": {main['steps']} of them, with {share}, for {CALLED[outliers.CPU]}; nothing of the training is wrong"
+        return fine(rule, len(usual), said)
     every = f", every {main['every']} steps" if main["every"] else ""
-    cause = "other reasons" if main["cause"] == "other" else main["cause"]
+    cause = CALLED.get(main["cause"], main["cause"])
     said += f": {main['steps']} of them for {cause}{every}, which costs {main['seconds']:.3g} s"
     first = found[0]
     return issues(rule, len(usual), said, ADVICE[main["cause"]], first.step, value=first.seconds, threshold=limit)

@@ -12,7 +12,7 @@ from health.rules.tensor_rows import Mask, Names, Rows
 from health.verdicts import Verdict, fine, issues, missing, number
 from health.view import Records
 
-SAMPLE = 4096  # elements of an update at most, that its norm is of
+SAMPLE = 2048  # elements of an update at most, that its norm is of
 
 
 def poor_weight_initialization(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
+import random
 import re
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +147,29 @@ def test_what_could_drive_a_terminal_does_not_reach_it(tmp_path: Path) -> None:
     line = told(tmp_path, content(FOUND._replace(rule="\x1b[2J\n\u202e", message=f"\x07{EVIL}\r\n\ud800")))
     assert line.isprintable()
     assert len(line) < 200
+
+
+def chained(kind: bytes, text: bytes) -> bytes:
+    """Headers without end, each of which speaks of the next."""
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, len(text)
+    return gzip.compress((header.tobuf(tarfile.GNU_FORMAT) + text.ljust(512, b"\0")) * 3000)
+
+
+def spoilt() -> bytes:
+    """Of xz, which nobody packs output.tar.gz with, and whose errors are its own."""
+    whole = bytearray(lzma.compress(gzip.decompress(packed({"noise": random.Random(0).randbytes(300_000)}))))
+    whole[len(whole) // 2] ^= 255
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "archive", [chained(tarfile.GNUTYPE_LONGNAME, b"a" * 10), chained(tarfile.XHDTYPE, b"9 path=a\n"), spoilt()]
+)
+def test_an_archive_that_is_hostile_is_told(tmp_path: Path, archive: bytes) -> None:
+    made = clients(tmp_path, content(FINE))
+    made.storage.put_bytes(ARCHIVE, archive)
+    assert health.told(health.read(made, [STEP])).startswith("not known (output.tar.gz cannot be read: ")
 
 
 def test_an_archive_that_unpacks_to_more_than_can_be_ours_is_left(tmp_path: Path) -> None:

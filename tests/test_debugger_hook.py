@@ -236,6 +236,21 @@ def test_a_hook_that_cannot_be_registered_fails_no_training(
     assert details.startswith("Not evaluated: smdebug's hook was not registered: ") and why in details
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"LocalPath": "/proc/\udcff"},
+        {"CollectionConfigurations": [{"CollectionName": "\ud800", "CollectionParameters": {"include_regex": "fc"}}]},
+    ],
+)
+def test_names_that_are_no_text_fail_no_training(settings: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "debughookconfig.json"
+    content = {"S3OutputPath": "s3://b", "LocalPath": str(tmp_path / "tensors"), "HookParameters": None}
+    file.write_text(json.dumps(content | settings))
+    hook = registered({VARIABLE: str(file)}, tmp_path, nn.Linear(2, 2), Job(10, 1), 0, (0, 0))
+    hook.close()
+
+
 def test_a_disk_that_fails_on_the_way_ends_the_saving_and_not_the_training(
     colours: Path, tmp_path: Path, lean: Path
 ) -> None:

@@ -193,6 +193,26 @@ def no_notes(folder: Path) -> None:
     (folder / trial.NOTES).write_text('{"names": {"layers": [], "weights": 3}, "job": {"steps": "many"}}')
 
 
+def no_steps(folder: Path) -> None:
+    (folder / trial.NOTES).write_text('{"names": {"layers": {}, "weights": {}}, "job": {"steps": null, "epochs": 1}}')
+
+
+def endless(folder: Path) -> None:
+    job = {"steps": 10**400, "epochs": 1}
+    (folder / trial.NOTES).write_text(json.dumps({"names": {"layers": {}, "weights": {}}, "job": job}))
+
+
+def nameless(folder: Path) -> None:
+    """A number stands where the tensor's name belongs: four terabytes, where it is taken for a size."""
+    value = b"\x08\x80\x80\x80\x80\x80\x80\x01\x42\x00"
+    event = b"\x09" + bytes(8) + b"\x2a" + bytes([len(value) + 2]) + b"\x0a" + bytes([len(value)]) + value
+    record = len(event).to_bytes(8, "little") + bytes(4) + event + bytes(4)
+    events(folder, 3).write_bytes(record)
+    body = json.loads(index(folder, 3).read_text())
+    body["tensor_payload"] = [body["tensor_payload"][0] | {"start_idx": 0, "length": len(record)}]
+    index(folder, 3).write_text(json.dumps(body))
+
+
 def empty(folder: Path) -> None:
     shutil.rmtree(folder / "index")
 
@@ -209,6 +229,9 @@ def empty(folder: Path) -> None:
         (huge, "should end at byte 1,099,511,627,776 of"),
         (noise, "cannot be read (ValueError: a record of 0 bytes"),
         (no_notes, "darkroom.json is not as the hook wrote it"),
+        (no_steps, "darkroom.json is not as the hook wrote it"),
+        (endless, "darkroom.json is not as the hook wrote it"),
+        (nameless, "cannot be read (TypeError: "),
         (empty, "no tensors were saved"),
     ],
 )

@@ -147,20 +147,21 @@ def test_many_tensors_go_to_s3_beside_the_loop(tmp_path: Path) -> None:
     assert len(saved(tmp_path)) == 2501
 
 
-@pytest.mark.parametrize("linked", ["LocalPath", "a file in it"])
+@pytest.mark.parametrize("linked", ["LocalPath", "the folder above it", "a file in it"])
 def test_a_link_takes_nothing_else_to_s3(tmp_path: Path, linked: str) -> None:
     mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "secret").write_text("mine")
-    if linked == "LocalPath":
-        program = "import shutil\nshutil.rmtree(config['LocalPath'])\n"
-        program += f"os.symlink({str(mine)!r}, config['LocalPath'])"
+    (mine / "tensors").mkdir(parents=True)
+    for folder in (mine, mine / "tensors"):
+        (folder / "secret").write_text("mine")
+    if linked != "a file in it":
+        place = "config['LocalPath']" if linked == "LocalPath" else "os.path.dirname(config['LocalPath'])"
+        program = f"import shutil\nshutil.rmtree({place})\nos.symlink({str(mine)!r}, {place})"
     else:
         program = f"os.symlink({str(mine / 'secret')!r}, config['LocalPath'] + '/secret')"
     done = train(tmp_path, request(tmp_path, SAVE + program))
     assert done.status == "Completed"
-    assert saved(tmp_path) == ([] if linked == "LocalPath" else ["events/0/worker_1.tfevents"])
-    assert (mine / "secret").exists()
+    assert saved(tmp_path) == (["events/0/worker_1.tfevents"] if linked == "a file in it" else [])
+    assert (mine / "secret").exists() and (mine / "tensors/secret").exists()
 
 
 def test_a_failed_job_is_judged_too(tmp_path: Path) -> None:
@@ -243,6 +244,7 @@ def answering(content: Any) -> str:
         ("import os; os.kill(os.getpid(), 9)", "exit code: 137 (SIGKILL)"),
         ("pass", "left no answer (No such file or directory)"),
         ("import os, sys; os.mkfifo(sys.argv[8])", "no plain file"),
+        ("import os, sys; os.mkdir(sys.argv[8])", "no plain file"),
         ("import os, sys; os.symlink('/etc/hosts', sys.argv[8])", "left no answer (Too many levels of symbolic links)"),
         ("import sys; open(sys.argv[8], 'w').truncate(1 << 30)", "larger than 1 MiB"),
         ("while True: print('x' * (1 << 20))", "more than 16 MiB to its log"),

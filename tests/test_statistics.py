@@ -123,6 +123,11 @@ def test_what_is_taken_does_not_change_with_the_tensor() -> None:
         assert statistics.fetched(statistics.sent([taken])).content.max() == 1
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3), (2, 3, 0, 0)])
+def test_a_layer_that_gives_nothing_has_no_values(shape: tuple[int, ...]) -> None:
+    statistics.fetched(statistics.sent([statistics.take(torch.zeros(shape), units=True)]))
+
+
 def test_a_tensor_in_channels_last_is_read_in_place() -> None:
     values = torch.randn(2, 8, 5, 5).to(memory_format=torch.channels_last)
     flat = statistics.flattened(values)

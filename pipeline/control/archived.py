@@ -44,7 +44,7 @@ def files(
 
     body, left = clients.storage.get_bytes(uri), most
     try:
-        with tarfile.open(fileobj=io.BytesIO(body), mode="r:*") as archive:
+        with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
             for member in archive:
                 left -= member.size
                 if left < 0:
@@ -52,7 +52,7 @@ def files(
                 name = member.name.removeprefix("./")
                 if member.isreg() and wanted(name, member.size) and (file := archive.extractfile(member)):
                     yield name, file.read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as exc:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, RecursionError) as exc:
         raise Torn(f"{NAME} cannot be read: {exc}") from exc
 
 

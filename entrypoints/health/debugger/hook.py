@@ -172,7 +172,8 @@ class Registered(Debugger):
     def _gives_up(self, error: Exception) -> None:
         self._rests()
         at = f"gave up at step {self.now}: " if self.saver is not None and self.now >= 0 else ""
-        self.status |= {"why": f"{at}{_cause(error)}", "steps": self.saver.saved_steps if self.saver else 0}
+        why = f"{at}{_cause(error)}".encode("utf-8", "replace").decode()  # a file's name may be no text
+        self.status |= {"why": why, "steps": self.saver.saved_steps if self.saver else 0}
         self.saver = None
         progress.say(f"health: Debugger's hook saves no tensors: {self.status['why']}")
 
@@ -180,7 +181,8 @@ class Registered(Debugger):
         if self.saver is not None:
             self.status["steps"] = self.saver.saved_steps
         if self.file is not None:
-            with contextlib.suppress(OSError):  # a full disk may be why it gave up
+            # a full disk may be why it gave up; a collection's name may be no text
+            with contextlib.suppress(OSError, UnicodeError):
                 jsonfile.write(self.file, self.status)
 
 

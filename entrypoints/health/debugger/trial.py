@@ -77,13 +77,17 @@ def _notes(file: Path) -> tuple[Names | None, dict[str, Any]]:
     try:
         body = json.loads(file.read_bytes())
         job = {name: value for name, value in body["job"].items() if name in Job._fields}
-        if not all(
-            value is None or (isinstance(value, (int, float)) and math.isfinite(value)) for value in job.values()
-        ):
+        if not all(_fits(name, value) for name, value in job.items()):
             raise ValueError("its job is no table of numbers")
         return names.read(body["names"]), job
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Torn(f"{file.name} is not as the hook wrote it ({type(error).__name__}: {error})") from error
+
+
+def _fits(name: str, value: Any) -> bool:
+    if value is None:
+        return name in Job._field_defaults and Job._field_defaults[name] is None
+    return isinstance(value, (int, float)) and abs(value) < 2**53
 
 
 def _job(noted: dict[str, Any], records: Records, steps: list[Step]) -> Job:

@@ -136,7 +136,7 @@ def chosen(count: int, size: int, device: torch.device) -> Tensor:
 def _places(output: Tensor) -> Tensor:
     """Up to 256 pictures and places of the maps, with all units: channels, or what stands in their place."""
     units = output.movedim(1 if output.dim() in (2, 4, 5) else -1, -1)
-    rows = units.reshape(-1, units.shape[-1])
+    rows = units.reshape(units.shape[:-1].numel(), units.shape[-1])  # there may be no units
     count = rows.shape[0]
     return rows.index_select(0, chosen(count, PLACES, rows.device)) if count > PLACES else rows.clone()
 

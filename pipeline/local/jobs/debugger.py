@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from pipeline.errors import DarkroomError
 from pipeline.local import names
+from pipeline.local.container import ML
 from pipeline.local.jobs import JobFailed, evaluator, rule_statuses
 from pipeline.local.jobs.rule_statuses import DEBUG, ERROR, PROFILER
 from pipeline.local.jobs.staging import aside
@@ -118,7 +119,7 @@ class Debugger:
         found: dict[str, str] = {}
         for host in self._hosts.all if self._hosts else ():
             top = host.path(self._where)
-            for where, _, files in os.walk(top) if not os.path.islink(top) else ():
+            for where, _, files in os.walk(top) if _is_no_link(host, top) else ():
                 for name in files:
                     path = os.path.join(where, name)
                     if os.path.isfile(path) and not os.path.islink(path) and not name.endswith(_UNFINISHED):
@@ -173,6 +174,12 @@ class Debugger:
             except OSError:  # not every file system has hard links
                 copy_file(path, target)
         return inside
+
+
+def _is_no_link(host: Host, path: str) -> bool:
+    """Nor any folder above it: what is below would be moved away, and may be nobody's of the job."""
+    tree = host.path(ML)
+    return os.path.realpath(path) == os.path.realpath(tree) + path[len(tree) :]
 
 
 def _structures(found: Any, member: str) -> list[dict[str, Any]]:

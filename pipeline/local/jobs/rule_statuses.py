@@ -95,9 +95,10 @@ def _content(path: str) -> list[Any]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as exc:
         raise Unreadable(f"it left no answer ({exc.strerror})") from exc
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unreadable("its answer is no plain file")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable("its answer is no plain file")
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise Unreadable(f"its answer is larger than {LARGEST >> 20} MiB")

@@ -27,7 +27,11 @@ def program(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-COMMANDS = {"run": "-m pipeline run", "test": "-m pytest", "package": "-m pipeline infra --functions build/functions"}
+COMMANDS = {
+    "run": "-m pipeline run",
+    "test": "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile",
+    "package": "-m pipeline infra --functions build/functions",
+}
 
 
 @pytest.mark.parametrize(("target", "command"), COMMANDS.items())

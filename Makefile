@@ -1,7 +1,7 @@
 # make run    compiles pipeline.yaml and runs every step of it on this machine
 # make test   runs every test, several files at once
 # make package  builds the code of the Lambda functions into build/functions, for the bucket of infra/template.yaml
-# make check  what CI asks of the code: lint, format, types, who may import whom
+# make check  what CI asks of the code: lint, format, types, who may import whom, the stack, the workflows, the policies
 # Each installs what is missing first; when requirements.lock and pyproject.toml have not changed, that costs nothing.
 # PYTHON=/path/to/python3.12 picks the interpreter, VENV=folder another environment, ARGS="…" goes to the command.
 
@@ -23,7 +23,9 @@ check: $(STAMP)
 	$(BIN)/ruff check $(wildcard $(CODE))
 	$(BIN)/ruff format --check $(wildcard $(CODE))
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_imports.py
+	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/zizmor --offline --no-progress .github/workflows
+	$(BIN)/python -m pytest tests/test_imports.py tests/test_iam_check.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix $(wildcard $(CODE))

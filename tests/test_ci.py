@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,81 @@ def test_every_service_runs_what_people_run(path: Path) -> None:
     assert "make check" in text
     assert ".ci/run" in text
     assert "AWS_SECRET" not in text
+
+
+GITLAB: dict[str, Any] = yaml.safe_load((ROOT / "examples/ci/gitlab-ci.yml").read_text(encoding="utf-8"))
+BUILDSPEC: dict[str, Any] = yaml.safe_load((ROOT / "examples/ci/buildspec.yml").read_text(encoding="utf-8"))
+# https://docs.gitlab.com/ci/yaml/: those of a job that are in use here, and of the file itself
+GITLAB_JOB = {"stage", "rules", "script", "before_script", "extends", "id_tokens", "artifacts", "resource_group"}
+GITLAB_GLOBAL = {"stages", "default"}
+# https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html
+PHASES = {"install": {"runtime-versions", "commands"}, "pre_build": {"commands"}, "build": {"commands"}}
+
+
+def gitlab_jobs() -> dict[str, dict[str, Any]]:
+    """Each with what it extends, as GitLab merges them; hidden ones are no jobs."""
+    found = {name: each for name, each in GITLAB.items() if name not in GITLAB_GLOBAL}
+    return {
+        name: {**found.get(each.get("extends", ""), {}), **each}
+        for name, each in found.items()
+        if not name.startswith(".")
+    }
+
+
+def test_gitlabs_file_has_jobs_of_its_stages_with_keys_that_gitlab_knows() -> None:
+    jobs = gitlab_jobs()
+    assert [each["stage"] for each in jobs.values()] == GITLAB["stages"] == list(jobs)
+    for name, each in jobs.items():
+        assert set(each) <= GITLAB_JOB, name
+        assert each.get("extends", ".aws") in GITLAB
+        assert all(set(rule) == {"if"} and re.match(r"\$[A-Z_]+ (==|&&) ", rule["if"]) for rule in each["rules"])
+        assert all(isinstance(line, str) for line in each["script"] + each.get("before_script", []))
+    asks = {name: set(each.get("id_tokens", {})) for name, each in jobs.items()}
+    assert asks == {"test": set(), "plan": {"GITLAB_TOKEN"}, "deploy": {"GITLAB_TOKEN"}}
+    assert GITLAB[".aws"]["id_tokens"]["GITLAB_TOKEN"] == {"aud": "sts.amazonaws.com"}
+
+
+def test_codebuilds_file_has_phases_and_keys_that_codebuild_knows() -> None:
+    assert set(BUILDSPEC) == {"version", "env", "phases"}
+    assert BUILDSPEC["version"] == 0.2
+    assert {name: set(phase) for name, phase in BUILDSPEC["phases"].items()} == PHASES
+    assert BUILDSPEC["phases"]["install"]["runtime-versions"] == {"python": 3.12}
+    assert all(isinstance(value, str) for value in BUILDSPEC["env"]["variables"].values())
+    assert all(isinstance(line, str) for phase in BUILDSPEC["phases"].values() for line in phase["commands"])
+
+
+def scripts() -> Iterator[tuple[str, str]]:
+    for name, each in gitlab_jobs().items():
+        yield f"gitlab {name}", "\n".join(each.get("before_script", []) + each["script"])
+    for name, phase in BUILDSPEC["phases"].items():
+        yield f"codebuild {name}", "\n".join(phase["commands"])
+    for name, job in JOBS.items():
+        yield f"github {name}", "\n".join(step["run"] for step in job["steps"] if "run" in step)
+
+
+SCRIPTS = dict(scripts())
+
+
+@pytest.mark.parametrize("where", SCRIPTS)
+def test_scripts_are_what_a_shell_can_read_and_name_targets_that_make_has(where: str) -> None:
+    script = SCRIPTS[where]
+    read = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, ""), where
+    for target in re.findall(r"^make (\S+)", script, re.MULTILINE):
+        known = {".venv/.installed": "$(STAMP)"}.get(target, target)
+        assert f"\n{known}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), where
+
+
+def test_codebuild_refuses_an_action_that_it_does_not_know() -> None:
+    [script] = BUILDSPEC["phases"]["build"]["commands"]
+    done = subprocess.run(["sh"], input=script, env={"ACTION": "x"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "ACTION is 'x': take plan or deploy\n")
+
+
+def test_darkroom_of_a_job_looks_at_the_account_that_its_role_is_of() -> None:
+    """Credentials come from a file that only a job of the pipeline is given: no key is in a variable."""
+    for job in ("plan", "deploy"):
+        script = "\n".join(gitlab_jobs()[job]["before_script"] + gitlab_jobs()[job]["script"])
+        assert re.findall(r"export AWS_ROLE_ARN=\"\$(\w+)\"", script) == [f"{job.upper()}_ROLE"]
+        assert "AWS_WEB_IDENTITY_TOKEN_FILE" in script
+        assert "--target aws" in script

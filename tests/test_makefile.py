@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,35 @@ def test_an_installation_that_is_up_to_date_costs_nothing(tmp_path: Path, target
     done = make("--dry-run", target, f"VENV={tmp_path}")
     lines = [line for line in done.stdout.splitlines() if not line.startswith("make")]
     assert [line.strip() for line in lines] == [f"{tmp_path}/bin/python {command}"]
+
+
+def test_checks_are_those_of_code_types_imports_stack_workflows_and_policies(tmp_path: Path) -> None:
+    (tmp_path / ".installed").touch()
+    lines = make("--dry-run", "check", f"VENV={tmp_path}").stdout.splitlines()
+    commands = [line.removeprefix(f"{tmp_path}/bin/") for line in lines if line.startswith(str(tmp_path))]
+    assert [command.partition(" ")[0] for command in commands] == [
+        "ruff",
+        "ruff",
+        "mypy",
+        "cfn-lint",
+        "zizmor",
+        "python",
+    ]
+    assert {"cfn-lint infra/template.yaml", "zizmor --offline --no-progress .github/workflows"} <= set(commands)
+    assert commands[-1] == "python -m pytest tests/test_imports.py tests/test_iam_check.py"
+
+
+def test_the_workflow_linter_finds_what_is_wrong(tmp_path: Path) -> None:
+    """Not only that it is called: a text of a stranger in a script ends it with an error."""
+    steps = "[{run: 'echo ${{ github.event.pull_request.title }}'}]"
+    job = f"jobs: {{a: {{runs-on: ubuntu-24.04, permissions: {{}}, steps: {steps}}}}}"
+    (tmp_path / "workflow.yml").write_text(f"name: n\non: pull_request_target\npermissions: {{}}\n{job}\n")
+    zizmor = Path(sys.executable).parent / "zizmor"
+    found = subprocess.run(
+        [zizmor, "--offline", "--no-progress", tmp_path / "workflow.yml"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode > 0
+    assert {"dangerous-triggers", "template-injection"} <= set(re.findall(r"error\[([a-z-]+)\]", found.stdout))
 
 
 def test_a_changed_lock_installs_again(tmp_path: Path) -> None:

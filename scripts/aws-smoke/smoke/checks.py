@@ -1,0 +1,29 @@
+"""All checks by name, in the order of their stages."""
+
+from __future__ import annotations
+
+from smoke import (
+    looks_data,
+    looks_debugger,
+    looks_endpoint,
+    looks_service,
+    looks_stack,
+    looks_steps,
+    looks_training,
+    makes_alarms,
+    makes_events,
+    makes_pipelines,
+    makes_roles,
+)
+from smoke.stages import STAGES
+from smoke.verdict import Check
+
+LOOKS = (looks_service, looks_stack, looks_steps, looks_data, looks_training, looks_debugger, looks_endpoint)
+MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms)
+_ORDER = tuple(STAGES)
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in sorted(
+        (check for module in (*LOOKS, *MAKES) for check in module.CHECKS), key=lambda each: _ORDER.index(each.stage)
+    )
+}

@@ -1,0 +1,42 @@
+"""What an endpoint in service answers."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+from smoke.account import Account
+from smoke.stages import ENDPOINT
+from smoke.verdict import CannotTell, Check, Verdict, judged
+
+
+def serving(account: Account) -> Verdict:
+    name = account.options.endpoint or account.pipeline.endpoint_name
+    code, message = account.refusal("sagemaker", "describe_endpoint", EndpointName=name)
+    if code:
+        raise CannotTell(f"{name}: {message}", "darkroom start --target aws --wait deploys one")
+    status = account.ask("sagemaker", "describe_endpoint", EndpointName=name)["EndpointStatus"]
+    if status != "InService":
+        raise CannotTell(f"{name} is {status}", "look again some minutes later")
+    answer = account.ask(
+        "sagemaker-runtime", "invoke_endpoint", EndpointName=name, ContentType="image/png", Body=grey_picture()
+    )
+    found = json.loads(answer["Body"].read())
+    return judged(bool(found), f"{name} says of a grey picture: {json.dumps(found)[:300]}")
+
+
+def grey_picture(side: int = 32) -> bytes:
+    """A PNG, written by hand, so that nothing but this command's own imports are needed."""
+    rows = (b"\0" + b"\x80" * side) * side
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)))
+    body = b"".join(map(_chunk, (*chunks, (b"IEND", b""))))
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def _chunk(named: tuple[bytes, bytes]) -> bytes:
+    name, data = named
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+CHECKS = (Check("serving", ENDPOINT, serving, "InService, and an answer to a picture"),)

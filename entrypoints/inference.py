@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,14 @@ import payload
 import torch
 from numpy.typing import NDArray
 from refusal import Refusal
+from serving import accepting, answers
+from serving.answers import Predictions
 from torch import Tensor, nn
 
-TOP = 5
+TOP = 5  # classes in an answer
 BATCH = 64
+# The card's section "serving", and the variables that change on one endpoint what the archive says.
+UNSURE, MOST = "DARKROOM_UNSURE_BELOW", "DARKROOM_TOP"
 
 
 class Predictor(NamedTuple):
@@ -30,6 +35,8 @@ class Predictor(NamedTuple):
     mean: Tensor
     scale: Tensor
     temperature: float = 1.0
+    top: int = TOP
+    unsure_below: float = 0.0  # a probability
 
     @property
     def image_size(self) -> int:
@@ -57,7 +64,8 @@ def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
     mean = torch.tensor(pixels["mean"]).mul(255).view(1, 3, 1, 1)
     scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
     frame = payload.Frame(pixels["image_size"], pixels["stored_size"], pixels["square"])
-    return Predictor(network, tuple(card["classes"]), frame, mean, scale, _temperature(card, folder))
+    top, unsure_below = _telling(card, os.environ)
+    return Predictor(network, tuple(card["classes"]), frame, mean, scale, _temperature(card, folder), top, unsure_below)
 
 
 def _named(shape: dict[str, Any]) -> nn.Module:
@@ -83,19 +91,50 @@ def _temperature(card: dict[str, Any], folder: Path) -> float:
     return float(value)
 
 
-def input_fn(body: bytes | str, content_type: str = "", context: object = None) -> bytes:
-    """The content is looked at, the content type is not: the body's first bytes say more. predict_fn knows the size."""
-    return body.encode() if isinstance(body, str) else bytes(body)
+def _telling(card: dict[str, Any], env: Mapping[str, str]) -> tuple[int, float]:
+    """How many classes an answer names, and below which probability it is unsure. Raises Refusal."""
+    asked = card.get("serving", {})
+    asked = asked if isinstance(asked, dict) else {"top": asked}
+    top, below = env.get(MOST, asked.get("top", TOP)), env.get(UNSURE, asked.get("unsure_below", 0.0))
+    try:
+        number, share = int(top), float(below)
+    except (TypeError, ValueError):
+        number, share = 0, math.nan
+    if number < 1 or not 0 <= share <= 1:
+        raise Refusal(
+            f"top {top!r}, unsure_below {below!r}: take 1 or more, and a probability; {MOST} and {UNSURE} overrule "
+            f"what {archive.CARD} says"
+        )
+    return number, share
 
 
-def predict_fn(body: bytes, predictor: Predictor, context: object = None) -> list[dict[str, Any]]:
-    """One prediction a picture; raises payload.BadRequest for what cannot be one."""
-    rows = probabilities(predictor, payload.decode(body, predictor.frame))
-    return [_prediction(row, predictor.classes) for row in rows]
+def input_fn(body: payload.Body | bytearray | str, content_type: str = "", context: object = None) -> payload.Body:
+    """The content is looked at, the content type is not: the body's first bytes say more. predict_fn knows the size.
+
+    AWS's toolkit makes text of what is called JSON or CSV, and TorchServe on its own parses JSON: both are taken.
+    """
+    match body:
+        case str():
+            return body.encode()
+        case bytearray() | memoryview():
+            return bytes(body)
+        case _:
+            return body
 
 
-def output_fn(predictions: list[dict[str, Any]], accept: str = "application/json", context: object = None) -> str:
-    return json.dumps({"predictions": predictions}, ensure_ascii=False)
+def predict_fn(body: payload.Body, predictor: Predictor, context: object = None) -> Predictions:
+    """One row a picture; raises BadRequest for what cannot be one."""
+    return predictions(predictor, probabilities(predictor, payload.decode(body, predictor.frame)))
+
+
+def predictions(predictor: Predictor, rows: NDArray[np.float32]) -> Predictions:
+    return Predictions(rows, predictor.classes, predictor.top, predictor.unsure_below)
+
+
+def output_fn(predictions: Predictions, accept: str = answers.JSON, context: object = None) -> tuple[bytes, str]:
+    """The answer and its content type, by the Accept header as it came; raises BadRequest 406."""
+    kind = accepting.chosen(accept)
+    return answers.body(predictions, kind), kind
 
 
 def probabilities(predictor: Predictor, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -122,9 +161,3 @@ def inputs(predictor: Predictor, pictures: NDArray[np.uint8]) -> Tensor:
     """(n, H, W, 3) → what the network takes, on its device."""
     part = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
     return part.float().sub_(predictor.mean).mul_(predictor.scale).to(next(predictor.network.parameters()).device)
-
-
-def _prediction(row: NDArray[np.float32], classes: tuple[str, ...]) -> dict[str, Any]:
-    best = np.argsort(-row, kind="stable")[:TOP]
-    top = [{"class": classes[index], "probability": round(float(row[index]), 6)} for index in best]
-    return {**top[0], "top": top}

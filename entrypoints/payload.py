@@ -1,18 +1,21 @@
-"""What a request may hold: a picture file, an .npy array or a JSON array becomes a batch of equal squares."""
+"""What a request may hold: a picture file or arrays become a batch of equal squares."""
 
 from __future__ import annotations
 
-import io
-import json
-import math
-import tokenize
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import images
 import numpy as np
 from numpy.typing import NDArray
+from serving import arrays
+from serving.arrays import MAX_PICTURES
+from serving.bad_request import BadRequest
 
-MAX_PICTURES = 256  # a request; at 224 px they are 150 MB as float32
+__all__ = ["MAX_BODY", "MAX_PICTURES", "BadRequest", "Body", "Frame", "decode", "kind"]
+
+# The bytes of a request, or what a model server before us has made of them.
+Body = bytes | NDArray[Any] | list[Any] | dict[str, Any]
 MAX_BODY = 6_291_456  # bytes: InvokeEndpoint's limit
 MAGIC = {
     b"\xff\xd8\xff": "image",
@@ -25,8 +28,10 @@ MAGIC = {
     b"II+\0": "image",  # BigTIFF
     b"MM\0+": "image",
     b"\x93NUMPY": "npy",
+    b"PK\x03\x04": "npz",
+    b"PK\x05\x06": "npz",  # without an entry
 }
-KINDS = "a JPEG, PNG, WebP, BMP, GIF or TIFF picture, an .npy array or a JSON array"
+KINDS = "a JPEG, PNG, WebP, BMP, GIF or TIFF picture, an .npy array, an .npz archive of them, or JSON (Lines) arrays"
 
 
 class Frame(NamedTuple):
@@ -37,98 +42,74 @@ class Frame(NamedTuple):
     square: str  # crop | pad
 
 
-class BadRequest(ValueError):
-    """One sentence for the caller, and the 4xx status that goes with it."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def decode(body: bytes, frame: Frame) -> NDArray[np.uint8]:
+def decode(body: Body, frame: Frame, most: int = MAX_BODY) -> NDArray[np.uint8]:
     """(n, image_size, image_size, 3). What the body is, is read off its first bytes: content types are often wrong."""
+    if not isinstance(body, bytes):
+        return _squares([body if isinstance(body, np.ndarray) else arrays.parsed(body)], frame)
     if not body:
         raise BadRequest(f"the body is empty: send {KINDS}")
-    if len(body) > MAX_BODY:
-        raise BadRequest(f"the body has {len(body):,} bytes; SageMaker takes {MAX_BODY:,}: send a smaller picture", 413)
-    match _kind(body):
+    if len(body) > most:
+        raise too_large(most, f"the body has {len(body):,} bytes")
+    match kind(body):
         case "image":
             try:
                 return images.model_input(body, *frame)[None]
             except images.Unreadable as reason:
                 raise BadRequest(f"the picture cannot be read: {reason}") from None
         case "npy":
-            return _squares(_npy(body), frame)
+            return _squares([arrays.npy(body)], frame)
+        case "npz":
+            return _squares(arrays.npz(body), frame)
         case "json":
-            return _squares(_json(body), frame)
+            return _squares(arrays.json_arrays(body), frame)
         case _:
             raise BadRequest(f"the body is not {KINDS}", 415)
 
 
-def _kind(body: bytes) -> str | None:
-    for magic, kind in MAGIC.items():
+def too_large(most: int, what: str = "the body is too large") -> BadRequest:
+    return BadRequest(f"{what}; this endpoint takes {most:,}: send a smaller picture, or fewer", 413)
+
+
+def kind(body: bytes) -> str | None:
+    """image, npy, npz or json, by the first bytes."""
+    for magic, name in MAGIC.items():
         if body.startswith(magic):
-            return kind
+            return name
     return "json" if body.lstrip()[:1] in (b"[", b"{") else None
 
 
-def _npy(body: bytes) -> NDArray[Any]:
-    """The header is read before anything is allocated: it may promise more than the body holds."""
-    file = io.BytesIO(body)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        shape, fortran, dtype = readers[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, EOFError, SyntaxError, TypeError, tokenize.TokenError):
-        raise BadRequest("the .npy header is damaged or of an unknown version: write it with numpy.save") from None
-    if dtype.hasobject or dtype.kind not in "uif":
-        raise BadRequest(f"the .npy array holds {dtype}: send uint8, another integer type or floats")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(body) - file.tell():
-        raise BadRequest(
-            f"the .npy array of shape {shape} does not fit the body's length: it was cut short or extended"
-        )
-    flat = np.frombuffer(body, dtype=dtype, offset=file.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+def _squares(found: Iterable[NDArray[Any]], frame: Frame) -> NDArray[np.uint8]:
+    """One at a time, since each may be larger than the square that is left of it."""
+    parts: list[NDArray[np.uint8]] = []
+    for array in found:
+        pixels = _pictures(array, MAX_PICTURES - sum(map(len, parts)))
+        parts.append(np.stack([images.model_input(each, *frame) for each in pixels]))
+    if not parts:
+        raise BadRequest("there is no picture in the body")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _json(body: bytes) -> NDArray[Any]:
-    try:
-        value = json.loads(body)
-    except RecursionError:
-        raise BadRequest("the JSON is nested too deeply for an array of pixels") from None
-    except ValueError:
-        raise BadRequest("the body looks like JSON and is not valid JSON") from None
-    if isinstance(value, dict):
-        if value.keys() != {"instances"}:
-            raise BadRequest('a JSON object has to hold exactly "instances": an array of pictures')
-        value = value["instances"]
-    try:
-        array = np.array(value)
-    except (ValueError, RecursionError, OverflowError):
-        raise BadRequest("the JSON array is ragged: each picture needs rows of equal length") from None
-    if array.dtype.kind not in "uif":
-        raise BadRequest("the JSON array holds something other than numbers")
-    return array
-
-
-def _squares(array: NDArray[Any], frame: Frame) -> NDArray[np.uint8]:
+def _pictures(array: NDArray[Any], most: int) -> NDArray[np.uint8]:
+    """(n, H, W, 3), at most so many."""
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4 or 0 in array.shape:
         raise BadRequest(f"an array of shape {array.shape}: send (3, H, W), (H, W, 3), or several of one size")
-    if len(array) > MAX_PICTURES:
-        raise BadRequest(f"{len(array)} pictures in one request: send at most {MAX_PICTURES}", 413)
+    if len(array) > most:
+        raise BadRequest(f"more than {MAX_PICTURES} pictures in one request: send at most {MAX_PICTURES}", 413)
     if array.shape[3] != 3:
         if array.shape[1] != 3:
             raise BadRequest(f"an array of shape {array.shape}: neither its second nor its last side is 3 (RGB)")
         array = array.transpose(0, 2, 3, 1)
-    pixels = np.ascontiguousarray(_bytes(array))
-    return np.stack([images.model_input(each, *frame) for each in pixels])
+    return np.ascontiguousarray(_bytes(array))
 
 
 def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     """Integers are 0…255. Floats that all lie in 0…1 are taken as such a share of 255."""
     if array.dtype == np.uint8:
         return array
+    if array.dtype.kind not in "uif":
+        raise BadRequest(f"the array holds {array.dtype}: send uint8, another integer type or floats")
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 255):  # NaN compares False
         raise BadRequest("pixel values have to lie in 0 to 255, or, as floats, in 0 to 1")

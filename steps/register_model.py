@@ -21,9 +21,9 @@ WORDS = ("Register model", "Adds the model to the registry, where somebody appro
 CONTENT_TYPES = [
     "application/x-image",
     *(f"image/{kind}" for kind in ("jpeg", "png", "webp", "bmp", "gif", "tiff")),
-    "application/x-npy",
-    "application/json",
+    *(f"application/{kind}" for kind in ("x-npy", "x-npz", "json", "jsonlines")),
 ]
+ANSWERS = ["application/json", "application/jsonlines", "text/csv", "application/x-npy"]
 
 
 def register_model(
@@ -55,6 +55,7 @@ def _inference(context: Context, model: RequestStep) -> dict[str, Any]:
         "Environment": {
             "SAGEMAKER_PROGRAM": "inference.py",
             "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+            **config.serving.environment,
         },
         "Framework": "PYTORCH",
         "FrameworkVersion": config.images.framework_version,
@@ -63,7 +64,7 @@ def _inference(context: Context, model: RequestStep) -> dict[str, Any]:
         "Containers": [container],
         "SupportedRealtimeInferenceInstanceTypes": [config.deploy.instance_type],
         "SupportedContentTypes": CONTENT_TYPES,
-        "SupportedResponseMIMETypes": ["application/json"],
+        "SupportedResponseMIMETypes": ANSWERS,
     }
 
 

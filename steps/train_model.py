@@ -49,6 +49,7 @@ def _hyperparameters(context: Context, tuned: RequestStep | None) -> dict[str, A
         values["checkpoint_minutes"] = str(checkpoints.every_minutes)
     if context.config.model.onnx:  # nobody looks into the archives of trials
         values["onnx"] = "True"
+    values.update(context.config.serving.hyperparameters)
     values.update(context.config.health.hyperparameters)  # of trials, nothing but losses is recorded
     if "TrainingEpochs" in context.parameters:
         values["epochs"] = context.text("TrainingEpochs")

@@ -23,11 +23,12 @@ TABLES = {  # folder → which table, and what its paths begin with
     "entrypoints": (1, ""),
     "entrypoints/training": (2, ""),
     "entrypoints/evaluation": (3, ""),
-    "entrypoints/health": (4, ""),
-    "pipeline/local": (5, ""),
-    "pipeline/iam": (6, ""),
-    "pipeline/aws": (7, ""),
-    "pipeline/plan": (8, ""),
+    "entrypoints/serving": (4, ""),
+    "entrypoints/health": (5, ""),
+    "pipeline/local": (6, ""),
+    "pipeline/iam": (7, ""),
+    "pipeline/aws": (8, ""),
+    "pipeline/plan": (9, ""),
 }
 DEEP = "entrypoints/health"  # its table names the files of its folders, too
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -50,15 +50,17 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def started(model_dir: Path, log: Path, bind: str = "127.0.0.1") -> Iterator[Server]:
+def started(
+    model_dir: Path, log: Path, bind: str = "127.0.0.1", command: Sequence[str] = (), **more: str
+) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    variables = {"SM_MODEL_DIR": str(model_dir), "DARKROOM_BIND": bind, "SAGEMAKER_BIND_TO_PORT": str(port)}
+    variables = {"SM_MODEL_DIR": str(model_dir), "DARKROOM_BIND": bind, "SAGEMAKER_BIND_TO_PORT": str(port), **more}
     with log.open("w") as file:
-        command = [sys.executable, str(PROGRAM), "serve"]
-        environment = {**os.environ, **variables, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, env=environment, stderr=file, stdout=file, text=True)
+        words = command or [sys.executable, str(PROGRAM), "serve"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+        process = subprocess.Popen(words, env=environment, stderr=file, stdout=file, text=True)
     try:
         yield Server(process, port, log)
     finally:
@@ -149,8 +151,8 @@ def test_the_largest_body_is_taken(server: Server) -> None:
 
 
 def test_an_answer_that_nobody_accepts_is_406(server: Server) -> None:
-    assert server.invoke(PICTURE, Accept="text/csv")[0] == 406
-    assert server.invoke(PICTURE, Accept="text/csv, */*;q=0.1")[0] == 200
+    assert server.invoke(PICTURE, Accept="text/html")[0] == 406
+    assert server.invoke(PICTURE, Accept="text/html, */*;q=0.1")[0] == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "[::2]:80"])
@@ -193,18 +195,21 @@ def test_ping_is_red_until_the_model_has_answered(starting: tuple[Server, list[i
     assert "ready after" in server.log.read_text()
 
 
-def test_sigterm_lets_the_running_request_end_and_exits_with_0(model_dir: Path, tmp_path: Path) -> None:
+def test_sigterm_lets_the_running_request_end_refuses_new_ones_and_exits_with_0(
+    model_dir: Path, tmp_path: Path
+) -> None:
     with started(model_dir, tmp_path / "log") as server:
         wait_for(lambda: server.ping() == 200)
         batch = test_inference.npy(np.zeros((256, 16, 16, 3), np.uint8))
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(batch)}\r\n\r\n"
             connection.sendall(head.encode() + batch[:-1])
-            wait_for(lambda: server.ping() == 200)
+            wait_for(lambda: "darkroom_in_flight 1" in server.ask("GET", "/metrics")[1])
             server.process.send_signal(signal.SIGTERM)
-            wait_for(lambda: server.ping() == 0)
+            wait_for(lambda: server.ping() == 503)
+            assert server.invoke(PICTURE) == (503, '{"error": "this server is stopping; ask again"}')
             connection.sendall(batch[-1:])
-            answer = connection.makefile("rb").read()
+            answer = connection.recv(100)
         assert answer.startswith(b"HTTP/1.1 200")
         assert server.process.wait(60) == 0
 
@@ -215,7 +220,7 @@ def test_a_model_that_cannot_load_keeps_ping_red_and_logs_why(model_dir: Path, t
     with started(broken, tmp_path / "log") as server:
         wait_for(lambda: "stays red" in server.log.read_text())
         assert server.ping() == 503
-        assert server.invoke(PICTURE) == (503, '{"error":"the model failed to load; the log has the reason"}')
+        assert server.invoke(PICTURE) == (503, '{"error": "the model failed to load; the log has the reason"}')
         assert "not the weights that the card describes" in server.log.read_text()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import os
@@ -29,6 +28,8 @@ from refusal import Refusal
 from torch.nn import functional
 from training import convolutions, hyperparameters, packing, precision, validating
 from training.batches import Batches
+
+from pipeline import source
 
 ENTRYPOINTS = Path(train.__file__).parent
 LINE = re.compile(r"epoch=\d+ train_loss=[0-9.]+ validation_loss=[0-9.]+ validation_accuracy=[0-9.]+")
@@ -172,17 +173,19 @@ def test_the_archive_describes_itself(colours: Path, tmp_path: Path) -> None:
 
 
 def test_the_shipped_files_import_nothing_that_stays_behind() -> None:
-    for name in packing.SHIPS:
-        tree = ast.parse((ENTRYPOINTS / name).read_text())
-        imports = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        own = {f"{module}.py" for module in imports if (ENTRYPOINTS / f"{module}.py").is_file()}
-        assert own <= set(packing.SHIPS), name
+    for program in ("serve.py", "inference.py", "deployment.py"):
+        assert set(source.program_files(ENTRYPOINTS, program, ships=False)) <= set(packing.SHIPS)
 
 
 def test_the_archive_holds_the_serving_code_and_no_links(colours: Path, tmp_path: Path) -> None:
     run(colours, tmp_path)
-    assert sorted(path.name for path in (tmp_path / "model/code").iterdir()) == sorted(packing.SHIPS)
+    code = tmp_path / "model/code"
+    assert sorted(path.relative_to(code).as_posix() for path in code.rglob("*.py")) == sorted(
+        {*packing.SHIPS} - {packing.RAY_MODULE}
+    )
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        *("code", "config.yaml", "deployment.py", "model.json", "model.pt")
+    }
     assert not any(path.is_symlink() for path in (tmp_path / "model").rglob("*"))
 
 

@@ -32,7 +32,9 @@ def main(argv: list[str]) -> int:
     found: list[str] = []
     for body in received(sys.stdin.buffer):
         answered = inference.predict_fn(inference.input_fn(body, "application/x-npy"), predictor)
-        rows = json.loads(inference.output_fn(answered, "application/json"))["predictions"]
+        answer = inference.output_fn(answered, "application/json")
+        text = answer[0] if isinstance(answer, tuple) else answer  # older archives say no content type
+        rows = json.loads(text)["predictions"]
         found += [row["class"] for row in rows]
     answers.write_text(json.dumps(found), encoding="utf-8")
     return 0

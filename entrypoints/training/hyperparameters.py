@@ -96,6 +96,8 @@ def parser(env: Mapping[str, str] = os.environ) -> Parser:
     add("--precision", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     add("--seed", type=_whole(0, 2**31 - 1), default=0)
     add("--onnx", type=_yes, default=False, help="the model archive holds model.onnx as well")
+    add("--unsure_below", type=_number(0, 1, "0.5"), default=0.0, help="a probability: answers below it say so")
+    add("--top", type=_whole(1, 1000), default=5, help="classes that an answer names")
     add("--health_rules", type=rule_settings.parse, default="none", help="as docs/health.md writes them")
     add("--health_every", type=_whole(0, 1_000_000), default=0, help="steps between records of tensors; 0: by length")
     add("--profile", type=_yes, default=False, help="profiler-report.html, of times, operators and the machine")

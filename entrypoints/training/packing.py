@@ -21,9 +21,31 @@ from training.progress import Epoch
 # fmt: off
 SHIPS = (
     "inference.py", "serve.py", "archive.py", "colour.py", "custom.py", "images.py", "model.py", "neighbours.py",
-    "payload.py", "refusal.py",
+    "payload.py", "refusal.py", "deployment.py",
+    "serving/__init__.py", "serving/accepting.py", "serving/answering.py", "serving/answers.py", "serving/arrays.py",
+    "serving/bad_request.py", "serving/batching.py", "serving/capture.py", "serving/journal.py", "serving/metrics.py",
+    "serving/processors.py", "serving/service.py", "serving/settings.py",
+    "health/__init__.py", "health/profiling/__init__.py", "health/profiling/cgroups.py",
 )
 # fmt: on
+# At the archive's root, where AWS's Ray Serve image looks for them.
+RAY_MODULE, RAY_CONFIG = "deployment.py", "config.yaml"
+RAY_APPLICATION = """\
+# Read by AWS's Ray Serve image; it imports deployment.py beside this file.
+applications:
+  - name: darkroom
+    route_prefix: /
+    import_path: deployment:build
+"""
+
+
+def copy_code(model_dir: Path) -> None:
+    """What serves the model, under either image."""
+    for name in SHIPS:
+        target = model_dir / name if name == RAY_MODULE else model_dir / archive.CODE / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(__file__).parents[1] / name, target)
+    (model_dir / RAY_CONFIG).write_text(RAY_APPLICATION, encoding="utf-8")
 
 
 def architecture(args: argparse.Namespace, classes: int) -> dict[str, Any]:
@@ -39,9 +61,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
     args.model_dir.mkdir(parents=True, exist_ok=True)
     model.save_weights(network, args.model_dir / archive.WEIGHTS)
     code = args.model_dir / archive.CODE
-    code.mkdir(exist_ok=True)
-    for name in SHIPS:
-        shutil.copyfile(Path(__file__).parents[1] / name, code / name)
+    copy_code(args.model_dir)
     for name, path in neighbours.files().items() if args.model_file else ():
         (code / archive.OWN / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, code / archive.OWN / name)
@@ -59,6 +79,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
         },
         "weights": {"file": archive.WEIGHTS, "sha256": archive.sha256(args.model_dir / archive.WEIGHTS)},
         "temperature": temperature,  # what scores are divided by before they become probabilities
+        "serving": {"unsure_below": args.unsure_below, "top": args.top},
         "hyperparameters": {name: getattr(args, name) for name in hyperparameters.NAMES},
         "data": {**manifest["source"], "settings": manifest.get("settings", {}), "pictures": len(training)},
         "metrics": {"validation_loss": kept.validation_loss, "validation_accuracy": kept.validation_accuracy},

@@ -9,7 +9,9 @@ from pydantic import Field
 from pipeline.config import names, sections
 from pipeline.config.dataset import DatasetSection, DoctorSection
 from pipeline.config.health import HealthSection
+from pipeline.config.instances import accelerator
 from pipeline.config.section import Section
+from pipeline.config.serving import RAY, ServingSection
 from pipeline.config.training import ModelSection, TrainingSection, TuningSection
 from pipeline.dataset_source import ARCHIVES, in_s3, is_archive
 
@@ -31,6 +33,7 @@ class Config(Section):
     evaluation: sections.EvaluationSection = sections.EvaluationSection()
     registry: sections.RegistrySection = sections.RegistrySection()
     deploy: sections.DeploySection = sections.DeploySection()
+    serving: ServingSection = ServingSection()
     cache: sections.CacheSection = sections.CacheSection()
     retries: sections.RetriesSection = sections.RetriesSection()
     security: sections.SecuritySection = sections.SecuritySection()
@@ -71,8 +74,13 @@ class Config(Section):
 
     @property
     def serving_image(self) -> str:
+        if self.deploy.image:
+            return self.deploy.image
+        if self.serving.server == "ray":
+            host = names.registry_host(names.IMAGES_OF_AWS, self.pipeline.region)
+            return f"{host}/{RAY.get(accelerator(self.deploy.instance_type), RAY['cpu'])}"
         host = names.registry_host(self.pipeline.account, self.pipeline.region)
-        return self.deploy.image or f"{host}/darkroom-serve:{self.images.framework_version}"
+        return f"{host}/darkroom-serve:{self.images.framework_version}"
 
     def role(self, step: str) -> str:
         """ARN for `step`, a key of the section roles."""

@@ -18,6 +18,8 @@ DURATION = r"^P(?=.*[1-9])([0-9]+W|([0-9]+Y)?([0-9]+M)?([0-9]+D)?(T(?=[0-9])([0-
 TAG_KEY = r"^(?!aws:)[\w .:/=+@-]{1,128}$(?!\n)"
 TAG_VALUE = r"^[\w .:/=+@-]{0,256}$(?!\n)"
 
+IMAGES_OF_AWS = "763104351884"  # the account of AWS's own images in most regions of the partition aws
+
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("us-isob-", "aws-iso-b"), ("us-iso-", "aws-iso"))
 
 

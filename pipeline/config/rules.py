@@ -16,6 +16,7 @@ from pipeline.config.health import health_rules
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
 from pipeline.config.sections import DeploySection, EvaluationSection, SecuritySection
+from pipeline.config.serving import server_rules
 from pipeline.config.training import PYTHON_FILE, ModelSection, Range, TrainingSection, TuningSection, file_name
 from pipeline.config.tunable import TUNABLE, is_choice, is_whole
 from pipeline.dataset_source import ARCHIVES, in_s3, is_foreign_archive
@@ -269,5 +270,6 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("tuning",), tuning_rules),
     (("evaluation",), champion_rules),
     (("evaluation", "deploy"), function_rules),
+    (("serving", "deploy", "pipeline"), server_rules),
     (("model", "tuning"), searched_layers_rules),
 )

@@ -1,0 +1,127 @@
+"""The model behind the server: loading, ready, failed or draining, and what is being worked on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from payload import Body, decode
+from refusal import Refusal
+
+from serving import journal, processors
+from serving.batching import Batcher, Outcome
+from serving.capture import Capture
+from serving.metrics import Metrics
+from serving.settings import Settings
+
+LOADING, READY, FAILED, DRAINING = "loading", "ready", "failed", "draining"
+MOST_HELD = 256 * 2**20  # bytes of bodies at once
+BROKEN_AFTER = 3  # forward passes that failed in a row: the model, or its device, will not come back
+REASONS = {
+    LOADING: "the model is still loading",
+    FAILED: "the model failed to load; the log has the reason",
+    DRAINING: "this server is stopping; ask again",
+}
+
+
+class Service:
+    """One model. `load` fills it; `predict` answers; all else is said by the attributes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state = LOADING
+        self.metrics = Metrics()
+        self.capture: Capture | None = None
+        self.predictor: Any = None
+        self.in_flight = 0  # requests, from their headers to their answers
+        self.held = 0  # bytes of their bodies
+        self.failures = 0  # forward passes, in a row
+        self._batcher: Batcher | None = None
+        self._decoders: ThreadPoolExecutor | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is predicted, in words for callers; empty when something is."""
+        return REASONS.get(self.state, "")
+
+    def load(self) -> None:
+        """Imports torch, reads the archive and predicts once, so that the first caller waits for none of it."""
+        began = time.monotonic()
+        try:
+            self._open()
+        except (Refusal, OSError, RuntimeError, ImportError, KeyError, TypeError, ValueError) as error:
+            self.state = FAILED
+            journal.say("error", f"the model cannot be served, /ping stays red: {error}")
+            return
+        if self.state == LOADING:
+            self.state = READY
+        seconds = time.monotonic() - began
+        journal.say("info", f"ready after {seconds:.1f} s: {self.settings.model_dir}", processors=processors.count())
+
+    def load_in_background(self) -> None:
+        threading.Thread(target=self.load, name="loading", daemon=True).start()
+
+    async def predict(self, body: Body) -> Outcome:
+        """Raises BadRequest for what is no picture, and whatever the model raised."""
+        loop, frame, most = asyncio.get_running_loop(), self.predictor.frame, self.settings.max_body
+        assert self._decoders is not None and self._batcher is not None
+        pictures = await loop.run_in_executor(self._decoders, decode, body, frame, most)
+        try:
+            outcome = await asyncio.wrap_future(self._batcher.ask(pictures))
+        except Exception:
+            self._failed()
+            raise
+        self.failures = 0
+        return outcome
+
+    def _failed(self) -> None:
+        """Good requests that the model cannot answer: SageMaker replaces a server whose ping stays red."""
+        self.failures += 1
+        if self.failures >= BROKEN_AFTER and self.state == READY:
+            self.state = FAILED
+            journal.say("error", f"{self.failures} forward passes failed in a row, /ping turns red")
+
+    def close(self) -> None:
+        for part in (self._decoders, self._batcher, self.capture):
+            match part:
+                case ThreadPoolExecutor():
+                    part.shutdown()
+                case Batcher() | Capture():
+                    part.close()
+
+    def _open(self) -> None:
+        import inference
+        import numpy as np
+
+        settings, may = self.settings, processors.count()
+        predictor = inference.model_fn(settings.model_dir)
+        team = processors.threads(os.environ, may)
+        self._decoders = ThreadPoolExecutor(may, "decoder", _threads_of_torch(1))
+        self._batcher = Batcher(
+            lambda pictures: inference.probabilities(predictor, pictures),
+            settings.max_batch,
+            settings.batch_seconds,
+            _threads_of_torch(team),
+        )
+        side = predictor.image_size
+        for pictures in (1, 1, min(4, settings.max_batch)):  # the first is slow, and says nothing about the next
+            self._batcher.ask(np.zeros((pictures, side, side, 3), dtype=np.uint8)).result()
+        if settings.capture is not None:
+            self.capture = Capture(settings.capture, settings.capture_share, settings.capture_bytes)
+        self.predictor = predictor
+
+
+def _threads_of_torch(count: int) -> Callable[[], None]:
+    """Called in the thread that it is about: each has a number of its own."""
+
+    def set_them() -> None:
+        import torch
+
+        torch.set_num_threads(count)
+
+    return set_them

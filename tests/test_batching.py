@@ -1,0 +1,94 @@
+"""Batches: what waits is taken along, nobody waits for company, and each gets its own rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from serving.batching import Batcher, Outcome
+
+
+class Model:
+    """Answers with each picture's first pixel; holds until it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.threads: set[str] = set()
+        self.let_go = threading.Event()
+        self.began = threading.Event()
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.began.set()
+        assert self.let_go.wait(30)
+        self.batches.append(len(pictures))
+        self.threads.add(threading.current_thread().name)
+        if 13 in pictures[:, 0, 0, 0]:
+            raise RuntimeError("out of luck")
+        return pictures[:, 0, 0, :2].astype(np.float32)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def batcher(model: Model) -> Iterator[Batcher]:
+    made = Batcher(model, most=8, seconds=60)
+    yield made
+    model.let_go.set()
+    made.close()
+
+
+def picture(value: int, count: int = 1) -> NDArray[np.uint8]:
+    return np.full((count, 2, 2, 3), value, dtype=np.uint8)
+
+
+def held(model: Model, batcher: Batcher, *pictures: NDArray[np.uint8]) -> list[Future[Outcome]]:
+    """The first is being worked on when the others come."""
+    first = batcher.ask(pictures[0])
+    assert model.began.wait(30)
+    asked = [first, *(batcher.ask(each) for each in pictures[1:])]
+    model.let_go.set()
+    wait(asked, 30)
+    return asked
+
+
+def test_an_idle_model_gets_a_single_picture_at_once_and_then_all_that_waits(model: Model, batcher: Batcher) -> None:
+    asked = held(model, batcher, *(picture(value) for value in range(6)))
+    assert model.batches == [1, 5]
+    assert [each.result().rows[0, 0] for each in asked] == list(range(6))
+    assert [each.result().batch for each in asked] == [1, 5, 5, 5, 5, 5]
+    assert len(model.threads) == 1
+
+
+def test_a_batch_has_its_limit_and_what_does_not_fit_comes_first_in_the_next(model: Model, batcher: Batcher) -> None:
+    asked = held(model, batcher, picture(0), picture(1, 5), picture(2, 4), picture(3, 3), picture(4, 20))
+    assert model.batches == [1, 5, 7, 20]
+    assert [each.result().rows.shape for each in asked] == [(1, 2), (5, 2), (4, 2), (3, 2), (20, 2)]
+
+
+def test_a_slow_model_is_given_no_more_than_it_does_in_time(model: Model) -> None:
+    slow = Batcher(model, most=64, seconds=1e-9)
+    held(model, slow, *(picture(value) for value in range(4)))
+    slow.close()
+    assert model.batches == [1, 1, 1, 1]
+
+
+def test_a_request_that_breaks_the_model_takes_no_other_along(model: Model, batcher: Batcher) -> None:
+    asked = held(model, batcher, *(picture(value) for value in (1, 2, 13, 4)))
+    assert [each.exception() is None for each in asked] == [True, True, False, True]
+    assert str(asked[2].exception()) == "out of luck"
+    assert asked[3].result().rows[0, 0] == 4
+
+
+def test_closing_answers_what_was_asked_before(model: Model) -> None:
+    batcher = Batcher(model, most=4, seconds=60)
+    asked = [batcher.ask(picture(value, 3)) for value in range(5)]
+    model.let_go.set()
+    batcher.close()
+    assert all(each.done() and len(each.result().rows) == 3 for each in asked)

@@ -62,6 +62,19 @@ def aws_client(home: str, region: str = "", profile: str = "", options: str = ""
     return Clients(sagemaker, runtime, Storage(s3), home, _aws_pause, CloudWatch(logs), "", place, options)
 
 
+def aws_services(region: str = "", profile: str = "") -> tuple[Callable[[str], Any], str]:
+    """Every service of an AWS account, by boto3's name of it, and the region; otherwise as aws_client().
+
+    What it makes is remembered: one client for each service.
+    """
+    from functools import cache
+
+    from pipeline.aws.calls import Calls
+
+    make, region = _session(region, profile)
+    return cache(lambda service: Calls(service, make, region, profile)), region
+
+
 def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
     """What makes boto3's clients, each when it is needed, and their region."""
     import boto3

@@ -28,7 +28,7 @@ sys.path.insert(0, str(FOLDER))
 from smoke import checks, rows  # noqa: E402  (a folder of commands is no package: its own is found only from there)
 from smoke.stages import STAGES  # noqa: E402
 
-READING = ("describe_", "list_", "get_", "head_", "lookup_", "invoke_endpoint")
+READING = ("describe_", "list_", "get_", "head_", "lookup_", "batch_get_", "simulate_", "invoke_endpoint")
 MODULES = sorted((FOLDER / "smoke").glob("*.py"))
 ASKING = ("ask", "pages", "refusal", "partial")
 Capture = pytest.CaptureFixture[str]

@@ -27,7 +27,7 @@ def compiled(tmp_path: Path, document: dict[str, Any]) -> tuple[Config, Definiti
     return config, Definition.parse(build(config, write_programs(tmp_path / "entrypoints")).definition_json)
 
 
-def test_a_pipeline_with_one_role_has_one_execution_role_and_five_others() -> None:
+def test_a_pipeline_with_one_role_has_one_execution_role_and_six_others() -> None:
     assert [role.kind for role in golden("shipped").roles] == list(policies.KINDS)
 
 

@@ -35,6 +35,7 @@ RULES = [
     Rule("4 clients are made in client.py", "pipeline/**/*.py", "client.py", ("boto3",)),
     Rule("4 nothing imports the CLI", "pipeline/**/*.py", "cli/*|__main__.py", ("pipeline.cli",)),
     Rule("4 control sees a client", "pipeline/control/*.py", "local_setup.py", BELOW),
+    Rule("4 the preflight sees a client", "pipeline/preflight/*.py", "", BELOW),
     Rule("4 the report sees a client", "pipeline/report/*.py", "", BELOW),
     Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.builder", *BELOW)),
     Rule("4 the plan sees a client", "pipeline/plan/*.py", "", PLAN_NEVER),

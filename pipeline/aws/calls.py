@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from pipeline.aws.errors import Call, translated
 
@@ -49,7 +50,7 @@ class Calls:
         self._sent = 0
         try:
             yield
-        except (BotoCoreError, ClientError) as exc:
+        except (BotoCoreError, ClientError, ResponseParserError) as exc:
             about = self._about._replace(operation=operation, resource=resource, attempts=max(1, self._sent))
             raise translated(exc, about) from exc
 

@@ -28,8 +28,10 @@ _S3 = {
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
+    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "GetBucketEncryption": "s3:GetEncryptionConfiguration",
 }
-_PREFIXES = {"s3": "s3", "logs": "logs", "sagemaker": "sagemaker", "sagemaker-runtime": "sagemaker", "sts": "sts"}
+_PREFIXES = {"sagemaker-runtime": "sagemaker", "service-quotas": "servicequotas"}  # others are called alike
 _PASSED_TO = "sagemaker.amazonaws.com"
 
 Denial = namedtuple("Denial", "action resource hint")

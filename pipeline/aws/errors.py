@@ -10,6 +10,7 @@ import re
 from collections import namedtuple
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from pipeline.aws import denied
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
@@ -44,13 +45,14 @@ _SIGN_IN = (
     *(boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError, boto.TokenRetrievalError, boto.CredentialRetrievalError),
     *(boto.LoginError, boto.MetadataRetrievalError),
 )
-_LOST = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
+# a parser that gives up met what no service of AWS says, such as the page of a proxy
+_LOST = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, ResponseParserError)
 _REGION = (boto.NoRegionError, boto.InvalidRegionError)
 _ADDRESS = re.compile(r'"(https?://[^/"]+)')
 
 
 def translated(exc: Exception, call: Any) -> DarkroomError:
-    """`exc`: a BotoCoreError or a ClientError."""
+    """`exc`: a BotoCoreError, a ClientError or a ResponseParserError."""
     match exc:
         case boto.ClientError():
             return _refused(exc, call)

@@ -43,6 +43,7 @@ SUMMARIES = {
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "iam": "print the policies that the pipeline's roles need on AWS, and no more",
+    "check": "find what an AWS account lacks for this pipeline, before money is spent",
     "infra": "render the AWS account around the pipeline as a CloudFormation template",
     "config": "print the JSON Schema of pipeline.yaml",
 }
@@ -59,7 +60,7 @@ _MODULES = {  # module → the commands that it holds
     "executions": ("executions", "show", "logs", "stop", "resume"),
     "models": ("models", "approve", "reject"),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
-    **{name: (name,) for name in ("run", "plan", "upsert", "start", "local", "weights", "iam", "infra")},
+    **{name: (name,) for name in ("run", "plan", "upsert", "start", "local", "weights", "iam", "check", "infra")},
 }
 
 

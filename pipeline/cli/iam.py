@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pipeline.iam.statements import Statement
 
 # pipeline/iam/policies.py has the same; it would bring pydantic into --help
-KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda")
+KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "check")
 _SUBJECTS = {"ci-plan": "--plan-subject", "ci-deploy": "--deploy-subject"}
+_OF_PEOPLE = "no trust policy: attach its policies to whoever asks"
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -72,7 +73,8 @@ def _tell_what_is_missing(chosen: Sequence[Role], asked: str | None) -> None:
         print(f"this pipeline has no {asked}: evaluation.compare_with_champion is false", file=sys.stderr)
     for role in chosen:
         if role.trust is None:
-            print(f"{role.kind}: no trust policy without {_SUBJECTS[role.kind]}; docs/aws.md", file=sys.stderr)
+            missing = f"no trust policy without {_SUBJECTS[role.kind]}" if role.kind in _SUBJECTS else _OF_PEOPLE
+            print(f"{role.kind}: {missing}; docs/aws.md", file=sys.stderr)
 
 
 def _told(role: Role) -> str:

@@ -2,7 +2,8 @@
 
 Read in AWS's service authorization reference (2026-11), https://docs.aws.amazon.com/service-authorization/latest/reference/:
 list_amazonsagemaker, list_amazons3, list_amazonec2, list_amazonelasticcontainerregistry, list_amazoncloudwatch(logs),
-list_awslambda, list_awskeymanagementservice, list_awsidentityandaccessmanagementiam.
+list_awslambda, list_awskeymanagementservice, list_awsidentityandaccessmanagementiam, list_awscloudformation,
+list_amazoneventbridge, list_servicequotas.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ _BY_KIND = {
     "StartPipelineExecution ListPipelineExecutions",
     "pipeline-execution": "sagemaker:DescribePipelineExecution StopPipelineExecution RetryPipelineExecution "
     "ListPipelineExecutionSteps ListPipelineParametersForExecution DescribePipelineDefinitionForExecution",
-    "bucket": "s3:ListBucket",
+    "bucket": "s3:ListBucket GetBucketLocation GetBucketPolicy GetBucketPublicAccessBlock GetBucketVersioning "
+    "GetEncryptionConfiguration",
     "object": "s3:GetObject PutObject DeleteObject AbortMultipartUpload",
-    "repository": "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer",
+    "repository": "ecr:BatchCheckLayerAvailability BatchGetImage DescribeImages GetDownloadUrlForLayer",
     "log-group": "logs:CreateLogGroup DescribeLogStreams FilterLogEvents",
     "log-stream": "logs:CreateLogStream PutLogEvents GetLogEvents",
-    "function": "lambda:InvokeFunction",
-    "key": "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey",
-    "role": "iam:PassRole",
+    "function": "lambda:GetFunctionConfiguration InvokeFunction",
+    "key": "kms:CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey GetKeyPolicy",
+    "role": "iam:GetRole ListAttachedRolePolicies ListRolePolicies PassRole SimulatePrincipalPolicy",
+    "stack": "cloudformation:DescribeStacks",
+    "rule": "events:DescribeRule",
     "subnet": "ec2:CreateNetworkInterface",
     "security-group": "ec2:CreateNetworkInterface",
     "network-interface": "ec2:CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface",
@@ -61,6 +65,7 @@ KINDS = _kinds()
 _EC2 = Forced(
     "EC2's Describe actions have no resource types", f"{REFERENCE}list_amazonec2.html#amazonec2-actions-as-permissions"
 )
+_QUOTAS = f"{REFERENCE}list_servicequotas.html"
 # Every action that is granted on "*", and nothing else ever is.
 FORCED = {
     "ecr:GetAuthorizationToken": Forced(
@@ -73,14 +78,21 @@ FORCED = {
     ),
     **dict.fromkeys(
         (
-            *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
-            *("ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+            *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeRegions"),
+            *("ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"),
         ),
         _EC2,
     ),
     "ec2:DeleteNetworkInterfacePermission": Forced(
         "the request names a permission, not an interface: the resource type is optional",
         f"{REFERENCE}list_amazonec2.html",
+    ),
+    **dict.fromkeys(
+        ("servicequotas:ListAWSDefaultServiceQuotas", "servicequotas:ListServiceQuotas"),
+        Forced("lists are of the whole service; only a request for more names a quota", _QUOTAS),
+    ),
+    "events:ListRuleNamesByTarget": Forced(
+        "it asks by target, whatever rules there are", f"{REFERENCE}list_amazoneventbridge.html"
     ),
     "sagemaker:ListModelPackages": Forced(
         "SageMaker's List calls take no resource but a few; for this one the type is optional, and which ARN a request "
@@ -110,11 +122,18 @@ OPERATIONS = {
     ("s3", "CompleteMultipartUpload"): ("s3:PutObject",),
     ("s3", "DeleteObjects"): ("s3:DeleteObject",),
     ("s3", "CopyObject"): ("s3:GetObject", "s3:PutObject"),
+    ("s3", "GetBucketEncryption"): ("s3:GetEncryptionConfiguration",),
+    ("s3", "GetPublicAccessBlock"): ("s3:GetBucketPublicAccessBlock",),
     ("lambda", "Invoke"): ("lambda:InvokeFunction",),
     ("sts", "GetCallerIdentity"): (),  # allowed to whoever has credentials
 }
 # Actions that no API operation is called like: some of those above, and what is asked when a role is handed on.
-NO_OPERATION = frozenset({"iam:PassRole", "s3:ListBucket", "lambda:InvokeFunction"})
+NO_OPERATION = frozenset(
+    {
+        *("iam:PassRole", "s3:ListBucket", "lambda:InvokeFunction"),
+        *("s3:GetEncryptionConfiguration", "s3:GetBucketPublicAccessBlock"),
+    }
+)
 _PREFIXES = {"sagemaker-runtime": "sagemaker"}
 
 

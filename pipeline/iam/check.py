@@ -28,6 +28,7 @@ _SHAPES = {
     "log-stream": r"arn:[a-z-]+:logs:[a-z0-9-]+:[0-9]{12}:log-group:[^*?:]+(:\*)?",
     "pipeline-execution": r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:pipeline/[^*?/]+/execution/\*",
     "pipeline": r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:pipeline/[^*?/]+",
+    "stack": r"arn:[a-z-]+:cloudformation:[a-z0-9-]+:[0-9]{12}:stack/[^*?/]+/\*",
     "model-package": r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:model-package/[^*?/]+/\*",
 }
 
@@ -111,6 +112,7 @@ def _operations(prefix: str) -> frozenset[str]:
     """Names of all API operations that botocore knows of the service with this prefix in IAM."""
     from botocore.loaders import Loader
 
-    services = {"sagemaker": ("sagemaker", "sagemaker-runtime")}.get(prefix, (prefix,))
+    several = {"sagemaker": ("sagemaker", "sagemaker-runtime"), "servicequotas": ("service-quotas",)}
+    services = several.get(prefix, (prefix,))
     models: list[dict[str, Any]] = [Loader().load_service_model(service, "service-2") for service in services]
     return frozenset(name for model in models for name in model["operations"])

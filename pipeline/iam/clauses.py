@@ -21,6 +21,12 @@ def images(place: Place, uris: Iterable[str]) -> list[Statement]:
     return [Statement("RegistryToken", ("ecr:GetAuthorizationToken",), ALL), Statement("PullImages", PULL, arns)]
 
 
+def found(place: Place, uris: Iterable[str]) -> list[Statement]:
+    """Whether images are there: DescribeImages of one's own; BatchGetImage, which AWS's account lets everybody do."""
+    arns = repositories(place, uris)
+    return [Statement("FindImages", ("ecr:BatchGetImage", "ecr:DescribeImages"), arns)] if arns else []
+
+
 def log_groups(place: Place, groups: Sequence[str]) -> tuple[str, ...]:
     """Of groups and of their streams: actions on a group are judged by its ARN with and without `:…` behind it."""
     return tuple(place.arn("logs", f"log-group:{group}{tail}") for group in groups for tail in ("", ":*"))

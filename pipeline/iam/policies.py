@@ -8,12 +8,13 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.definition import Definition
-from pipeline.iam import ci, execution, functions, trust
+from pipeline.iam import ci, execution, functions, looking, trust
 from pipeline.iam.scope import Scope, within
 from pipeline.iam.statements import Document, Statement, packed, policy
 
-KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda")
+KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "check")
 LONGEST_NAME = 128  # of a policy, in IAM
+_ASKED = ("execution", "deploy-lambda", "champion-lambda")  # roles that `darkroom check` asks about
 _NOBODY: Mapping[str, trust.Subject] = {}
 
 
@@ -21,7 +22,7 @@ _NOBODY: Mapping[str, trust.Subject] = {}
 class Role:
     """`kind` is one of KINDS; there are several of kind execution where pipeline.yaml names roles of single steps.
 
-    `trust` is None for a role of CI whose subject nobody has told yet.
+    `trust` is None for a role of CI whose subject nobody has told yet, and for that of people, whose is theirs to say.
     """
 
     kind: str
@@ -56,7 +57,8 @@ def roles(
     Raises DefinitionError for a definition whose addresses or step types no policy can name.
     """
     scope = Scope(config, definition, tuple(reads))
-    return (*_of_sagemaker(scope), *_of_ci(scope, subjects), *_of_functions(scope))
+    found = (*_of_sagemaker(scope), *_of_ci(scope, subjects), *_of_functions(scope))
+    return (*found, _of_people(scope, found))
 
 
 def granting(found: Iterable[Role], action: str) -> list[tuple[str, str]]:
@@ -95,6 +97,14 @@ def _of_functions(scope: Scope) -> Iterable[Role]:
     for kind, (purpose, statements) in work.items():
         if kind != "champion-lambda" or scope.config.evaluation.compare_with_champion:
             yield _role(scope, kind, _named(scope, kind), purpose, trust.of_lambda(), statements(scope))
+
+
+def _of_people(scope: Scope, others: Iterable[Role]) -> Role:
+    """It asks about the roles that work, and about itself."""
+    arn = _named(scope, "check")
+    asked = (*(role.arn for role in others if role.kind in _ASKED), arn)
+    purpose = "whoever asks darkroom check: it looks and changes nothing"
+    return _role(scope, "check", arn, purpose, None, looking.checking(scope, tuple(dict.fromkeys(asked))))
 
 
 def _named(scope: Scope, kind: str) -> str:

@@ -18,6 +18,7 @@ SUBJECTS = {"ci-plan": "PlanSubject", "ci-deploy": "DeploySubject"}
 _CONDITIONS = {"ci-plan": "HasPlanRole", "ci-deploy": "HasDeployRole"}
 _LOGICAL = {"ci-plan": "PlanRole", "ci-deploy": "DeployRole"}
 _PROGRAMS = {"deploy-lambda": DEPLOY, "champion-lambda": CHAMPION}
+_NOT_OF_STACK = ("invoke-lambda", "check")  # nobody in the stack takes these
 _OF_DATA = ("execution", "ci-plan", "ci-deploy")  # kinds of roles that touch the bucket
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html: Lambda asks for all network resources or none
 _NETWORK = (
@@ -52,7 +53,7 @@ def roles(setting: Setting) -> list[policies.Role]:
     return [
         role
         for role in _for_both_endpoints(setting)
-        if role.kind != "invoke-lambda"
+        if role.kind not in _NOT_OF_STACK
         and role.arn.split(":")[4] == account
         and (role.kind not in _PROGRAMS or _PROGRAMS[role.kind] in there)
     ]

@@ -6,6 +6,7 @@ from smoke import (
     looks_data,
     looks_debugger,
     looks_endpoint,
+    looks_preflight,
     looks_service,
     looks_stack,
     looks_steps,
@@ -18,7 +19,10 @@ from smoke import (
 from smoke.stages import STAGES
 from smoke.verdict import Check
 
-LOOKS = (looks_service, looks_stack, looks_steps, looks_data, looks_training, looks_debugger, looks_endpoint)
+LOOKS = (
+    *(looks_service, looks_preflight, looks_stack, looks_steps, looks_data, looks_training, looks_debugger),
+    looks_endpoint,
+)
 MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms)
 _ORDER = tuple(STAGES)
 CHECKS: dict[str, Check] = {

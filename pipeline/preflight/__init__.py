@@ -1,0 +1,1 @@
+"""What an AWS account lacks for this pipeline, found by read calls alone before money is spent."""

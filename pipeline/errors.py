@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_OF_ONE_PART = (
+    *("NoSuchKey", "NoSuchBucket", "PermanentRedirect", "InvalidObjectState"),
+    *("ResourceNotFound", "ResourceNotFoundException", "ValidationException", "ValidationError"),
+    *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"),
+)
+
+
 class DarkroomError(Exception):
     """An expected failure: printed as two lines, exit code 1, never a traceback."""
 
@@ -60,6 +67,14 @@ class ServiceError(DarkroomError):
         super().__init__(message, hint)
         self.code = code
         self.operation = operation
+
+    @property
+    def is_of_one_part(self) -> bool:
+        """What was asked for is not there, or not for this caller: other calls may well be answered.
+
+        All else, such as credentials that have expired, is wrong with every call.
+        """
+        return self.code in _OF_ONE_PART
 
     @property
     def response(self) -> dict[str, dict[str, str]]:

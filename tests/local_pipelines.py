@@ -86,6 +86,11 @@ def _output(step, output):
     }
 
 
+def output_of(step, output):
+    """Where it lies, as another step's request refers to it."""
+    return {"Get": f"Steps.{step}.ProcessingOutputConfig.Outputs['{output}'].S3Output.S3Uri"}
+
+
 def condition(name, conditions, then=(), otherwise=(), **members):
     arguments = {"Conditions": conditions, "IfSteps": list(then), "ElseSteps": list(otherwise)}
     return {"Name": name, "Type": "Condition", "Arguments": arguments, **members}

@@ -74,6 +74,17 @@ def test_what_is_no_address_is_refused(storage: Any, uri: str) -> None:
         storage.get_bytes(uri)
 
 
+def test_an_object_is_no_larger_than_whoever_reads_it_allows(storage: Any) -> None:
+    uri = f"{BUCKET}/large"
+    storage.put_bytes(uri, b"0" * 2_000_000)
+    assert (storage.size(uri), len(storage.get_bytes(uri, 2_000_000))) == (2_000_000, 2_000_000)
+    with pytest.raises(StorageError, match="s3://storage-bucket/large has more than 1,999,999 bytes"):
+        storage.get_bytes(uri, 1_999_999)
+    with pytest.raises(ServiceError) as caught:
+        storage.size(f"{BUCKET}/nothing")
+    assert caught.value.code == "NoSuchKey"
+
+
 def test_a_denial_names_the_object_that_was_asked_for(aws: Account) -> None:
     aws.front.begin(lambda operation, number: "denied")
     with pytest.raises(ServiceError) as caught:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from local_jobs import put_archive
-from local_pipelines import BUCKET, IMAGE, PROGRAM, condition, document, fail, processing
+from local_pipelines import BUCKET, IMAGE, PROGRAM, condition, document, fail, output_of, processing
 from planned import HIT, RUNS, SKIPPED, UNKNOWN, Planned, agrees
 
 from pipeline.local.functions import register_function
@@ -28,10 +28,6 @@ OUT = "/opt/ml/processing/output"
 def reads(name: str, local: str, uri: Any) -> dict[str, Any]:
     s3 = {"S3Uri": uri, "LocalPath": local, "S3DataType": "S3Prefix", "S3InputMode": "File"}
     return {"InputName": name, "AppManaged": False, "S3Input": s3}
-
-
-def output_of(step: str, output: str) -> dict[str, str]:
-    return {"Get": f"Steps.{step}.ProcessingOutputConfig.Outputs['{output}'].S3Output.S3Uri"}
 
 
 def chain() -> Document:

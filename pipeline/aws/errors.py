@@ -95,6 +95,9 @@ def _refused(exc: boto.ClientError, call: Any) -> DarkroomError:
         return ServiceError("ExpiredToken", f"AWS's credentials have expired: {message}", operation, _sign_in(call))
     if code in UNKNOWN_KEYS:
         return ServiceError(code, f"AWS does not know these credentials: {message}", operation, _sign_in(call))
+    if code == "400" and operation.startswith("Head"):
+        told = f"S3 refused {operation} without a reason, as it does when credentials have expired: {message}"
+        return ServiceError("ExpiredToken", told, operation, _sign_in(call))
     if code in WRONG_SIGNATURES:
         hint = "look at the secret access key, and at this machine's clock: AWS allows it 5 minutes"
         return ServiceError(code, f"AWS does not take the signature: {message}", operation, hint)

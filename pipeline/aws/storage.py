@@ -37,9 +37,20 @@ class Storage:
         if move:
             os.remove(source)
 
-    def get_bytes(self, uri: str) -> bytes:
-        """Raises ServiceError NoSuchKey."""
-        return b"".join(self._blocks(uri))
+    def get_bytes(self, uri: str, most: int = 0) -> bytes:
+        """Raises ServiceError NoSuchKey; StorageError for more than `most` bytes, where that is given."""
+        blocks, read = [], 0
+        for block in self._blocks(uri):
+            blocks.append(block)
+            read += len(block)
+            if most and read > most:
+                raise StorageError(f"{uri} has more than {most:,} bytes")
+        return b"".join(blocks)
+
+    def size(self, uri: str) -> int:
+        """In bytes. Raises ServiceError NoSuchKey."""
+        bucket, key = split(uri)
+        return int(self._calls.ask("head_object", _arn(bucket, key), Bucket=bucket, Key=key)["ContentLength"])
 
     def exists(self, uri: str) -> bool:
         bucket, key = split(uri)

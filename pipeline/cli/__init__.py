@@ -34,6 +34,8 @@ SUMMARIES = {
     "stop": "stop an execution",
     "resume": "go on where an execution stopped or failed",
     "models": "list the registered models, newest first",
+    "show-model": "show one model whole: figures, origin, data, code, where it is deployed",
+    "compare": "compare two models, or one with the champion",
     "approve": "approve a model",
     "reject": "reject a model",
     "deploy": "put an approved model behind an HTTP endpoint on this machine",
@@ -51,7 +53,7 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("models", "approve", "reject"),
+    *("models", "show-model", "compare", "approve", "reject"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -59,8 +61,10 @@ _MODULES = {  # module → the commands that it holds
     "versions": ("versions", "promote", "rollback"),
     "executions": ("executions", "show", "logs", "stop", "resume"),
     "models": ("models", "approve", "reject"),
+    "show_model": ("show-model",),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
-    **{name: (name,) for name in ("run", "plan", "upsert", "start", "local", "weights", "iam", "check", "infra")},
+    **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
+    **{name: (name,) for name in ("check", "infra")},
 }
 
 

@@ -7,15 +7,17 @@ import sys
 from pipeline.cli import Command, target
 from pipeline.cli.home import darkroom
 from pipeline.cli.partial import so_far
-from pipeline.cli.text import print_json, print_nothing, print_table
+from pipeline.cli.text import on_one_line, print_error, print_json, print_nothing, print_table
 from pipeline.control import champion, outcome, registry
 from pipeline.control.times import moment
+from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
-LONGEST_REASON = 1024
+    from pipeline.client import Clients
 
 
 def group_option(parser: ArgumentParser) -> None:
@@ -55,6 +57,8 @@ def list_command(args: Namespace) -> int:
 
 def approve_arguments(parser: ArgumentParser) -> None:
     _decision_arguments(parser, reason_needed=False)
+    words = "though it was rejected, or is approved already: whatever deploys on an approval does so once more"
+    parser.add_argument("--again", action="store_true", help=words)
 
 
 def reject_arguments(parser: ArgumentParser) -> None:
@@ -63,31 +67,81 @@ def reject_arguments(parser: ArgumentParser) -> None:
 
 def _decision_arguments(parser: ArgumentParser, *, reason_needed: bool) -> None:
     parser.add_argument("version", type=int, metavar="N", help="the model's version, as `darkroom models` lists it")
-    parser.add_argument("--reason", required=reason_needed, default="", help="kept with the model")
+    words = f"kept with the model; {registry.LONGEST_REASON} characters at most"
+    parser.add_argument("--reason", required=reason_needed, default="", help=words)
     group_option(parser)
     target.arguments(parser)
 
 
 def approve_command(args: Namespace) -> int:
-    return _decide(args, registry.APPROVED)
+    return _decide(args, registry.APPROVED, args.again)
 
 
 def reject_command(args: Namespace) -> int:
-    return _decide(args, registry.REJECTED)
+    return _decide(args, registry.REJECTED, again=False)
 
 
-def _decide(args: Namespace, status: str) -> int:
+def _decide(args: Namespace, status: str, again: bool) -> int:
+    reason = registry.reason(args.reason, needed=status == registry.REJECTED)
     clients = target.used(args)
     package = registry.find(clients, args.version, args.group)
     version = f"version {args.version} of {package['ModelPackageGroupName']}"
-    before = f"{version} is {package['ModelApprovalStatus']} as before"
+    before = package["ModelApprovalStatus"]
+    if before == status and not again:
+        return _remark(clients, package, version, reason)
+    if before != registry.PENDING and before != status:
+        _overrule(args, package, version, status, again)
+    as_before = f"{version} is {before} as before"
     perhaps = f"whether {version} is {status} now is not known; the same command again makes it so"
-    with so_far(before, perhaps, perhaps.rpartition("; ")[2]):
-        registry.decide(clients, package, status, args.reason[:LONGEST_REASON])
+    with so_far(as_before, perhaps, perhaps.rpartition("; ")[2]):
+        registry.decide(clients, package, status, reason)
     print(f"{version} is {status}", file=sys.stderr)
     if status == registry.APPROVED and not clients.place:
         print(f"next: {darkroom()} deploy {args.version}", file=sys.stderr)
+    elif status == registry.REJECTED and before == registry.APPROVED:
+        which = spelled_version(args.version, args.group)
+        print(f"endpoints that serve it go on: {darkroom()} show-model {which}{clients.options}", file=sys.stderr)
     return 0
+
+
+def _remark(clients: Clients, package: dict[str, Any], version: str, reason: str) -> int:
+    """For what is decided already: no second approval is sent, which might deploy once more; a new note is."""
+    status = package["ModelApprovalStatus"]
+    if not reason or reason == package.get("ApprovalDescription", ""):
+        again = "; --again sends it once more, for whatever deploys then" if status == registry.APPROVED else ""
+        print(f"{version} is {status} already{_told(package)}; nothing was sent{again}", file=sys.stderr)
+        return 0
+    perhaps = f"{version} is {status} as before; whether its note is the new one is not known"
+    with so_far(f"{version} is {status} as before, and so is its note", perhaps, "run the same command again"):
+        registry.annotate(clients, package, reason)
+    print(f"{version} is {status} already{_told(package)}; its note is the new one now", file=sys.stderr)
+    return 0
+
+
+def _overrule(args: Namespace, package: dict[str, Any], version: str, status: str, again: bool) -> None:
+    """Somebody decided otherwise, perhaps since this caller looked. Raises DarkroomError: a rejected model that goes
+    live by mistake costs more than a command that is typed twice; taking an approval back is told alone.
+    """
+    before = package["ModelApprovalStatus"]
+    said = f"{version} was {before}{_told(package)}"
+    if status == registry.APPROVED and not again:
+        which = spelled_version(args.version, args.group)
+        raise DarkroomError(on_one_line(said), f'darkroom approve {which} --again --reason "…"')
+    print_error(on_one_line(said))
+
+
+def _told(package: dict[str, Any]) -> str:
+    """When, by whom as far as the service tells, and why."""
+    when, why = moment(package.get("LastModifiedTime")), str(package.get("ApprovalDescription") or "")
+    since = f" since {when}{registry.by(package.get('LastModifiedBy'))}" if when else ""
+    return since + (f" ({on_one_line(why)})" if why else "")
+
+
+def spelled_version(version: int, group: str) -> str:
+    """As it has to be typed."""
+    from shlex import quote
+
+    return f"{version} --group {quote(group)}" if group else str(version)
 
 
 COMMANDS = {

@@ -29,8 +29,8 @@ def print_nothing(as_json: bool, place: str = "", first: str = "run") -> int:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell; the last one is left as it is."""
-    table = [list(header), *(list(row) for row in rows)]
+    """Columns as wide as their widest cell; the last one is not filled up. Each cell is one line, whoever wrote it."""
+    table = [list(header), *([on_one_line(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -60,6 +60,11 @@ def print_log(lines: Sequence[str]) -> None:
     """As it is where a program reads; on a terminal without what could drive it."""
     for line in lines:
         print(_harmless(line) if sys.stdout.isatty() else line)
+
+
+def on_one_line(text: str) -> str:
+    """Other people's notes and names, without what could drive the terminal or end the line."""
+    return _harmless(" ".join(text.splitlines()).replace("\t", " "))
 
 
 def _harmless(text: str) -> str:

@@ -75,6 +75,8 @@ def _fetched(clients: Clients, uri: str, page: bool) -> tuple[dict[str, bytes], 
             if len(held) == len(limits):
                 break  # what follows need not be unpacked
     except ServiceError as exc:
+        if not exc.is_of_one_part:
+            raise
         why = f"there is no {uri or archived.NAME}" if exc.code == "NoSuchKey" else f"{uri}: {exc.message}"
     except archived.Torn as exc:
         why = str(exc)

@@ -6,7 +6,7 @@ import json
 
 from pipeline.client import pages
 from pipeline.control import executions
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Steps = Iterable[dict[str, Any]]
 
 ABSENT = ("NoSuchKey", "NoSuchBucket")
+LARGEST = 64 << 20  # bytes of a JSON file: a confusion matrix of a thousand classes has 20 MB
 ACCURACY = ("multiclass_classification_metrics", "accuracy", "value")  # SageMaker's own place for it
 
 
@@ -182,10 +183,10 @@ def _bodies(clients: Clients, arn: str) -> Iterator[dict[str, Any]]:
 def read_json(clients: Clients, uri: str) -> Any:
     """`None` where there is no such object, or it is no JSON: a failed job may leave half of its files."""
     try:
-        return json.loads(clients.storage.get_bytes(uri))
+        return json.loads(clients.storage.get_bytes(uri, LARGEST))
     except ServiceError as exc:
         if exc.code not in ABSENT:
             raise
         return None
-    except ValueError:
+    except (StorageError, ValueError, RecursionError):
         return None

@@ -8,11 +8,13 @@ from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from pipeline.client import Clients
 
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+LONGEST_REASON = 1024  # characters of an ApprovalDescription, and no line breaks
 
 
 def newest_first(clients: Clients, group: str = "") -> list[dict[str, Any]]:
@@ -64,10 +66,40 @@ def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
     raise DarkroomError("no model is approved", f"darkroom approve {newest}, then darkroom deploy")
 
 
+def reason(text: str, needed: bool = False) -> str:
+    """On one line, as the service takes it. Raises DarkroomError for what it would not keep."""
+    found = " ".join(text.split())
+    if needed and not found:
+        raise DarkroomError("a rejection without a reason helps nobody", 'add --reason "…"')
+    if strange := next((each for each in found if not each.isprintable()), ""):
+        raise DarkroomError(f"the reason holds {strange!r}, which is no character to be read", "leave it out")
+    if len(found) > LONGEST_REASON:
+        kept = f"SageMaker keeps {LONGEST_REASON:,}"
+        raise DarkroomError(f"the reason has {len(found):,} characters, and {kept}", "shorten it, and link to the rest")
+    return found
+
+
 def decide(clients: Clients, package: dict[str, Any], status: str, reason: str) -> None:
-    """Sets the approval status, with the reason as its ApprovalDescription."""
+    """Sets the approval status, with the reason as its ApprovalDescription. Without one, that of another decision goes.
+
+    Two that decide in the same moment: the last one counts, since the service has no update on a condition.
+    """
     request = {"ModelPackageArn": package["ModelPackageArn"], "ModelApprovalStatus": status}
-    clients.sagemaker.update_model_package(**request, **({"ApprovalDescription": reason} if reason else {}))
+    stale = package.get("ApprovalDescription") and package.get("ModelApprovalStatus") != status
+    described = {"ApprovalDescription": reason} if reason or stale else {}
+    clients.sagemaker.update_model_package(**request, **described)
+
+
+def annotate(clients: Clients, package: dict[str, Any], reason: str) -> None:
+    """The note alone: an update of the approval status would be an approval to whoever listens for one."""
+    clients.sagemaker.update_model_package(ModelPackageArn=package["ModelPackageArn"], ApprovalDescription=reason)
+
+
+def by(who: dict[str, Any] | None) -> str:
+    """' by ann', as far as the service tells who created or changed a package: this machine's does not."""
+    identity = (who or {}).get("IamIdentity") or {}
+    name = (who or {}).get("UserProfileName") or identity.get("Arn") or ""
+    return f" by {name}" if name else ""
 
 
 def accuracy(clients: Clients, package: dict[str, Any]) -> float | None:
@@ -77,7 +109,18 @@ def accuracy(clients: Clients, package: dict[str, Any]) -> float | None:
 
 def evaluation(clients: Clients, package: dict[str, Any]) -> dict[str, Any]:
     """The one that the package links; empty if it links none that can be read."""
-    quality = (package.get("ModelMetrics") or {}).get("ModelQuality") or {}
-    address = (quality.get("Statistics") or {}).get("S3Uri", "")
+    address = evaluation_address(package)
     found = outcome.read_json(clients, address) if address else None
     return found if isinstance(found, dict) else {}
+
+
+def evaluation_address(package: Mapping[str, Any]) -> str:
+    """Empty if it links none."""
+    quality = (package.get("ModelMetrics") or {}).get("ModelQuality") or {}
+    return str((quality.get("Statistics") or {}).get("S3Uri", ""))
+
+
+def approved(clients: Clients, group: str) -> list[int]:
+    """Versions, newest first."""
+    rows = _summaries(clients, group)
+    return [int(row["ModelPackageVersion"]) for row in rows if row["ModelApprovalStatus"] == APPROVED]

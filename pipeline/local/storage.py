@@ -50,13 +50,22 @@ class Storage:
             else:
                 copy_file(source, temporary)
 
-    def get_bytes(self, uri: str) -> bytes:
-        """Raises ServiceError NoSuchKey."""
+    def get_bytes(self, uri: str, most: int = 0) -> bytes:
+        """Raises ServiceError NoSuchKey; StorageError for more than `most` bytes, where that is given."""
         try:
             with open(self.path(uri), "rb") as file:
-                return file.read()
+                body = file.read(most + 1 if most else -1)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
             raise ServiceError("NoSuchKey", f"there is no object {uri}") from exc
+        if most and len(body) > most:
+            raise too_large(uri, most)
+        return body
+
+    def size(self, uri: str) -> int:
+        """In bytes. Raises ServiceError NoSuchKey."""
+        if not self.exists(uri):
+            raise ServiceError("NoSuchKey", f"there is no object {uri}")
+        return os.path.getsize(self.path(uri))
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(self.path(uri))
@@ -132,6 +141,10 @@ class Storage:
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(temporary)
                 raise
+
+
+def too_large(uri: str, most: int) -> StorageError:
+    return StorageError(f"{uri} has more than {most:,} bytes")
 
 
 def copy_file(source: str, target: str) -> None:

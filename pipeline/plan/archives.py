@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pipeline.client import Clients
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 from pipeline.plan.difference import Field
 
 # s3://bucket/prefix/code/train-0123456789abcdef/ and whatever follows: the address, the stem, the digest
 _ADDRESS = re.compile(r"(s3://\S+/([^/\s]*?)-?([0-9a-f]{16,64})/)(\S*)")
-LARGEST = 64 << 20  # bytes of an archive that are unpacked; code is far below
+LARGEST = 64 << 20  # bytes of a folder that are read, of an archive that are unpacked; code is far below
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Code:
     """Files below content-addressed folders: those that were compiled here, else what storage has."""
 
     def __init__(self, clients: Clients, compiled: Mapping[str, str]) -> None:
-        """`compiled`: address → file on this machine."""
+        """`compiled`: address → file on this machine. `hints`: what would let this caller read what was refused."""
+        self.hints: list[str] = []
         self._clients = clients
         self._compiled = compiled
         self._seen: dict[str, dict[str, bytes] | str] = {}
@@ -65,9 +66,14 @@ class Code:
         bodies = {uri: _bytes(path) for uri, path in found.items()}
         try:
             if not bodies:
-                listed = self._clients.storage.list(address)
-                bodies = {each.uri: self._clients.storage.get_bytes(each.uri) for each in listed}
-        except ServiceError as exc:
+                listed = list(self._clients.storage.list(address))
+                if sum(each.size for each in listed) > LARGEST:
+                    return f"{address} holds more than {LARGEST:,} bytes"
+                bodies = {each.uri: self._clients.storage.get_bytes(each.uri, LARGEST) for each in listed}
+        except (ServiceError, StorageError) as exc:
+            if isinstance(exc, ServiceError) and not exc.is_of_one_part:
+                raise
+            self.hints += [exc.hint] if exc.hint else []
             return f"{address} cannot be read: {exc.message}"
         if not bodies:
             return f"{address} is not in storage"

@@ -26,6 +26,26 @@ def serving(account: Account) -> Verdict:
     return judged(bool(found), f"{name} says of a grey picture: {json.dumps(found)[:300]}")
 
 
+def served_package(account: Account) -> Verdict:
+    """The production endpoint, or the one that is named: its model names a package, which names who decided."""
+    name = account.options.endpoint or account.pipeline.endpoint_name
+    code, message = account.refusal("sagemaker", "describe_endpoint", EndpointName=name)
+    if code:
+        raise CannotTell(f"{name}: {message}", "--endpoint NAME, of one that an approval deployed")
+    config = account.ask("sagemaker", "describe_endpoint", EndpointName=name)["EndpointConfigName"]
+    [variant, *_] = account.ask("sagemaker", "describe_endpoint_config", EndpointConfigName=config)[
+        "ProductionVariants"
+    ]
+    container = account.ask("sagemaker", "describe_model", ModelName=variant["ModelName"]).get("PrimaryContainer", {})
+    arn = container.get("ModelPackageName")
+    if not arn:
+        return judged(bool(container.get("ModelDataUrl")), f"{name} serves {container.get('ModelDataUrl')}")
+    package = account.ask("sagemaker", "describe_model_package", ModelPackageName=arn)
+    return judged(
+        bool(package.get("LastModifiedBy")), f"{name} serves {arn}, changed by {package.get('LastModifiedBy')}"
+    )
+
+
 def grey_picture(side: int = 32) -> bytes:
     """A PNG, written by hand, so that nothing but this command's own imports are needed."""
     rows = (b"\0" + b"\x80" * side) * side
@@ -39,4 +59,7 @@ def _chunk(named: tuple[bytes, bytes]) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-CHECKS = (Check("serving", ENDPOINT, serving, "InService, and an answer to a picture"),)
+CHECKS = (
+    Check("serving", ENDPOINT, serving, "InService, and an answer to a picture"),
+    Check("served-package", ENDPOINT, served_package, "its model names package or archive; the package, who decided"),
+)

@@ -14,6 +14,7 @@ from smoke.verdict import CannotTell, Check, Verdict, judged
 
 _QUEUE = "a queue and a rule, deleted again"
 _MAKES = "a queue, a rule, and a group with two model packages without a model, deleted again"
+_NOTE = "a queue, a rule, and a group with one model package without a model, deleted again"
 _PACKAGE, _ENDPOINT = "SageMaker Model Package State Change", "SageMaker Endpoint State Change"
 _FIELDS = "UpdatedModelPackageFields"
 
@@ -41,6 +42,36 @@ def new_package_event(account: Account) -> Verdict:
     return judged(all(_FIELDS not in detail for detail in new), f"{json.dumps(new)}")
 
 
+def approval_note(account: Account) -> Verdict:
+    """A note alone, the same status once more, an empty note, and one of two lines, all on one package."""
+    group = account.name()
+    messages = _listening(account, _PACKAGE, {"ModelPackageGroupName": [group]})
+    _group(account, group)
+    arn = _package(account, group, "PendingManualApproval")
+    messages(enough=1)
+    approval = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    account.ask("sagemaker", "update_model_package", **approval, ApprovalDescription="one")
+    messages(enough=1)
+    account.ask("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription="two")
+    noted = [event["detail"].get(_FIELDS, []) for event in messages(enough=1)]
+    status = account.ask("sagemaker", "describe_model_package", ModelPackageName=arn)["ModelApprovalStatus"]
+    account.ask("sagemaker", "update_model_package", **approval)
+    again = [event["detail"].get(_FIELDS, []) for event in messages(enough=1)]
+    account.ask("sagemaker", "update_model_package", ModelPackageArn=arn, ApprovalDescription="")
+    emptied = account.ask("sagemaker", "describe_model_package", ModelPackageName=arn).get("ApprovalDescription", "")
+    lines = {"ModelPackageArn": arn, "ApprovalDescription": "a\nb"}
+    code, _ = account.refusal("sagemaker", "update_model_package", **lines)
+    if not again:
+        raise CannotTell(f"no event of a second approval; of a note: {noted}", "again with a longer --seconds")
+    silent = not any("ModelApprovalStatus" in fields for fields in noted)
+    named = any("ModelApprovalStatus" in fields for fields in again)
+    right = (status, silent, named, emptied, bool(code)) == ("Approved", True, True, "", True)
+    said = (
+        f"{_FIELDS} of a note {noted}, of a second approval {again}; emptied: {emptied!r}; two lines: {code or 'taken'}"
+    )
+    return judged(right, f"{status}; {said}")
+
+
 def endpoint_event(account: Account) -> Verdict:
     """Waits for what an endpoint goes through: name one that is about to fail."""
     name = account.options.endpoint
@@ -59,12 +90,7 @@ def _of_a_package(account: Account) -> list[dict[str, Any]]:
     """Events of a package that is registered, approved, and then gets metadata; and of one that is born Approved."""
     group = account.name()
     messages = _listening(account, _PACKAGE, {"ModelPackageGroupName": [group]})
-    account.tell(f"makes the model package group {group}")
-    account.ask("sagemaker", "create_model_package_group", ModelPackageGroupName=group)
-    account.later(
-        f"the group {group}",
-        lambda: account.ask("sagemaker", "delete_model_package_group", ModelPackageGroupName=group),
-    )
+    _group(account, group)
     arn = _package(account, group, "PendingManualApproval")
     found = messages(enough=1)
     account.ask("sagemaker", "update_model_package", ModelPackageArn=arn, ModelApprovalStatus="Approved")
@@ -73,6 +99,15 @@ def _of_a_package(account: Account) -> list[dict[str, Any]]:
     found += messages(enough=1)
     _package(account, group, "Approved")
     return found + messages(enough=1)
+
+
+def _group(account: Account, group: str) -> None:
+    account.tell(f"makes the model package group {group}")
+    account.ask("sagemaker", "create_model_package_group", ModelPackageGroupName=group)
+    account.later(
+        f"the group {group}",
+        lambda: account.ask("sagemaker", "delete_model_package_group", ModelPackageGroupName=group),
+    )
 
 
 def _package(account: Account, group: str, status: str) -> str:
@@ -131,5 +166,6 @@ def _received(account: Account, url: str, enough: int) -> list[dict[str, Any]]:
 CHECKS = (
     Check("approval-event", FREE, approval_event, f"of two Approved events one has it in {_FIELDS}", _MAKES),
     Check("new-package-event", FREE, new_package_event, f"the new package's event has no {_FIELDS}", _MAKES),
+    Check("approval-note", FREE, approval_note, "a note's event names no approval; a second approval's does", _NOTE),
     Check("endpoint-event", ENDPOINT, endpoint_event, "statuses spelled as the team's rule knows them", _QUEUE),
 )

@@ -1,0 +1,1 @@
+"""Registered models: one told whole, two compared."""

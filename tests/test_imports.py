@@ -39,6 +39,7 @@ RULES = [
     Rule("4 the report sees a client", "pipeline/report/*.py", "", BELOW),
     Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.builder", *BELOW)),
     Rule("4 the plan sees a client", "pipeline/plan/*.py", "", PLAN_NEVER),
+    Rule("4 models are seen through a client", "pipeline/models/*.py", "", PLAN_NEVER),
     Rule("4 AWS lies below the client", "pipeline/aws/*.py", "", AWS_NEVER),
     Rule("4 the template needs no service", "pipeline/infra/*.py", "", ("pipeline.local", "pipeline.builder", *SDK)),
     Rule("5 pipeline imports nothing", "pipeline/__init__.py", "", ("",)),

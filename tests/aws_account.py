@@ -15,6 +15,7 @@ from aws_front import Front, front_of
 
 from pipeline.__main__ import main
 from pipeline.client import Clients, local_client
+from pipeline.local import logs
 from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
 
@@ -48,12 +49,17 @@ class Account:
         arn = sagemaker.create_model_package(ModelPackageGroupName=group)["ModelPackageArn"]
         return int(arn.rpartition("/")[2])
 
-    def send_logs(self, arn: str, step: str = "Work") -> None:
-        """What SageMaker sends to CloudWatch while a job runs."""
-        rows = self.clients.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
-        row = next(row for row in rows if row["StepName"] == step)
-        job = row["Metadata"]["ProcessingJob"]["Arn"].rpartition("/")[2]
-        self.front.log_local_files("ProcessingJobs", job, Path(row["Darkroom"]["LogPath"]))
+    def log(self, kind: str, job: str, *hosts: str, running: bool = True) -> list[Path]:
+        """What the hosts of a job write, each into a file of its own; made where missing, else written on."""
+        store = self.clients.sagemaker.store
+        files = [Path(self.clients.home, "logs", job, f"{index}.log") for index in range(len(hosts))]
+        for file, text in zip(files, hosts, strict=True):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", newline="") as opened:
+                opened.write(text)
+        body = {logs.BEGINS: [[str(file), 0] for file in files]}
+        store.put(kind, job, body, "InProgress" if running else "Completed")
+        return files
 
 
 @contextmanager

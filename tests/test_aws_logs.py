@@ -14,6 +14,7 @@ from pipeline.local.server import LoopbackServer
 
 ARN = "arn:aws:sagemaker:us-east-1:111122223333"
 LINES = [f"line {number}" for number in range(8)]  # of the front's pages of 3
+TRAINING = "training-job"
 
 
 @pytest.fixture
@@ -31,17 +32,22 @@ def step(kind: str, arn: str) -> dict[str, Any]:
     return {"StepName": "S", "Metadata": {kind: {"Arn": f"{ARN}:{arn}"}}}
 
 
+def text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
 def test_a_step_has_a_log_for_each_host_in_order(aws: Account, clients: Clients) -> None:
-    for host in (10, 2, 1, 3):
-        aws.front.log("TrainingJobs", f"job/algo-{host}-17", [])
-    aws.front.log("TrainingJobs", "job-2/algo-1-17", [])
-    found = logs.paths(clients, step("TrainingJob", "training-job/job"))
-    assert found == [f"cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-{host}-17" for host in (1, 2, 3, 10)]
+    aws.log(TRAINING, "hosts", *["line\n"] * 12)
+    aws.log(TRAINING, "hosts-2", "line\n")
+    found = logs.paths(clients, step("TrainingJob", "training-job/hosts"))
+    assert [path.rpartition("-")[0] for path in found] == [
+        f"cloudwatch:/aws/sagemaker/TrainingJobs/hosts/algo-{host}" for host in range(1, 13)
+    ]
 
 
 def test_a_tuning_step_has_the_logs_of_its_trials_alone(aws: Account, clients: Clients) -> None:
-    for stream in ("tune-002-0a1b2c3d/algo-1-17", "tune-001-0a1b2c3d/algo-1-17", "tune-other/algo-1-17"):
-        aws.front.log("TrainingJobs", stream, [])
+    for job in ("tune-002-0a1b2c3d", "tune-001-0a1b2c3d", "tune-other"):
+        aws.log(TRAINING, job, "line\n")
     found = logs.paths(clients, step("TuningJob", "hyper-parameter-tuning-job/tune"))
     assert [path.split("/")[-2] for path in found] == ["tune-001-0a1b2c3d", "tune-002-0a1b2c3d"]
 
@@ -57,18 +63,19 @@ def test_a_group_that_nothing_was_written_to_is_no_error(clients: Clients) -> No
 
 @pytest.mark.parametrize("last", [None, 0, 1, 2, 3, 4, 7, 8, 100])
 def test_the_last_lines_are_those_of_the_whole(aws: Account, clients: Clients, last: int | None) -> None:
-    aws.front.log("TrainingJobs", "job/algo-1-17", LINES)
-    [path] = logs.paths(clients, step("TrainingJob", "training-job/job"))
+    job = f"last-{last}"
+    aws.log(TRAINING, job, text(LINES))
+    [path] = logs.paths(clients, step("TrainingJob", f"training-job/{job}"))
     lines, position = logs.read(clients, path, last)
     assert lines == (LINES if last is None else LINES[len(LINES) - min(last, len(LINES)) :])
-    aws.front.log("TrainingJobs", "job/algo-1-17", [*LINES, "new", "newer", "3", "4"])
+    aws.log(TRAINING, job, text(["new", "newer", "3", "4"]))
     fresh, position = logs.after(clients, path, position)
     assert fresh == ["new", "newer", "3", "4"]
     assert logs.after(clients, path, position)[0] == []
 
 
 def test_an_event_of_several_lines_is_several_lines(aws: Account, clients: Clients) -> None:
-    aws.front.log("TrainingJobs", "job/algo-1-17", ["a\nb", "", "c\rd"])
-    [path] = logs.paths(clients, step("TrainingJob", "training-job/job"))
-    assert logs.read(clients, path)[0] == ["a", "b", "", "c", "d"]
+    aws.log(TRAINING, "lines", "a\n\nc\rd\n")
+    [path] = logs.paths(clients, step("TrainingJob", "training-job/lines"))
+    assert logs.read(clients, path)[0] == ["a", "", "c", "d"]
     assert logs.read(clients, path, 2)[0] == ["c", "d"]

@@ -138,6 +138,27 @@ def test_the_aws_cli_copies_objects(served: dict[str, str], tmp_path: Path) -> N
     assert (tmp_path / "back.txt").read_text() == "text"
 
 
+def test_the_aws_cli_reads_logs(served: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('first')\nprint('second')")
+    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}
+    image = {"ImageUri": "tiny:1", "ContainerEntrypoint": ["python3", str(tmp_path / "program.py")]}
+    request = {"AppSpecification": image, "ProcessingResources": {"ClusterConfig": cluster}, "RoleArn": ROLE}
+    definition = {"Version": "2020-12-01", "Steps": [{"Name": "Say", "Type": "Processing", "Arguments": request}]}
+    given = ("--role-arn", ROLE, "--pipeline-definition", json.dumps(definition))
+    asked(served, "sagemaker", "create-pipeline", "--pipeline-name", "logged", *given)
+    asked(served, "sagemaker", "start-pipeline-execution", "--pipeline-name", "logged")
+    group = ("--log-group-name", "/aws/sagemaker/ProcessingJobs")
+    events: list[dict[str, Any]] = []
+    while len(events) < 2:
+        done = aws(served, "logs", "filter-log-events", *group, "--filter-pattern", "?first ?second")
+        events = json.loads(done.stdout)["events"] if done.returncode == 0 else []
+    name = events[0]["logStreamName"]
+    [stream] = asked(served, "logs", "describe-log-streams", *group, "--log-stream-name-prefix", name)["logStreams"]
+    named = ("--log-stream-name", stream["logStreamName"], "--start-from-head")
+    lines = asked(served, "logs", "get-log-events", *group, *named)["events"]
+    assert [event["message"] for event in lines] == [event["message"] for event in events] == ["first", "second"]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -147,6 +168,8 @@ def test_the_aws_cli_copies_objects(served: dict[str, str], tmp_path: Path) -> N
         (("iam", "list-roles"), "AccessDenied"),
         (("sts", "get-session-token"), "InvalidAction"),
         (("cloudwatch", "delete-alarms", "--alarm-names", "none"), "ResourceNotFound"),
+        (("logs", "describe-log-streams", "--log-group-name", "/none"), "ResourceNotFoundException"),
+        (("logs", "describe-log-streams"), "InvalidParameterException"),
     ],
 )
 def test_the_aws_cli_is_told_aws_own_codes(served: dict[str, str], words: tuple[str, ...], code: str) -> None:

@@ -45,7 +45,6 @@ def done(aws: Account, tmp_path_factory: pytest.TempPathFactory) -> str:
     pipelines.upsert(aws.clients, "done", path.read_text())
     arn = pipelines.start(aws.clients, "done", path.read_text(), {"Epochs": "3"})
     executions.wait(aws.clients, arn, lambda execution, steps: None)
-    aws.send_logs(arn)
     return arn
 
 
@@ -112,8 +111,8 @@ def test_a_failure_is_explained_with_the_log_of_the_account(aws: Account, tmp_pa
     identifier = out.strip().rpartition("/")[2]
     assert code == 1
     assert "exit code  3" in err
+    assert "    │ the reason\n" in err
     assert f"resume {identifier} --target aws  (the same" in err
-    aws.send_logs(out.strip())
     code, out, _ = command(capsys, "logs", identifier, "Work", *AWS)
     assert out == "the reason\n"
 

@@ -129,7 +129,6 @@ def test_the_main_branch_may_start_follow_look_at_and_resume_and_a_pull_request_
     role = found.config.pipeline.role_arn
     run(found, "ci-deploy", "start", path, *name, "--wait", "--role", role)
     (execution,) = [row["PipelineExecutionArn"] for row in aws.executions("worked")]
-    aws.send_logs(execution)
     shown = run(found, "ci-deploy", "show", execution)
     assert "sagemaker:DescribePipelineExecution" in shown.actions
     read = run(found, "ci-deploy", "logs", execution, "Work")

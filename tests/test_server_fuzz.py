@@ -57,6 +57,7 @@ ODD_VALUES = [
 TARGETS = {
     **{f"SageMaker.{operation}": "sagemaker" for operation in protocol.OPERATIONS},
     **{f"AnyScaleFrontendService.{operation}": "application-autoscaling" for operation in protocol.SCALING},
+    **{f"Logs_20140328.{operation}": "logs" for operation in protocol.LOGS},
     **{f"GraniteServiceVersion20100801.{operation}": "cloudwatch" for operation in protocol.ALARMS},
 }
 # what starts processes or waits for them is fuzzed as far as its checks reach: these bodies never name what is there

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 TAIL_BYTES = 64 * 1024
+# members of a job's record: where its hosts write, with how much was there before; how much when it ended
+BEGINS, ENDS = "_Logs", "_LogEnds"
 
 
 def paths(step: dict[str, Any]) -> list[str]:
@@ -41,6 +43,45 @@ def after(path: str, position: int) -> tuple[list[str], int]:
         file.seek(position)
         fresh = file.read()
     return fresh.decode("utf-8", "replace").splitlines(), position + len(fresh)
+
+
+def fresh(path: str, position: int | None, most: int) -> tuple[list[str], int, bool]:
+    """The last whole lines of what was written since, at most `most`; what lies far before the end is not read."""
+    if not os.path.isfile(path):
+        return [], position or 0, False
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        begin = position if position and position <= size else 0
+        start = max(begin, size - TAIL_BYTES)
+        file.seek(start)
+        read = file.read(size - start)
+    behind = read.rfind(b"\n") + 1 or (len(read) if len(read) == TAIL_BYTES else 0)
+    first = read.find(b"\n") + 1 if start > begin else 0  # the rest of a line is none
+    lines = read[first:behind].decode("utf-8", "replace").splitlines()
+    return lines[-most:], start + behind, start > begin or len(lines) > most
+
+
+def of_host(path: str, index: int, count: int) -> str:
+    """Where the host with this index writes: <step>.log if it is the only one, else <step>-<n>.log."""
+    stem, extension = os.path.splitext(path)
+    return path if count == 1 else f"{stem}-{index + 1}{extension}"
+
+
+def begun(path: str, request: dict[str, Any]) -> dict[str, list[list[Any]]]:
+    """Of a job that begins: its hosts' files, which an earlier attempt may have written to."""
+    resources = (request.get("ProcessingResources") or {}).get("ClusterConfig") or request.get("ResourceConfig") or {}
+    count = int(resources.get("InstanceCount") or 1)
+    files = [of_host(path, index, count) for index in range(count)]
+    return {BEGINS: [[file, _size(file)] for file in files]}
+
+
+def ended(body: dict[str, Any]) -> dict[str, list[int]]:
+    """Of a job that ends, by its record: what comes behind belongs to the next attempt."""
+    return {ENDS: [_size(file) for file, _ in body.get(BEGINS) or ()]}
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
 
 
 def _number(path: str) -> tuple[int, str]:

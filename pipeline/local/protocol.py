@@ -10,6 +10,7 @@ from pipeline.local import cbor, query, request_check
 from pipeline.local.messages import Answer, json_answer
 from pipeline.local.operations.alarms import Alarms
 from pipeline.local.operations.endpoints import LARGEST_BODY, Runtime
+from pipeline.local.operations.logs import Logs
 from pipeline.local.operations.scaling import Scaling
 
 TYPE_CHECKING = False
@@ -82,7 +83,7 @@ _INVOKE = {
     "X-Amzn-SageMaker-Target-Variant": "TargetVariant",
     "X-Amzn-SageMaker-Inference-Id": "InferenceId",
 }
-# what follows is none of SageMaker's: methods of Scaling and Alarms
+# what follows is none of SageMaker's: methods of Scaling, Alarms and Logs
 SCALING = {
     "DeleteScalingPolicy": "delete_scaling_policy",
     "DeregisterScalableTarget": "deregister_scalable_target",
@@ -97,6 +98,12 @@ ALARMS = {
     "PutMetricAlarm": "put_metric_alarm",
     "SetAlarmState": "set_alarm_state",
 }
+LOGS = {
+    "DescribeLogGroups": "describe_log_groups",
+    "DescribeLogStreams": "describe_log_streams",
+    "FilterLogEvents": "filter_log_events",
+    "GetLogEvents": "get_log_events",
+}
 # `name` as boto3 has it; `methods` is its table; `connect` makes what has them out of a LocalSageMaker
 Service = namedtuple("Service", "name methods connect")
 # prefix of X-Amz-Target, and of RPC v2's path
@@ -104,8 +111,11 @@ _TARGETS = {
     "SageMaker": Service("sagemaker", OPERATIONS, lambda service: service),
     "AnyScaleFrontendService": Service("application-autoscaling", SCALING, lambda s: Scaling(s.store, s.storage)),
     "GraniteServiceVersion20100801": Service("cloudwatch", ALARMS, lambda s: Alarms(s.store, s.storage)),
+    "Logs_20140328": Service("logs", LOGS, lambda s: Logs(s.store, s.storage)),
 }
 _CLOUDWATCH = _TARGETS["GraniteServiceVersion20100801"]
+# what a service calls a request that its model does not take, where that is not ValidationException
+_INVALID = {"cloudwatch": "ValidationError", "logs": "InvalidParameterException"}
 # CloudWatch's errors: the name that its model has, where that is not the code
 _SHAPES = {"InvalidFormat": "InvalidFormatFault", "LimitExceeded": "LimitExceededFault"}
 _STATUS = {
@@ -201,12 +211,11 @@ def _call(wanted: Service, operation: str, body: Any, service: LocalSageMaker) -
         raise ServiceError("SerializationException", "the request is not an object", operation)
     try:
         body = request_check.checked(wanted.name, operation, body)
+        method = getattr(wanted.connect(service), wanted.methods[operation])
+        _check_members(operation, method, body)
     except ServiceError as exc:
-        # CloudWatch's own word
-        code = "ValidationError" if (wanted, exc.code) == (_CLOUDWATCH, "ValidationException") else exc.code
+        code = _INVALID.get(wanted.name, exc.code) if exc.code == "ValidationException" else exc.code
         raise ServiceError(code, exc.message, operation) from exc
-    method = getattr(wanted.connect(service), wanted.methods[operation])
-    _check_members(operation, method, body)
     answered: dict[str, Any] = method(**body)
     return answered
 

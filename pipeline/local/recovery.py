@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from pipeline.local import process_id
+from pipeline.local import logs, process_id
 from pipeline.local.jobs import KINDS, rule_statuses
 from pipeline.local.records import RUNNING, Execution, StepRow
 
@@ -58,4 +58,5 @@ def _interrupt(store: Store, row: StepRow, status: str, reason: str, now: float)
         for record in store.find(kind, arn.rpartition("/")[2]):
             if record.status == "InProgress":
                 rules = rule_statuses.stopped(record.body, reason)
-                store.change(kind, record.name, {"FailureReason": reason, **rules}, "Stopped")
+                changes = {"FailureReason": reason, **rules, **logs.ended(record.body)}
+                store.change(kind, record.name, changes, "Stopped")

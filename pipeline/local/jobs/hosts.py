@@ -10,6 +10,7 @@ import time
 from pipeline.local import container
 from pipeline.local.folders import make_folder
 from pipeline.local.jobs import JobFailed
+from pipeline.local.logs import of_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class Host:
         self.address = f"127.0.0.{index + 1}"
         self.private = os.path.join(context.work, self.name)
         self.tree = os.path.join(self.private, "ml")
-        stem, extension = os.path.splitext(context.log_path)
-        self.log = context.log_path if count == 1 else f"{stem}-{index + 1}{extension}"
+        self.log = of_host(context.log_path, index, count)
 
     def path(self, inside: str) -> str:
         """`/opt/ml/x` → where x is on this machine. Raises JobFailed for anything that is not below /opt/ml."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pipeline.errors import DarkroomError, StorageError
-from pipeline.local import names
+from pipeline.local import logs, names
 from pipeline.local.jobs import JOB_INTERNAL_ERROR, JobFailed
 from pipeline.local.loop import Cancelled
 
@@ -41,6 +41,7 @@ class Job:
             f"{prefix}JobStatus": "InProgress",
             "CreationTime": now,
             "LastModifiedTime": now,
+            **logs.begun(context.log_path, request),
         }
         context.store.add(kind, context.job_name, self.body, "InProgress", self.arn)
         if request.get("Tags"):
@@ -82,6 +83,7 @@ class Job:
         self.body[f"{self.prefix}JobStatus"] = status
         if reason:
             self.body["FailureReason"] = reason[:LONGEST_REASON]
+        self.body |= logs.ended(self.body)
         self.close(status)
         self.save(now=True)
         return self.body

@@ -6,7 +6,7 @@ import math
 import os
 
 from pipeline.errors import ServiceError
-from pipeline.local import names
+from pipeline.local import logs
 from pipeline.local.jobs import JobContext, JobFailed, checkpoints
 from pipeline.local.jobs.tracking import Job, settle
 from pipeline.local.jobs.training import KIND, TrainingRun
@@ -122,7 +122,7 @@ def _context(outer: JobContext, number: int) -> JobContext:
     """A trial's own name, folder and log: <step>-<n>.log."""
     values = {slot: getattr(outer, slot) for slot in JobContext.__slots__}
     stem, extension = os.path.splitext(outer.log_path)
-    name = f"{outer.job_name}-{number:03d}-{names.random_id(8)}"
+    name = f"{outer.job_name}-{number:03d}-{os.urandom(4).hex()}"
     own = {
         "job_name": name,
         "work": os.path.join(outer.work, name),
@@ -151,7 +151,7 @@ def adopt(context: JobContext, arn: str, previous: str) -> tuple[list[Record], l
             if record.body.get("ObjectiveStatus") == "Pending":
                 unfinished.append(record.body["TunedHyperParameters"])
                 changes = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "Stopped", "ObjectiveStatus": "Failed"}
-                store.change(KIND, record.name, changes, status="Stopped")
+                store.change(KIND, record.name, {**changes, **logs.ended(record.body)}, status="Stopped")
             else:
                 finished.append(store.change(KIND, record.name, {"TuningJobArn": arn}))
         changes = {"HyperParameterTuningJobStatus": "Stopped"}

@@ -59,7 +59,7 @@ def aws_client(home: str, region: str = "", profile: str = "", options: str = ""
         Calls(service, make, region, profile) for service in ("sagemaker", "sagemaker-runtime", "s3", "logs")
     )
     place = f" in {region}"
-    return Clients(sagemaker, runtime, Storage(s3), home, _aws_pause, CloudWatch(logs), "", place, options)
+    return Clients(sagemaker, runtime, Storage(s3), home, aws_pause, CloudWatch(logs), "", place, options)
 
 
 def aws_services(region: str = "", profile: str = "") -> tuple[Callable[[str], Any], str]:
@@ -96,8 +96,8 @@ def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
     return lambda service: session.client(service, region_name=region, config=config), region
 
 
-def _aws_pause(seconds: float) -> None:
-    time.sleep(min(AWS_PAUSE * seconds, AWS_LONGEST_PAUSE_S))
+def aws_pause(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    sleep(min(AWS_PAUSE * seconds, AWS_LONGEST_PAUSE_S))
 
 
 def pages(operation: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:

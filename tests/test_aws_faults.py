@@ -35,7 +35,6 @@ def ended(aws: Account, path: Path) -> str:
     pipelines.upsert(aws.clients, path.stem, text)
     arn = pipelines.start(aws.clients, path.stem, text, {})
     executions.wait(aws.clients, arn, lambda execution, steps: None)
-    aws.send_logs(arn)
     return arn
 
 
@@ -132,6 +131,23 @@ def test_the_watcher_of_an_execution_outlasts_each_fault(aws: Account, tmp_path:
     assert "Work: succeeded after" in err
 
 
+@pytest.mark.parametrize("fault", ["throttled", UNHEARD])
+def test_a_watch_outlasts_a_fault_at_each_single_call(aws: Account, done: str, fault: str, capsys: Capture) -> None:
+    assert each_call_fails(aws, capsys, fault, lambda number: ("watch", done)) == []
+
+
+def test_a_watch_of_what_runs_outlasts_faults_of_its_logs_too(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    program = "import time\nfor second in range(3): print('second', second, flush=True) or time.sleep(1)"
+    code, out, _ = command(capsys, "start", definition(tmp_path / "logged.json", program), "--role", ROLE, *AWS)
+    ways = [*FAULTS, "throttled"]
+    aws.front.begin(lambda operation, number: ways[number // 4 % len(ways)] if number % 4 == 0 else "")
+    code, told, err = command(capsys, "watch", out.strip(), *AWS)
+    asked = set(aws.front.calls)
+    aws.front.begin()
+    assert (code, "Work: succeeded after" in told) == (0, True), err
+    assert {"DescribeLogStreams", "GetLogEvents"} <= asked
+
+
 def test_credentials_that_expire_while_it_runs_leave_it_running(aws: Account, tmp_path: Path, capsys: Capture) -> None:
     aws.front.begin(lambda operation, number: "expired" if number > 5 else "")
     path = definition(tmp_path / "expiring.json", "import time\ntime.sleep(1)")
@@ -210,7 +226,6 @@ def test_with_retries_a_fault_at_every_single_call_is_never_seen(
     code, out, err = command(capsys, "start", definition(tmp_path / "retried.json"), "--wait", "--role", ROLE, *AWS)
     assert (code, "error" in err) == (0, False), err
     identifier = out.strip().rpartition("/")[2]
-    aws.send_logs(out.strip())
     version = aws.register("retried")
     for words in (
         ("executions", "--pipeline", "retried"),

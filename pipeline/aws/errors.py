@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import namedtuple
+from functools import cache
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -139,8 +140,7 @@ def _out_of_reach(call: Any) -> str:
 
 def _misspelt(region: str) -> str:
     """Regions that are newer than this botocore may well exist: only a hint."""
-    known = known_regions()
-    if not region or region in known:
+    if not region or region in (known := known_regions()):
         return ""
     from difflib import get_close_matches
 
@@ -148,8 +148,9 @@ def _misspelt(region: str) -> str:
     return f", and at the region: {region!r} is not known here" + (f"; did you mean {near}?" if near else "")
 
 
+@cache
 def known_regions() -> list[str]:
-    """With SageMaker, of every partition."""
+    """With SageMaker, of every partition. Read once: it takes 0.3 s, and who watches through an outage asks often."""
     from botocore.session import Session
 
     session = Session()

@@ -70,6 +70,17 @@ class CloudWatch:
             position = page["nextForwardToken"]
         return lines, position
 
+    def fresh(self, path: str, position: str | None, most: int) -> tuple[list[str], str, bool]:
+        """The last lines of what was written since, at most `most`, in one call; in some more where there are more."""
+        if position:
+            group, stream = _split(path)
+            page = next(self._pages(group, stream, position, forward=True, limit=most + 1))
+            lines = _lines(page)
+            if len(lines) <= most:
+                return lines, page["nextForwardToken"], False
+        lines, end = self.read(path, most + 1)
+        return lines[-most:], end, len(lines) > most
+
     def _streams(self, group: str, job: str, after: str) -> list[str]:
         prefix = f"{job}{after}"
         try:

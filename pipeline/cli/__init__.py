@@ -29,6 +29,7 @@ SUMMARIES = {
     "promote": "move an alias to a version",
     "rollback": "move an alias back to where its last promotion found it",
     "executions": "list what ran, newest first",
+    "watch": "follow an execution with its logs to its end; Ctrl-C ends the watching alone",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
     "logs": "print a step's log",
     "stop": "stop an execution",
@@ -53,7 +54,7 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("models", "show-model", "compare", "approve", "reject"),
+    *("watch", "models", "show-model", "compare", "approve", "reject"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -64,7 +65,7 @@ _MODULES = {  # module → the commands that it holds
     "show_model": ("show-model",),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("check", "infra")},
+    **{name: (name,) for name in ("check", "infra", "watch")},
 }
 
 

@@ -86,6 +86,6 @@ def _say_what_next(
         print_error(f"  {program} show {identifier}{there}")
         return
     print_error(f"  {program} resume {identifier}{there}  (the same code and parameters, from where it stopped)")
-    if typed[0] != "resume":
+    if typed[0] not in ("resume", "watch"):
         again = shlex.join(typed)
         print_error(f"  {program} {again}  (with what you changed; steps that did not change come from the cache)")

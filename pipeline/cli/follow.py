@@ -1,10 +1,11 @@
-"""Follows an execution to its end; Ctrl-C stops it, a failure is explained."""
+"""Follows an execution to its end; Ctrl-C stops it, or only ends the looking; a failure is explained."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import time
+from collections import namedtuple
 
 from pipeline.cli.home import darkroom
 from pipeline.cli.partial import so_far
@@ -29,15 +30,39 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM, as CI sends it when somebody cancels: stops the execution as Ctrl-C does."""
 
 
+# `view(execution, steps)` at each look · `interrupted(clients, arn)` after Ctrl-C and SIGTERM
+Manner = namedtuple("Manner", "view interrupted clock", defaults=(time.monotonic,))
+
+
 def follow(clients: Clients, arn: str, typed: Sequence[str]) -> int:
-    """Exit code 0 when it succeeded, 1 when it did not, 130 after Ctrl-C, 143 after SIGTERM. `typed`: by the user."""
+    """Exit code 0 when it succeeded, 1 when it did not, 130 after Ctrl-C, 143 after SIGTERM. `typed`: by the user.
+
+    The execution is whoever's this is: both signals stop it.
+    """
+    return to_its_end(clients, arn, typed, Manner(_view(clients), _stop))
+
+
+def watch(clients: Clients, arn: str, typed: Sequence[str], lines: int) -> int:
+    """The same codes, with the last `lines` of logs at each look; signals end the watching alone."""
+    from pipeline.control.tails import Tails
+
+    tails = Tails(clients, lines)
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        from pipeline.cli.live import LiveView
+
+        return to_its_end(clients, arn, typed, Manner(LiveView(clients, tails), _leave))
+    return to_its_end(clients, arn, typed, Manner(PlainView(clients, tails, sys.stdout), _leave))
+
+
+def to_its_end(clients: Clients, arn: str, typed: Sequence[str], manner: Manner) -> int:
+    """Whatever the service does meanwhile, what is told of the end is how the execution ended."""
     before = signal.signal(signal.SIGTERM, _raise_terminated)
     identifier = executions.identifier(arn)
     try:
-        with so_far(f"execution {identifier} goes on", hint=f"darkroom show {identifier}"), _view(clients) as view:
-            execution = executions.wait(clients, arn, view, said_trouble)
+        with so_far(f"execution {identifier} goes on", hint=f"darkroom show {identifier}"), manner.view as view:
+            execution = executions.wait(clients, arn, view, said_trouble, manner.clock)
     except KeyboardInterrupt as exc:
-        _stop(clients, arn)
+        manner.interrupted(clients, arn)
         return TERMINATED if isinstance(exc, _Terminated) else INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -68,6 +93,11 @@ def _view(clients: Clients) -> PlainView | LiveView:
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
+
+
+def _leave(clients: Clients, arn: str) -> None:
+    identifier = executions.identifier(arn)
+    print(f"\n{identifier} goes on; stop it with: {darkroom()} stop {identifier}{clients.options}", file=sys.stderr)
 
 
 def _stop(clients: Clients, arn: str) -> None:

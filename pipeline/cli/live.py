@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.text import tame
 from pipeline.client import Clients
 from pipeline.control import executions, outcome
+from pipeline.control.tails import Tails
 from pipeline.control.times import elapsed
 from pipeline.definition import Definition
 
@@ -20,14 +23,17 @@ REFRESH_S = 0.2
 LOOK_S = 0.5  # between two looks at a running job's metrics
 STYLES = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "Stopping": "yellow", "Executing": "cyan"}
 MARKS = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "Stopping": "■", "Executing": "▸"}
+TAIL_ROWS, FEWEST_ROWS = 12, 4  # of logs below the table: at most, and where the table fills the terminal
 MOST_ROWS = 30  # of a long definition the steps that matter now: the last ones that started
 
 
 class LiveView:
-    """Shows every step of the definition in its order, also those that have not started."""
+    """Shows every step of the definition in its order, also those that have not started; with `tails` also logs."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, tails: Tails | None = None) -> None:
         self._clients = clients
+        self._tails = tails
+        self._logged: deque[tuple[str, str]] = deque(maxlen=TAIL_ROWS)  # (which log, line)
         self._live = Live(console=Console(stderr=True), refresh_per_second=1 / REFRESH_S, transient=False)
         self._order: list[str] = []
         self._phrases: dict[str, tuple[float, str]] = {}
@@ -43,7 +49,20 @@ class LiveView:
         if not self._order:
             text = executions.definition(self._clients, execution["PipelineExecutionArn"])
             self._order = list(Definition.parse(text).steps)
-        self._live.update(self._table(execution, {step["StepName"]: step for step in steps}))
+        for excerpt in self._tails.look(steps) if self._tails else ():
+            self._logged.extend((excerpt.source, line) for line in excerpt.lines)
+        table = self._table(execution, {step["StepName"]: step for step in steps})
+        self._live.update(Group(table, *self._log(table.row_count)) if self._logged else table)
+
+    def _log(self, rows: int) -> list[Text]:
+        """As much as there is room for below a table of so many rows."""
+        console = self._live.console
+        room = max(FEWEST_ROWS, min(TAIL_ROWS, console.height - rows - 4))
+        shown = [("", ""), *list(self._logged)[-room:]]
+        return [
+            Text.assemble((f"{source} │ " if source else "", "cyan"), (tame(line, console.width), "dim"), no_wrap=True)
+            for source, line in shown
+        ]
 
     def _table(self, execution: dict[str, Any], steps: dict[str, dict[str, Any]]) -> Table:
         ended = execution["PipelineExecutionStatus"] in executions.ENDED

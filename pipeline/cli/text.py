@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 from pipeline.cli.home import darkroom
@@ -10,7 +11,15 @@ from pipeline.cli.home import darkroom
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, TextIO
+
+LONGEST_PRINTED = 2000  # characters of a line, where no terminal says how wide it is
+# of a terminal: CSI (colours, cursor), OSC and its kin (titles, links, clipboard), the short ones; in 8 bits, too
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+)
 
 
 def print_json(value: Any) -> None:
@@ -65,6 +74,20 @@ def print_log(lines: Sequence[str]) -> None:
 def on_one_line(text: str) -> str:
     """Other people's notes and names, without what could drive the terminal or end the line."""
     return _harmless(" ".join(text.splitlines()).replace("\t", " "))
+
+
+def print_line(text: str, out: TextIO) -> None:
+    """One line of other people's logs, cut where a terminal would wrap it; sent at once."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns if out.isatty() else LONGEST_PRINTED
+    print(tame(text, width), file=out, flush=True)
+
+
+def tame(text: str, width: int) -> str:
+    """One line without escape sequences and control characters, at most `width` characters long."""
+    line = _harmless(_ESCAPES.sub("", text).replace("\n", " ").expandtabs(4))
+    return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
 
 
 def _harmless(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
 _RULES = "-debugger.log"  # of what judges a training job's rules
+# the host or trial of a log: <step>-3.log; <tuning job>-003-0a1b2c3d/algo-1-17, <job>/algo-3-17
+_PART = re.compile(r"-(\d+|debugger)\.log$|-0*(\d+)-[0-9a-f]{8}/[^/]+$|/algo-(\d+)-[^/]*$")
 
 
 def paths(clients: Clients, step: dict[str, Any]) -> list[str]:
@@ -39,6 +43,21 @@ def after(clients: Clients, path: str, position: Any) -> tuple[list[str], Any]:
     """What was written since, and the position behind it."""
     lines, behind = clients.logs.after(path, position)
     return lines, behind
+
+
+def fresh(clients: Clients, path: str, position: Any, most: int) -> tuple[list[str], Any, bool]:
+    """At most the last `most` of the lines since, the position behind them, and whether lines before them are missing.
+
+    In one or a few calls, however much was written: what a glance costs is bounded. `position` is None at first.
+    """
+    lines, behind, left_out = clients.logs.fresh(path, position, most)
+    return lines, behind, left_out
+
+
+def part(path: str) -> str:
+    """The number of the host or trial that writes this log; empty for a step's only one."""
+    found = _PART.search(path)
+    return next(filter(None, found.groups()), "") if found else ""
 
 
 def step_named(steps: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Planned(Local):
         past = Past(self.clients, str(known[0]["PipelineArn"])) if known else None
         return Forecast(self.clients, read, values.typed(read, given), past, now or time.time())
 
+    def past(self) -> Past:
+        return Past(self.clients, str(self.client.list_pipelines()["PipelineSummaries"][0]["PipelineArn"]))
+
     def predict(self, definition: dict[str, Any], now: float | None = None, **given: str) -> dict[str, Prediction]:
         return {found.step: found for found in self.forecast(definition, now, **given).predictions}
 

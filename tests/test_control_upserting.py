@@ -6,8 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
+from threading import Barrier
 from typing import Any
 
 import deploying
@@ -345,6 +349,92 @@ def command(home: str, mark: str) -> list[str]:
     folders = [str(ROOT), str(ROOT / "tests")]
     code = f"import sys; sys.path[:0] = {folders!r}; import deploying; deploying.main(sys.argv[1:])"
     return [sys.executable, "-c", code, home, "99", "upsert", mark]
+
+
+class Interleaved:
+    """Another upsert happens as a whole before the n-th call, whatever it is."""
+
+    def __init__(self, clients: Clients, number: int, mark: str) -> None:
+        self.clients, self.left, self.mark = clients, number, mark
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                upsert(self.clients, wanted(self.mark), "current", self.mark * 40)
+            return getattr(self.clients.sagemaker, name)(**request)
+
+        return call
+
+
+def consistent(clients: Clients) -> str:
+    """The mark of the newest version, which definition, alias and tags have to agree on."""
+    newest = versions.newest_first(clients, NAME)[0]
+    described = clients.sagemaker.describe_pipeline(PipelineName=NAME)["PipelineDefinition"]
+    mark = upserting.commit_of(newest)[:1]
+    assert aliases(clients) == {"current": newest.id}
+    assert described == text(mark)
+    assert tags(clients)[upserting.COMMIT] == mark * 40
+    assert tags(clients)[upserting.DEFINITION] == upserting.sha256_hex(described.encode())
+    return mark
+
+
+@pytest.mark.parametrize("before", ["nothing", "a"])
+@pytest.mark.parametrize("mark", ["b", "c"])
+def test_another_upsert_before_any_single_call_ends_in_one_consistent_version(
+    tmp_path: Path, before: str, mark: str
+) -> None:
+    """The other one sends the same bytes, or others."""
+    for number in range(1, 40):
+        clients = connected(str(tmp_path / str(number)))
+        if before == "a":
+            upsert(clients, wanted("a"), "current", "a" * 40)
+        first = Interleaved(clients, number, mark)
+        upsert(clients._replace(sagemaker=first), wanted("b"), "current", "b" * 40)
+        if first.left > 0:
+            break
+        assert consistent(clients) in ("b", mark)
+        kept = sum(upserting.commit_of(version)[:1] in ("b", mark) for version in versions.newest_first(clients, NAME))
+        assert kept == len({"b", mark})
+    assert number > 8
+
+
+class Pausing:
+    """Waits before each call, each time another while, so that every round goes another way."""
+
+    def __init__(self, sagemaker: Any, random: Random) -> None:
+        self.sagemaker, self.random = sagemaker, random
+
+    def __getattr__(self, name: str) -> Any:
+        def call(**request: Any) -> Any:
+            time.sleep(self.random.choice((0, 0, 0.002, 0.01, 0.03)))
+            return getattr(self.sagemaker, name)(**request)
+
+        return call
+
+
+def test_many_upserts_at_once_over_http_with_pauses_end_in_one_consistent_version(
+    account: LoopbackServer, tmp_path: Path
+) -> None:
+    """Three CI jobs, each with clients of its own, begin together, in ten rounds."""
+    jobs = [connected(str(tmp_path / str(number))) for number in range(3)]
+    began: list[int] = []
+
+    def job(number: int, round_: int, mark: str, together: Barrier) -> None:
+        pausing = jobs[number]._replace(sagemaker=Pausing(jobs[number].sagemaker, Random(100 * round_ + number)))
+        together.wait()
+        upsert(pausing, wanted(mark), "current", mark * 40)
+        began.append(round_)
+
+    for round_ in range(10):
+        marks = "abc" if round_ % 2 else "def"
+        together = Barrier(len(jobs))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            running = [pool.submit(job, number, round_, mark, together) for number, mark in enumerate(marks)]
+        for each in running:
+            each.result()
+        assert consistent(jobs[0]) in marks
+    assert len(began) == 30
 
 
 def test_an_alias_that_somebody_else_moves_meanwhile_goes_to_the_newest_version(three: Clients) -> None:

@@ -251,6 +251,91 @@ def test_of_types_that_this_machine_cannot_run_nothing_is_made_up(local: Planned
     assert local.predict(document(one))["A"].outcome == expected
 
 
+# selective executions: what they did not run comes from another one
+
+
+def selected(local: Planned, definition: Document, source: str, *names: str) -> str:
+    """Runs these steps alone, with the results of another execution for the others."""
+    chosen = {"SourcePipelineExecutionArn": source, "SelectedSteps": [{"StepName": name} for name in names]}
+    execution = local.run(definition, SelectiveExecutionConfig=chosen)
+    assert execution["PipelineExecutionStatus"] == "Succeeded"
+    return str(execution["PipelineExecutionArn"])
+
+
+def newest(local: Planned) -> str:
+    listed = local.client.list_pipeline_executions(PipelineName="test")["PipelineExecutionSummaries"]
+    return str(listed[0]["PipelineExecutionArn"])
+
+
+class Listing:
+    """Lists the steps that a selective execution took from elsewhere, too, as AWS's model has them."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def list_pipeline_execution_steps(self, **request: Any) -> Any:
+        answer = self.client.list_pipeline_execution_steps(**request)
+        arn = request["PipelineExecutionArn"]
+        chosen = self.client.describe_pipeline_execution(PipelineExecutionArn=arn).get("SelectiveExecutionConfig") or {}
+        if source := chosen.get("SourcePipelineExecutionArn"):
+            there = {row["StepName"] for row in answer["PipelineExecutionSteps"]}
+            rows = self.list_pipeline_execution_steps(PipelineExecutionArn=source, MaxResults=100)
+            reused = {"SelectiveExecutionResult": {"SourcePipelineExecutionArn": source}}
+            answer["PipelineExecutionSteps"] += [
+                {**row, **reused} for row in rows["PipelineExecutionSteps"] if row["StepName"] not in there
+            ]
+        return answer
+
+
+@pytest.fixture(params=["left out", "listed"])
+def selective(local: Planned, request: pytest.FixtureRequest) -> Planned:
+    """Steps that did not run are left out of the list, as this machine does it, or listed with their source."""
+    if request.param == "listed":
+        local.clients = local.clients._replace(sagemaker=Listing(local.client))
+    return local
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (nothing, ALL_HIT),
+        (parameter, BELOW_PREPARE),
+        (argument, {**ALL_HIT, "Judge": RUNS, "Gate": UNKNOWN, "Bad": RUNS}),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_behind_a_selective_execution_the_same_happens_as_is_foretold(
+    selective: Planned, change: Callable[[Document], dict[str, str] | None], expected: dict[str, str]
+) -> None:
+    """Judge ran alone, anew, on what the first execution had prepared."""
+    selective.happens(chain())
+    first = newest(selective)
+    again = chain()
+    step(again, "Judge")["Arguments"]["AppSpecification"]["ContainerArguments"][2] = '{"score": 0.8}'
+    selected(selective, again, first, "Judge")
+    given = change(again) or {}
+
+    predicted = selective.predict(again, **given)
+    happened = selective.happens(again, **given)
+
+    assert {name: found.outcome for name, found in predicted.items()} == expected
+    assert agrees(predicted, happened) == []
+
+
+def test_what_a_selective_execution_took_from_another_counts_for_that_one(selective: Planned) -> None:
+    selective.happens(chain())
+    first = newest(selective)
+    second = selected(selective, chain(), first, "Judge", "Gate", "Good")
+    predicted = selective.predict(chain())
+    assert predicted["Prepare"].source == first
+    assert [run.arn for run in selective.past().successes("Prepare")] == [first]
+    assert second not in {found.source for found in predicted.values()}
+    assert agrees(predicted, selective.happens(chain())) == []
+
+
 # what only a Lambda knows
 
 ASK = "arn:aws:lambda:us-east-1:111122223333:function:ask"

@@ -99,7 +99,9 @@ def metrics(clients: Clients, step: dict[str, Any]) -> dict[str, float]:
 
 
 def cache_phrase(step: dict[str, Any]) -> str:
-    """'hit', 'miss: what differed', or nothing for a step without a cache."""
+    """'hit', 'of <execution>' for what a selective one took from there, 'miss: what differed', else nothing."""
+    if reused := (step.get("SelectiveExecutionResult") or {}).get("SourcePipelineExecutionArn"):
+        return f"of {executions.identifier(str(reused))}"
     if "CacheHitResult" in step:
         return "hit"
     missed = (step.get("Darkroom") or {}).get("CacheMiss") or []

@@ -20,6 +20,8 @@ from pipeline.errors import ConfigError, ServiceError, UnresolvedReference
 from pipeline.local.resolve import Scope
 from pipeline.plan import values
 
+SOURCE = "SourcePipelineExecutionArn"
+MOST_SOURCES = 5  # selective executions of which each took its results from the next
 MOST = 30  # executions that are looked at, each with a few calls; a hit leads to older ones
 _ABSENT = ("ResourceNotFound", "ResourceNotFoundException", "ValidationException")
 # the key of a step's Metadata → what its properties are asked for, by the name at the end of its ARN
@@ -54,11 +56,14 @@ class Past:
 
     def run(self, arn: str) -> Run:
         if arn not in self._known:
-            self._known[arn] = Run(self._clients, arn, self.pipeline_arn)
+            self._known[arn] = Run(self._clients, arn, self)
         return self._known[arn]
 
     def successes(self, step: str) -> Iterator[Run]:
-        """Executions in which the step itself ran and succeeded, newest end first; a hit counts for its source."""
+        """Executions in which the step itself ran and succeeded, newest end first.
+
+        A hit counts for its source, and so does a result that a selective execution took from elsewhere.
+        """
         found = {run.arn: run for run in self._sources(step)}
         yield from sorted(found.values(), key=lambda run: run.ended(step), reverse=True)
 
@@ -67,20 +72,31 @@ class Past:
             row = run.rows.get(step)
             if row is None or row["StepStatus"] != "Succeeded":
                 continue
-            source = (row.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn")
-            origin = self.run(str(source)) if source else run
-            if step in origin.rows:
+            origin = self._origin(run, step)
+            if origin is not None:
                 yield origin
+
+    def _origin(self, run: Run, step: str) -> Run | None:
+        """Where the step really ran; None where that cannot be followed."""
+        for _ in range(MOST_SOURCES):
+            row = run.rows.get(step)
+            if row is None or row["StepStatus"] != "Succeeded":
+                return None
+            taken = row.get("SelectiveExecutionResult") or row.get("CacheHitResult") or {}
+            if not taken.get(SOURCE):
+                return run
+            run = self.run(str(taken[SOURCE]))
+        return None
 
 
 class Run:
     """One execution; everything is asked for when it is needed, once."""
 
-    def __init__(self, clients: Clients, arn: str, pipeline_arn: str) -> None:
+    def __init__(self, clients: Clients, arn: str, past: Past) -> None:
         self._clients = clients
         self.arn = arn
         self.id = executions.identifier(arn)
-        self._pipeline_arn = pipeline_arn
+        self._past = past
 
     @cached_property
     def rows(self) -> dict[str, dict[str, Any]]:
@@ -96,7 +112,22 @@ class Run:
 
     @cached_property
     def properties(self) -> Properties:
-        return Properties(self._clients, self.rows, self.definition)
+        return Properties(self._clients, self)
+
+    @cached_property
+    def source(self) -> Run | None:
+        """Of a selective execution: the one whose results stand in for steps that it did not run."""
+        chosen = executions.describe(self._clients, self.arn).get("SelectiveExecutionConfig") or {}
+        arn = str(chosen.get(SOURCE) or "")
+        return self._past.run(arn) if arn and arn != self.arn else None
+
+    def holder(self, step: str) -> Run | None:
+        """Whose result the step's is: its own, or that of the execution which it was taken from."""
+        row = self.rows.get(step)
+        reused = (row or {}).get("SelectiveExecutionResult") or {}
+        if reused.get(SOURCE) and reused[SOURCE] != self.arn:
+            return self._past.run(str(reused[SOURCE]))
+        return self if row is not None else self.source
 
     def ended(self, step: str) -> float:
         end: datetime = self.rows[step].get("EndTime") or self.rows[step]["StartTime"]
@@ -128,29 +159,43 @@ class Run:
         return cache_keys.compared(known.type, request)
 
     def scope(self, owner: str) -> Scope:
-        variables = {**values.own_variables(owner), **pipeline_variables(self._pipeline_arn)}
+        variables = {**values.own_variables(owner), **pipeline_variables(self._past.pipeline_arn)}
         return Scope(self.definition, self._clients.storage, self.parameters, variables, self.properties)
 
 
 class Properties(dict[str, dict[str, Any]]):
     """Step → what it left, asked for when a reference needs it."""
 
-    def __init__(self, clients: Clients, rows: Mapping[str, dict[str, Any]], definition: Definition) -> None:
+    def __init__(self, clients: Clients, run: Run) -> None:
         super().__init__()
         self._clients = clients
-        self._rows = rows
-        self._steps = definition.steps
+        self._run = run
 
     def __contains__(self, step: object) -> bool:
-        row = self._rows.get(str(step))
-        return row is not None and row["StepStatus"] == "Succeeded"
+        return self._row(str(step)) is not None
 
     def __getitem__(self, step: str) -> dict[str, Any]:
         if not super().__contains__(step):
-            declared = self._steps[step].body.get("OutputParameters") or () if step in self._steps else ()
+            found = self._row(step)
+            if found is None:
+                raise KeyError(step)
+            run, row = found
+            steps = run.definition.steps
+            declared = steps[step].body.get("OutputParameters") or () if step in steps else ()
             types = {each["OutputName"]: each.get("OutputType", "") for each in declared}
-            self[step] = _properties(self._clients, self._rows[step], types)
+            self[step] = _properties(self._clients, row, types)
         return super().__getitem__(step)
+
+    def _row(self, step: str) -> tuple[Run, dict[str, Any]] | None:
+        """Of a step that succeeded, in this execution or in the one whose result this one took."""
+        run: Run | None = self._run
+        for _ in range(MOST_SOURCES):
+            holder = run.holder(step) if run else None
+            if holder is None or holder is run:
+                row = holder.rows[step] if holder else None
+                return (holder, row) if holder and row and row["StepStatus"] == "Succeeded" else None
+            run = holder
+        return None
 
 
 def pipeline_variables(arn: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_pipelines import IMAGE, document, processing
+from local_jobs import put_archive
+from local_pipelines import BUCKET, IMAGE, document, processing
 from planned import Planned
 
 from pipeline.errors import ConfigError, DarkroomError
@@ -85,6 +86,22 @@ def test_likely_is_what_the_newest_run_took(local: Planned) -> None:
     assert found.most == pytest.approx(86.4)  # B hits
 
 
+def test_of_spot_capacity_only_the_most_is_known(local: Planned) -> None:
+    put_archive(Path(local.home), f"{BUCKET}/code/sourcedir.tar.gz", {"train.py": "print()"})
+    words = {"sagemaker_program": "train.py", "sagemaker_submit_directory": f"{BUCKET}/code/sourcedir.tar.gz"}
+    more = {"HyperParameters": words, "OutputDataConfig": {"S3OutputPath": f"{BUCKET}/out"}}
+    spot = {"EnableManagedSpotTraining": True}
+    algorithm = {"AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File"}}
+    definition = job("Training", **training(**more, **algorithm))
+    local.happens(definition)
+    [on_demand] = cost(local, definition).steps
+    definition["Steps"][0]["Arguments"] |= spot
+    [found] = cost(local, definition).steps
+    assert on_demand.likely and on_demand.missing == ""
+    assert (found.most, found.likely) == (pytest.approx(0.6), None)
+    assert found.missing == "spot costs less, and how much is not known"
+
+
 def test_of_a_machine_without_a_price_nothing_is_known(local: Planned) -> None:
     found = cost(local, job("Training", **training()), own={})
     [step] = found.steps
@@ -102,15 +119,26 @@ def test_a_machine_that_a_lambda_will_name_is_not_known_yet(local: Planned) -> N
 
 def test_every_price_of_the_table_says_where_and_when() -> None:
     for region, kinds, machine, usd, (source, date) in prices._ROWS:
-        price = Prices(region, {}, "", "").of(kinds[0], machine)
-        assert price is not None and price.usd == usd > 0
+        for kind in kinds:
+            price = Prices(region, {}, "", "").of(kind, machine)
+            assert price is not None and price.usd == usd > 0
+            assert price.region == region
         assert source.startswith("https://") and date.startswith("20")
-        assert price.region == region
+
+
+def test_no_price_stands_in_the_table_twice() -> None:
+    places = [(region, kind, machine) for region, kinds, machine, _, _ in prices._ROWS for kind in kinds]
+    assert len(places) == len(set(places))
+
+
+def test_what_was_lowered_since_it_was_written_down_is_unknown() -> None:
+    for machine in ("ml.p4d.24xlarge", "ml.p5.48xlarge"):
+        assert Prices("us-east-1", {}, "", "").of("Training", machine) is None
 
 
 def test_a_price_holds_for_its_region_and_type_of_job_alone() -> None:
     assert Prices("eu-west-1", {}, "", "").of("Training", "ml.p3.2xlarge") is not None
-    assert Prices("us-east-1", {}, "", "").of("Training", "ml.p3.2xlarge") is None
+    assert Prices("eu-central-1", {}, "", "").of("Training", "ml.p3.2xlarge") is None
     assert Prices("eu-west-1", {}, "", "").of("Processing", "ml.p3.2xlarge") is None
 
 

@@ -1,6 +1,7 @@
 """What the next execution costs: at most, and if each step takes as long as the last time.
 
-Machines alone: neither their disks nor S3, no retries, and on-demand prices also for spot.
+Machines alone: neither their disks nor S3, no retries. What spot capacity costs is not written down anywhere: at most
+as much as on demand.
 """
 
 from __future__ import annotations
@@ -81,11 +82,17 @@ def _step(clients: Clients, forecast: Forecast, found: Prediction, prices: Price
     likely = _likely(clients, forecast, found, request)
     most = None if longest is None else hourly * longest / 3600
     missing = "nothing limits its time" if most is None else "it has never run" if likely is None else ""
+    if likely and _is_spot(found.kind, request):
+        likely, missing = None, "spot costs less, and how much is not known"
     return StepCost(
         *(found.step, machines, most, None if likely is None else hourly * likely / 3600),
         prices=tuple(dict.fromkeys(costs)),
         missing=missing,
     )
+
+
+def _is_spot(kind: str, request: Mapping[str, Any]) -> bool:
+    return (_trial(request) if kind == "Tuning" else request).get("EnableManagedSpotTraining") is True
 
 
 def _fleets(kind: str, request: Mapping[str, Any]) -> list[Fleet]:

@@ -58,11 +58,11 @@ class Ran:
         self.text = GOLDEN.read_text(encoding="utf-8")
         register_image(clients.sagemaker.store, "*pytorch*", [sys.executable, "-S"])
         self._put_programs()
-        self._functions("", "")
+        functions(clients, folder)
         pipelines.upsert(clients, "darkroom-digits", self.text)
         self.first = self.run({})
         package, archive = self._approve()
-        self._functions(archive, package)
+        functions(clients, folder, archive=archive, package=package)
         self.again = self.run({})
         self.failed = self.run({"AccuracyThreshold": "0.9999", "MaxTuningJobs": "2"})
         self.text = re.sub(r'(?<="--kind",)\s*"digits"', '"broken"', self.text)
@@ -86,13 +86,6 @@ class Ran:
                     put_archive(home, f"{address}sourcedir.tar.gz", {"train.py": TRAIN})
         storage.put_bytes("s3://darkroom-111122223333-us-east-1/darkroom-digits/champion/none/no-approved-model", b"-")
 
-    def _functions(self, archive: str, package: str) -> None:
-        for name, text in (("deploy", DEPLOY), ("champion", CHAMPION)):
-            path = self.folder / f"{name}.py"
-            path.write_text(f"ARCHIVE, PACKAGE = {archive!r}, {package!r}\n{text}")
-            arn = f"arn:aws:lambda:us-east-1:111122223333:function:darkroom-{name}"
-            register_function(self.clients.sagemaker.store, arn, str(path), f"{name}.handler")
-
     def _approve(self) -> tuple[str, str]:
         """ARN and archive of the package that the first execution registered."""
         sagemaker = self.clients.sagemaker
@@ -101,6 +94,28 @@ class Ran:
         described = sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"])
         [container] = described["InferenceSpecification"]["Containers"]
         return row["ModelPackageArn"], container["ModelDataUrl"]
+
+
+def functions(
+    clients: Clients, folder: Path, account: str = "111122223333", archive: str = "", package: str = ""
+) -> None:
+    """Small ones, for those of the pipeline; the champion is this one."""
+    for name, text in (("deploy", DEPLOY), ("champion", CHAMPION)):
+        path = folder / f"{name}.py"
+        path.write_text(f"ARCHIVE, PACKAGE = {archive!r}, {package!r}\n{text}")
+        arn = f"arn:aws:lambda:us-east-1:{account}:function:darkroom-{name}"
+        register_function(clients.sagemaker.store, arn, str(path), f"{name}.handler")
+
+
+def stand_in(clients: Clients, folder: Path, account: str) -> None:
+    """The same small programs in place of whatever was uploaded, in the account of somebody's pipeline.yaml."""
+    programs = {"prepare.py": PREPARE, "train.py": TRAIN, "evaluate.py": EVALUATE}
+    path = folder / "stand_in.py"
+    path.write_text(
+        f"import sys\nPROGRAMS = {programs!r}\ndel sys.argv[0]\nexec(PROGRAMS[sys.argv[0].rpartition('/')[2]])\n"
+    )
+    register_image(clients.sagemaker.store, "*pytorch*", [sys.executable, "-S", str(path)])
+    functions(clients, folder, account)
 
 
 def _texts(value: Any) -> list[str]:

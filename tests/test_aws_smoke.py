@@ -145,7 +145,7 @@ CONFIRMED = {
     ),
     **dict.fromkeys(("alias-conflict", "older-version", "other-request", "wrong-state", "selected-branch"), ""),
     **dict.fromkeys(("programs-start", "no-network", "tuned-values", "step-metadata", "deploy-time"), "first"),
-    **dict.fromkeys(("lambda-text", "output-archive", "look-rate"), "first"),
+    **dict.fromkeys(("lambda-text", "output-archive", "look-rate", "imports", "log-streams"), "first"),
     **dict.fromkeys(("lambda-outputs", "champion-readable", "one-object", "hit-metadata", "cache-order"), "again"),
     **dict.fromkeys(("kept-outputs",), "again"),
     **dict.fromkeys(("integer-parameters", "fail-message"), "failed"),

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from aws_front import Front, front_of
 from cloudformation import Stack, read
 from doc_commands import Command, aws, commands
 from moto.server import ThreadedMotoServer
@@ -37,6 +36,7 @@ ALL = [each for name in DOCS for each in commands(ROOT / "docs" / name)]
 EXCEPTIONS = {
     "gh variable set ": "GitHub's own CLI, which asks GitHub; the test of the workflow's variables compares the names",
     "darkroom local": "ends with Ctrl-C alone; tests/test_cli_local.py runs it, with a port that is free",
+    "darkroom check --aws": "ends with 1 where IAM, quotas and images cannot be asked; tests/test_preflight.py asks",
     "darkroom stop last": "refuses what has ended already; tests/test_cli_target.py stops what runs",
     "curl -s -H ": "runs in a job of GitHub; test_a_job_reads_its_own_subject runs it",
 }
@@ -49,8 +49,8 @@ _KEPT = "--parameter-overrides"
 class Reader:
     """Types commands as a reader does who has done those before, in a project of his own."""
 
-    def __init__(self, folder: Path, front: Front, moto: str) -> None:
-        self.folder, self.front, self.moto = folder, front, moto
+    def __init__(self, folder: Path, local: str, moto: str) -> None:
+        self.folder, self.local, self.moto = folder, local, moto
         self.parameters: list[str] = []
 
     def type(self, text: str) -> tuple[int, str, str]:
@@ -67,7 +67,7 @@ class Reader:
 
     def _aws(self, service: str, words: list[str]) -> tuple[int, str, str]:
         with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("AWS_ENDPOINT_URL", self.moto if service in STACK else self.front.url)
+            environment.setenv("AWS_ENDPOINT_URL", self.moto if service in STACK else self.local)
             if words[:2] != ["cloudformation", "deploy"]:
                 return aws(words)
             if "--no-execute-changeset" not in words:
@@ -87,17 +87,7 @@ class Reader:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(words)
-        if code == 0 and words[0] == "start" and "--wait" in words:
-            self._send_logs(out.getvalue().strip())
         return code, out.getvalue(), err.getvalue()
-
-    def _send_logs(self, arn: str) -> None:
-        """What SageMaker sends to CloudWatch."""
-        sagemaker = local_client(self.front.backend.home).sagemaker
-        rows = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
-        [row] = [row for row in rows if row["StepName"] == "TrainModel"]
-        job = row["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
-        self.front.log("TrainingJobs", f"{job}/algo-1-1700000000", ["epoch=1 validation_accuracy=0.91"])
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +104,9 @@ def reader(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> 
     clients.storage.put_bytes(
         f"s3://darkroom-{ACCOUNT}-us-east-1/exists", b""
     )  # the stack's; moto makes one of its own
-    with front_of(server) as front, pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as environment:
         for name, value in {
-            "AWS_ENDPOINT_URL": front.url,
+            "AWS_ENDPOINT_URL": server.url,
             "AWS_ACCESS_KEY_ID": "dummy",
             "AWS_SECRET_ACCESS_KEY": "dummy",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -127,7 +117,7 @@ def reader(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> 
         }.items():
             environment.setenv(name, value)
         environment.chdir(folder)
-        yield Reader(folder, front, f"http://{host}:{port}")
+        yield Reader(folder, server.url, f"http://{host}:{port}")
     moto.stop()
 
 
@@ -150,7 +140,7 @@ SAID = {
     "darkroom upsert --target aws": "1",
     "darkroom start --target aws --wait": "arn:aws:sagemaker:us-east-1:",
     "darkroom show last --pipeline darkroom-digits --target aws": "TrainModel",
-    "darkroom logs last TrainModel -f --pipeline darkroom-digits --target aws": "validation_accuracy=0.91",
+    "darkroom logs last TrainModel -f --pipeline darkroom-digits --target aws": "validation_accuracy=0.92",
     "darkroom models --group darkroom-digits --target aws": "PendingManualApproval",
     "darkroom iam --role execution --json": '"sagemaker:CreateTrainingJob"',
     "darkroom upsert plan.json": "2",

@@ -157,8 +157,8 @@ def overview() -> str:
         [
             "usage: darkroom COMMAND [options]     (darkroom COMMAND --help tells more)",
             "",
-            "One pipeline.yaml becomes a SageMaker pipeline's definition, which runs on this machine and in CI. It is",
-            "what SageMaker takes, too: the commands that bring it into an AWS account come later.",
+            "One pipeline.yaml becomes a SageMaker pipeline's definition, which runs on this machine, in CI and, by",
+            "the same commands with --target aws, in an AWS account.",
             "",
             *lines,
             "",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command, target
+from pipeline.cli.model_text import print_facts, print_gaps
 from pipeline.cli.models import group_option, spelled_version
-from pipeline.cli.show_model import print_facts, print_gaps
 from pipeline.cli.text import on_one_line, print_error, print_json, print_table, whole
 from pipeline.control import registry
 from pipeline.errors import DarkroomError

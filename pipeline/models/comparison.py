@@ -120,8 +120,8 @@ def _figures(one: Mapping[str, float], other: Mapping[str, float], comparable: b
 
 
 def _figure(name: str, one: float | None, other: float | None, comparable: bool) -> Figure:
-    known = comparable and one is not None and other is not None
-    return Figure(name, one, other, one - other if known and one is not None and other is not None else None)
+    difference = one - other if comparable and one is not None and other is not None else None
+    return Figure(name, one, other, difference)
 
 
 def _classes(here: Mapping[str, ClassFigures], there: Mapping[str, ClassFigures], comparable: bool) -> list[Figure]:

@@ -13,10 +13,13 @@ import pytest
 from pipeline.client import Clients, local_client
 from pipeline.control import endpoints, registry
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
+from pipeline.local.guard import MARK
 
 
 @pytest.fixture
-def clients(tmp_path: Path) -> Clients:
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    """Inside a run, as it were: CreateEndpoint starts no process there."""
+    monkeypatch.setenv(MARK, "execution")
     return local_client(str(tmp_path / "home"))
 
 
@@ -98,11 +101,16 @@ def test_a_model_that_is_not_approved_is_not_deployed(clients: Clients) -> None:
     assert endpoints.names(clients) == []
 
 
+def in_service(clients: Clients, name: str) -> None:
+    clients.sagemaker.store.change("endpoint", name, {"pending": None}, status="InService")
+
+
 def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
     first, second = (register(clients, status="Approved") for _ in range(2))
-    for package in (first, second):
-        endpoints.deploy(clients, package, "digits-production")
-    endpoint = endpoints.wait(clients, "digits-production")
+    endpoints.deploy(clients, first, "digits-production")
+    in_service(clients, "digits-production")
+    endpoints.deploy(clients, second, "digits-production")
+    endpoint = clients.sagemaker.store.get("endpoint", "digits-production").body["pending"]
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     assert "-v2-" in config["EndpointConfigName"]
     assert config["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
@@ -110,6 +118,7 @@ def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
 
 def test_undeploying_leaves_no_model_and_no_configuration(clients: Clients) -> None:
     endpoints.deploy(clients, register(clients, status="Approved"), "e")
+    in_service(clients, "e")
     endpoints.undeploy(clients, "e")
     service = clients.sagemaker
     assert service.list_endpoints()["Endpoints"] == []
@@ -121,6 +130,7 @@ def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
     package = register(clients, status="Approved")
     for name in ("digits-production", "digits-staging"):
         endpoints.deploy(clients, package, name)
+        in_service(clients, name)
     assert endpoints.find(clients) == "digits-production"
     with pytest.raises(DarkroomError, match="no endpoint 'x'; there is: digits-staging, digits-production"):
         endpoints.find(clients, "x")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import remove, serve_stub
 from local_drivers import run_here
+from local_jobs import put_archive
 
 from pipeline.local.jobs import SERVICE_FAULT, JobFailed
 from pipeline.local.service import LocalSageMaker, connect
@@ -78,6 +80,8 @@ def test_a_configuration_keeps_the_name_that_it_was_given(tmp_path: Path) -> Non
 
 
 def test_an_endpoint_is_created_then_updated(sagemaker: LocalSageMaker, tmp_path: Path) -> None:
+    serve_stub(sagemaker.store, CONTAINER["Image"], tmp_path)
+    put_archive(Path(sagemaker.home), CONTAINER["ModelDataUrl"], {"text": "model"})
     config = make_config(tmp_path).body["EndpointConfigName"]
     tags = [{"Key": "a", "Value": "b"}]
     created = run_here(tmp_path, "endpoint", {"EndpointName": "e", "EndpointConfigName": config, "Tags": tags})
@@ -90,6 +94,7 @@ def test_an_endpoint_is_created_then_updated(sagemaker: LocalSageMaker, tmp_path
     assert updated.body["ProductionVariants"][0]["VariantName"] == "A"
     assert json.dumps(updated.body)  # as it goes into the store
     assert "Endpoint" in updated.parity
+    remove(sagemaker, "e")
 
 
 def test_an_endpoint_without_configuration_fails_the_step(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ServiceError
+from pipeline.local import endpoint_record
+from pipeline.local.guard import MARK
+from pipeline.local.operations.scaling import Scaling
 from pipeline.local.service import LocalSageMaker, connect
 
 DATA = "s3://bucket/model.tar.gz"
@@ -16,7 +19,9 @@ VARIANT = {"VariantName": "AllTraffic", "ModelName": "model", "InitialInstanceCo
 
 
 @pytest.fixture
-def sagemaker(tmp_path: Path) -> LocalSageMaker:
+def sagemaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSageMaker:
+    """Inside a run, as it were: CreateEndpoint starts no process there."""
+    monkeypatch.setenv(MARK, "execution")
     service = connect(str(tmp_path))
     service.storage.put_bytes(DATA, b"archive")
     return service
@@ -102,31 +107,61 @@ def test_a_configuration_that_the_service_refuses_is_refused(
         configured.create_endpoint_config(EndpointConfigName="c", ProductionVariants=variants)
 
 
-def test_an_endpoint_is_in_service_at_once_and_shows_its_variants(configured: LocalSageMaker) -> None:
-    configured.create_endpoint(EndpointName="e", EndpointConfigName="config", Tags=[{"Key": "a", "Value": "b"}])
+def in_service(service: LocalSageMaker, config: str = "config") -> None:
+    """Without a server."""
+    service.create_endpoint(EndpointName="e", EndpointConfigName=config, Tags=[{"Key": "a", "Value": "b"}])
+    service.store.change("endpoint", "e", {"pending": None}, status="InService")
+
+
+def test_an_endpoint_in_service_shows_its_variants(configured: LocalSageMaker) -> None:
+    in_service(configured)
     answer = configured.describe_endpoint(EndpointName="e")
     assert answer["EndpointStatus"] == "InService"
     [variant] = answer["ProductionVariants"]
     assert (variant["VariantName"], variant["CurrentInstanceCount"], variant["CurrentWeight"]) == ("AllTraffic", 2, 1.0)
     assert variant["DeployedImages"] == [{"SpecifiedImage": "image:1"}]
     assert configured.list_tags(ResourceArn=answer["EndpointArn"])["Tags"] == [{"Key": "a", "Value": "b"}]
-    assert set(answer).isdisjoint({"variants", "revision", "Tags"})
+    assert set(answer).isdisjoint({"variants", "revision", "Tags", "PendingDeploymentSummary", "FailureReason"})
+
+
+def test_an_endpoint_that_is_being_created_shows_what_is_pending(configured: LocalSageMaker) -> None:
+    configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
+    assert configured.store.get("endpoint", "e").status == "Creating"
+    pending = endpoint_record.described(configured.store.get("endpoint", "e"))["PendingDeploymentSummary"]
+    assert pending["EndpointConfigName"] == "config"
+    [variant] = pending["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (0, 2)
 
 
 def test_an_endpoint_outlives_its_configuration_and_model(configured: LocalSageMaker) -> None:
-    configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
+    in_service(configured)
     configured.delete_endpoint_config(EndpointConfigName="config")
     configured.delete_model(ModelName="model")
     assert configured.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "config"
 
 
-def test_an_update_changes_configuration_and_revision(configured: LocalSageMaker) -> None:
-    configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
-    before = configured.store.get("endpoint", "e").body["revision"]
-    configured.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[VARIANT])
+def test_an_update_waits_for_its_supervisor_with_the_old_configuration_in_place(configured: LocalSageMaker) -> None:
+    in_service(configured)
+    configured.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[{**VARIANT, "ModelName": "model"}])
     configured.update_endpoint(EndpointName="e", EndpointConfigName="next", RetainAllVariantProperties=True)
-    assert configured.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "next"
-    assert configured.store.get("endpoint", "e").body["revision"] != before
+    record = configured.store.get("endpoint", "e")
+    assert (record.status, record.body["EndpointConfigName"]) == ("Updating", "config")
+    assert record.body["pending"]["EndpointConfigName"] == "next"
+    assert record.body["pending"]["revision"] != record.body["revision"]
+
+
+def test_a_scaled_variant_keeps_its_instance_type(configured: LocalSageMaker) -> None:
+    in_service(configured)
+    resource = {
+        "ResourceId": "endpoint/e/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    scaling = Scaling(configured.store, configured.storage)
+    scaling.register_scalable_target(ServiceNamespace="sagemaker", **resource, MinCapacity=1, MaxCapacity=3)
+    larger = {**VARIANT, "InstanceType": "ml.m5.xlarge"}
+    configured.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[larger])
+    with refused("ValidationException", "instance type of variant AllTraffic cannot change.*deregister it first"):
+        configured.update_endpoint(EndpointName="e", EndpointConfigName="next")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +190,7 @@ def test_what_is_not_there_is_refused_in_the_services_words(
 def test_lists_hold_names_and_times_newest_first(configured: LocalSageMaker) -> None:
     for name in ("e-1", "e-2"):
         configured.create_endpoint(EndpointName=name, EndpointConfigName="config")
+        configured.store.change("endpoint", name, {"pending": None}, status="InService")
     assert [each["EndpointName"] for each in configured.list_endpoints()["Endpoints"]] == ["e-2", "e-1"]
     assert [each["ModelName"] for each in configured.list_models()["Models"]] == ["model"]
     assert [each["EndpointConfigName"] for each in configured.list_endpoint_configs()["EndpointConfigs"]] == ["config"]
@@ -162,9 +198,8 @@ def test_lists_hold_names_and_times_newest_first(configured: LocalSageMaker) -> 
 
 
 def test_a_deleted_endpoint_is_gone_with_its_tags(configured: LocalSageMaker) -> None:
-    arn = configured.create_endpoint(EndpointName="e", EndpointConfigName="config", Tags=[{"Key": "a", "Value": "b"}])[
-        "EndpointArn"
-    ]
+    in_service(configured)
+    arn = configured.store.get("endpoint", "e").arn
     configured.delete_endpoint(EndpointName="e")
     assert configured.list_endpoints()["Endpoints"] == []
     assert configured.store.find("tags", arn) == []
@@ -176,6 +211,6 @@ def test_an_invocation_of_no_endpoint_is_refused(sagemaker: LocalSageMaker) -> N
 
 
 def test_a_body_above_the_services_limit_is_refused_before_anything_starts(configured: LocalSageMaker) -> None:
-    configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
+    in_service(configured)
     with refused("ValidationError", "6291457 bytes"):
         configured.invoke_endpoint(EndpointName="e", Body=bytes(6_291_457))

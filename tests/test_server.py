@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import serve_stub
+from local_jobs import put_archive
 from over_http import client, raw, refusal
 
 from pipeline.local import protocol
 from pipeline.local.server import LoopbackServer, serve
 from pipeline.local.service import LocalSageMaker
+from pipeline.local.store import Store
 
 ROLE = "arn:aws:iam::111122223333:role/role"
 
@@ -49,8 +52,10 @@ def test_boto3_registers_and_approves_a_package(sagemaker: Any) -> None:
     assert body["CreationTime"].tzinfo is not None
 
 
-def test_boto3s_paginators_and_waiters_work(sagemaker: Any, s3: Any) -> None:
-    s3.put_object(Bucket="bucket", Key="model.tar.gz", Body=b"x")
+def test_boto3s_paginators_and_waiters_work(server: LoopbackServer, sagemaker: Any, s3: Any, tmp_path: Path) -> None:
+    s3.put_object(Bucket="bucket", Key="other", Body=b"x")
+    put_archive(Path(server.home), "s3://bucket/model.tar.gz", {"text": "model"})
+    serve_stub(Store(server.home), "image:1", tmp_path)
     container = {"Image": "image:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}
     for number in range(12):
         sagemaker.create_model(ModelName=f"m-{number:02d}", PrimaryContainer=container, ExecutionRoleArn=ROLE)
@@ -60,7 +65,12 @@ def test_boto3s_paginators_and_waiters_work(sagemaker: Any, s3: Any) -> None:
     variant = {"VariantName": "A", "ModelName": "m-00", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
-    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="e")
+    often = {"Delay": 1}
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="e", WaiterConfig=often)
+    runtime = client(server, "sagemaker-runtime")
+    assert runtime.invoke_endpoint(EndpointName="e", Body=b"?")["Body"].read() == b"model ?"
+    sagemaker.delete_endpoint(EndpointName="e")
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="e", WaiterConfig=often)
 
 
 def test_a_modelled_error_is_boto3s_own_exception(sagemaker: Any) -> None:

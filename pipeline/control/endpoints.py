@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
 IN_SERVICE = "InService"
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 BROKEN = ("Failed", "OutOfService", "UpdateRollbackFailed")
 INSTANCE_TYPE = "ml.m5.large"
 VARIANT = "AllTraffic"
@@ -136,9 +137,12 @@ def _prediction(body: bytes, name: str) -> dict[str, Any]:
 
 
 def undeploy(clients: Clients, name: str) -> None:
-    """Deletes the endpoint and its configuration and model, if nothing else is known to use them."""
-    endpoint = clients.sagemaker.describe_endpoint(EndpointName=name)
+    """Deletes the endpoint, once nothing is under way with it; its configuration and model, if no other uses them."""
+    while (endpoint := clients.sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] in IN_PROGRESS:
+        time.sleep(PAUSE_S)
     clients.sagemaker.delete_endpoint(EndpointName=name)
+    while name in names(clients):
+        time.sleep(PAUSE_S)
     config_name = endpoint["EndpointConfigName"]
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=config_name)
     others = [clients.sagemaker.describe_endpoint(EndpointName=other) for other in names(clients)]

@@ -1,6 +1,7 @@
-"""An endpoint's server on this machine: started by the first invocation, found again by everybody, gone when idle.
+"""An endpoint's server on this machine: woken by whoever needs it, found again by everybody, gone when idle.
 
-Its supervisor (endpoint_host.py) is a process of its own, found by its files (endpoint_files.py).
+Its supervisor (endpoint_host.py) is a process of its own, found by its files (endpoint_files.py). Requests go through
+the router (endpoint_router.py) that the supervisor keeps up to date.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import time
 from collections import namedtuple
 
 from pipeline.errors import EndpointError
+from pipeline.local import endpoint_record, guard
 from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
+from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PROBLEM, TARGET, VARIANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +24,14 @@ if TYPE_CHECKING:
     from pipeline.local.store import Store
 
 IDLE_S = 60.0
-ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
-STOP_LIMIT_S = 40.0  # serve.py drains for 30 s at most
+STOP_LIMIT_S = 100.0  # an instance answers what it has (60 s at most), and serve.py drains for 30 s at most
 _LOOK_S = 0.02
 _REFUSED_LIMIT_S = 5.0
-_NOTICE_S = 0.3
 _START_LIMIT_S = 600.0  # the supervisor gives up earlier, and says why
+_ANSWER_LIMIT_S = 90.0  # the router gives up earlier: it waits 20 s for an instance, and 60 s for its answer
 
-# `port` is the first variant's; `variants` name → (port, weight); `keep` a deployed one that does not stop when idle
-Host = namedtuple("Host", "name port pid keep revision variants")
+# `port` is the router's; `keep` a deployed one that does not stop when idle; `instances` as Fleet.described has them
+Host = namedtuple("Host", "name port pid keep instances")
 Reply = namedtuple("Reply", "status content_type body variant")
 
 
@@ -41,7 +43,7 @@ def find(store: Store, name: str) -> Host | None:
 
 
 def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: float = IDLE_S) -> Host:
-    """The endpoint's server, ready; starts it if it does not run, or not as asked for. One of several callers does it.
+    """The endpoint's server, ready; starts it if it does not run. One of several callers does it.
 
     Raises ServiceError ResourceNotFound without such an endpoint, EndpointError with the last log lines if it cannot.
     """
@@ -49,24 +51,45 @@ def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: fl
     os.makedirs(files.folder, exist_ok=True)
     with locked(files.starting):
         while True:
-            revision = store.get("endpoint", name).body["revision"]
+            record = store.get("endpoint", name)
+            if record.status == endpoint_record.FAILED:
+                raise _cannot_serve(name, record.body.get("FailureReason", ""), files)
             files.touch_used()
-            if is_supervised(files) and not _suits(files.read_state(), keep, port):
+            if is_supervised(files) and files.read_state().get("state") in ("Failed", "Ended"):
                 _end(files, name)
+            _wish(files, keep, port)
             if not is_supervised(files):
-                files.remove()
-                files.touch_used()
-                _spawn(store.home, name, keep, port, idle_s, files)
-            host = _ready(files, name, revision)
+                _spawn(store.home, name, idle_s, files, keep, port)
+            host = _ready(files, name)
             if host is not None:
+                if port not in (0, host.port):
+                    raise EndpointError(f"port {port} cannot be had", "choose another --port, or none")
                 return host
 
 
-def _suits(state: Mapping[str, Any], keep: bool, port: int) -> bool:
-    """Whether a supervisor in this state, which may be its last one, is what a caller asks for."""
-    if state.get("state") in ("Failed", "Ended"):
-        return False
-    return bool(state.get("keep") or not keep) and port in (0, state.get("port", port))
+def wake(store: Store, name: str, idle_s: float = IDLE_S) -> None:
+    """Has a supervisor look after the endpoint, and does not wait for it."""
+    files = Files(store.home, name)
+    if is_supervised(files):
+        return
+    os.makedirs(files.folder, exist_ok=True)
+    with locked(files.starting, wait=False) as mine:  # else somebody starts it already
+        if mine and not is_supervised(files):
+            _spawn(store.home, name, idle_s, files)
+
+
+def is_looked_after(store: Store, name: str) -> bool:
+    """Whether it has a supervisor, ready or not."""
+    return is_supervised(Files(store.home, name))
+
+
+def wake_outside(store: Store, name: str) -> None:
+    """`wake`, unless this is a child of a pipeline's runner: all of those end with the run, and so would a supervisor.
+
+    There, whoever looks at the endpoint next wakes it.
+    """
+    if guard.MARK not in os.environ:
+        wake(store, name)
 
 
 def stop(store: Store, name: str) -> None:
@@ -78,67 +101,81 @@ def stop(store: Store, name: str) -> None:
 
 
 def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], variant: str = "") -> Reply:
-    """One POST to /invocations. Raises EndpointError when the server cannot be started or says nothing for 60 s."""
+    """One POST to /invocations. Raises EndpointError when the server cannot be started or no model answers."""
     files = Files(store.home, name)
     deadline = time.monotonic() + _REFUSED_LIMIT_S
+    headers = {**headers, **({TARGET: variant} if variant else {})}
     while True:
-        host = start(store, name)
-        chosen = _variant(host, variant)
+        host = find(store, name) or start(store, name)
+        files.touch_used()
         try:
-            return _post(host.variants[chosen][0], body, headers, chosen)
-        except ConnectionRefusedError as exc:  # it crashed, changed over or fell idle just now, and nothing was sent
+            return _post(host, body, headers, files)
+        except ConnectionRefusedError as exc:  # it crashed, moved or fell idle just now, and nothing was sent
             if time.monotonic() > deadline:
                 raise EndpointError(f"endpoint {name!r} takes no connection", f"its log: {files.log}") from exc
             time.sleep(_LOOK_S)
-        except ConnectionError as exc:  # not sent again: it may be this very request that the model dies of
-            time.sleep(_NOTICE_S)  # the next invocation then finds a supervisor that knows of the crash
-            message = f"the model of endpoint {name!r} broke off the connection\n{last_lines(files.log)}"
+        except ConnectionError as exc:
+            message = f"the router of endpoint {name!r} broke off the connection\n{last_lines(files.log)}"
             raise EndpointError(message, f"its log: {files.log}") from exc
         except TimeoutError as exc:
-            message = f"the model of endpoint {name!r} did not answer within {ANSWER_LIMIT_S:.0f} s"
+            message = f"endpoint {name!r} did not answer within {_ANSWER_LIMIT_S:.0f} s"
             raise EndpointError(message, f"its log: {files.log}") from exc
         finally:
             files.touch_used()
 
 
-def _variant(host: Host, wanted: str) -> str:
-    if wanted:
-        if wanted not in host.variants:
-            known = ", ".join(host.variants)
-            raise EndpointError(f"endpoint {host.name!r} has no variant {wanted!r}; it has: {known}")
-        return wanted
-    import random
-
-    names = list(host.variants)
-    weights = [weight for _, weight in host.variants.values()]
-    chosen: str = random.choices(names, weights)[0] if any(weights) else names[0]
-    return chosen
-
-
-def _post(port: int, body: bytes, headers: Mapping[str, str], variant: str) -> Reply:
+def _post(host: Host, body: bytes, headers: Mapping[str, str], files: Files) -> Reply:
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_LIMIT_S)
+    connection = HTTPConnection("127.0.0.1", host.port, timeout=_ANSWER_LIMIT_S)
     try:
-        connection.request("POST", "/invocations", body, dict(headers))
+        connection.request("POST", "/invocations", body, {**headers, "Connection": "close"})
         answer = connection.getresponse()
-        content_type = answer.headers.get("Content-Type", "application/octet-stream")
-        return Reply(answer.status, content_type, answer.read(), variant)
+        text = answer.read()
     except HTTPException as exc:
         raise ConnectionResetError(repr(exc)) from exc
     finally:
         connection.close()
+    problem = answer.headers.get(PROBLEM, "")
+    if problem:
+        raise _no_answer(host.name, problem, text, files)
+    content_type = answer.headers.get("Content-Type", "application/octet-stream")
+    return Reply(answer.status, content_type, text, answer.headers.get(VARIANT, ""))
 
 
-def _ready(files: Files, name: str, revision: str) -> Host | None:
-    """Waits until this revision is served; None when the supervisor ended as it should, idle or told to."""
+def _no_answer(name: str, problem: str, text: bytes, files: Files) -> EndpointError:
+    """In the router's words."""
+    import json
+
+    words = json.loads(text)["error"]
+    if problem == NO_VARIANT:
+        return EndpointError(f"endpoint {name!r} has {words}")
+    lines = f"\n{last_lines(files.log)}" if problem == BROKEN else ""
+    return EndpointError(f"endpoint {name!r}: {words}{lines}", f"its log: {files.log}")
+
+
+def _wish(files: Files, keep: bool, port: int) -> None:
+    """Nothing where the supervisor is like that already. Raises EndpointError when the port is somebody else's."""
+    from pipeline.local.endpoint_traffic import check_free
+
+    state = files.read_state() if is_supervised(files) else {}
+    if port not in (0, state.get("port", 0)):
+        check_free(port)
+    elif not keep or state.get("keep"):
+        return
+    files.put_wish(keep, port)
+
+
+def _ready(files: Files, name: str) -> Host | None:
+    """Waits until the endpoint is served as wished; None when the supervisor ended as it should, idle or told to."""
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         alive = is_supervised(files)  # looked at first: a supervisor writes its last state, then ends
+        wished = os.path.exists(files.wish)
         state = files.read_state()
         if state.get("state") == "Failed":
-            raise EndpointError(f"endpoint {name!r} cannot serve its model: {state['reason']}", f"its log: {files.log}")
-        if alive and state.get("state") == "Ready" and state["revision"] == revision:
+            raise _cannot_serve(name, state["reason"], files)
+        if alive and state.get("state") == "Ready" and not wished:
             return _host(name, state)
         if state.get("state") == "Ended":
             return None
@@ -149,28 +186,31 @@ def _ready(files: Files, name: str, revision: str) -> Host | None:
     raise EndpointError(f"endpoint {name!r} is not ready after {_START_LIMIT_S:.0f} s", f"its log: {files.log}")
 
 
+def _cannot_serve(name: str, reason: str, files: Files) -> EndpointError:
+    return EndpointError(f"endpoint {name!r} cannot serve its model: {reason}", f"its log: {files.log}")
+
+
 def _host(name: str, state: Mapping[str, Any]) -> Host:
-    variants = {each["name"]: (each["port"], each["weight"]) for each in state["variants"]}
-    return Host(name, state["port"], state["pid"], state["keep"], state["revision"], variants)
+    return Host(name, state["port"], state["pid"], state["keep"], state["instances"])
 
 
-def _spawn(home: str, name: str, keep: bool, port: int, idle_s: float, files: Files) -> None:
+def _spawn(home: str, name: str, idle_s: float, files: Files, keep: bool = False, port: int = 0) -> None:
     """The supervisor leaves our session and family by itself; it has its lock when this returns, or is gone."""
     import subprocess
 
+    used = files.last_used()
+    files.remove()
+    if used:
+        files.touch_used()
+    if keep or port:
+        files.put_wish(keep, port)
     os.makedirs(os.path.dirname(files.log), exist_ok=True)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     env = {**os.environ, "PYTHONPATH": root}
-    argv = [sys.executable, "-m", "pipeline.local.endpoint_host", os.path.abspath(home), name, str(port), str(idle_s)]
+    argv = [sys.executable, "-m", "pipeline.local.endpoint_host", os.path.abspath(home), name, str(idle_s)]
     with open(files.log, "ab") as log:
         subprocess.run(
-            [*argv, *(["--keep"] if keep else [])],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            check=False,
+            argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
         )
 
 

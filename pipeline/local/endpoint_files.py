@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 LOG_LINES = 20
@@ -49,14 +49,36 @@ class Files:
     def stop(self) -> str:
         return f"{self._base}.stop"
 
+    @property
+    def wish(self) -> str:
+        return f"{self._base}.wish"
+
+    def put_wish(self, keep: bool, port: int) -> None:
+        """What a caller wants of the supervisor: that it stays, that it listens on this port (0: any)."""
+        _write(self.wish, {"keep": keep, "port": port})
+
+    def read_wish(self) -> dict[str, Any]:
+        """Empty if there is none."""
+        return _read(self.wish)
+
+    def fulfil(self, wish: Mapping[str, Any]) -> None:
+        """Once the state says so; a newer wish stays."""
+        if wish and self.read_wish() == wish:
+            os.remove(self.wish)
+
+    def write_state(self, state: Mapping[str, Any]) -> None:
+        _write(self.state, state)
+
     def read_state(self) -> dict[str, Any]:
         """What the supervisor last wrote; empty before it did."""
+        return _read(self.state)
+
+    def last_used(self) -> float:
+        """Seconds since 1970; 0 if it never was."""
         try:
-            with open(self.state, encoding="utf-8") as file:
-                state: dict[str, Any] = json.load(file)
+            return os.stat(self.used).st_mtime
         except FileNotFoundError:
-            return {}
-        return state
+            return 0.0
 
     def touch_used(self) -> None:
         with open(self.used, "a"):
@@ -64,9 +86,26 @@ class Files:
 
     def remove(self) -> None:
         """Not the locks: somebody may be waiting for them."""
-        for path in (self.state, self.used, self.stop):
+        for path in (self.state, self.used, self.stop, self.wish):
             with suppress(FileNotFoundError):
                 os.remove(path)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content: dict[str, Any] = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return content
+
+
+def _write(path: str, content: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    temporary = f"{path}.part"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    os.replace(temporary, path)
 
 
 def is_supervised(files: Files) -> bool:
@@ -85,12 +124,16 @@ def is_supervised(files: Files) -> bool:
 
 
 @contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Among processes and, as each opens the file for itself, among threads."""
+def locked(path: str, wait: bool = True) -> Iterator[bool]:
+    """Among processes and, as each opens the file for itself, among threads. False if it is taken, without `wait`."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(descriptor)
 

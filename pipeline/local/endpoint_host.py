@@ -1,14 +1,14 @@
-"""The supervisor of one endpoint: python -m pipeline.local.endpoint_host HOME NAME PORT IDLE_SECONDS [--keep].
+"""The supervisor of one endpoint: python -m pipeline.local.endpoint_host HOME NAME IDLE_SECONDS.
 
-It runs a model server for each variant in a private /opt/ml tree, starts a crashed one again, changes over when the
-endpoint is updated, and ends when the endpoint is deleted, when it is told to, or when nobody called for IDLE_SECONDS.
-Its children die with it.
+It brings the endpoint to where its record says: created, updated from one fleet of model servers to another, scaled,
+deleted; starts what crashes again; keeps the router up to date; and ends when there is nothing more to serve, when it
+is told to, or when nobody called for IDLE_SECONDS. Its children die with it; whoever comes next starts another one,
+which goes on from the record.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -16,125 +16,271 @@ import sys
 import time
 
 from pipeline.errors import DarkroomError, EndpointError
-from pipeline.local import process_id
+from pipeline.local import alarm_states, endpoint_record, metrics, process_id
+from pipeline.local.clock import clock_of
 from pipeline.local.endpoint_files import Files, last_lines
+from pipeline.local.endpoint_fleet import Fleet, Ground
+from pipeline.local.endpoint_rollout import RolledBack, Rollout
+from pipeline.local.endpoint_routes import routes
+from pipeline.local.endpoint_tally import add
+from pipeline.local.endpoint_tally import summary as summary_of
+from pipeline.local.endpoint_traffic import Report, Router
 from pipeline.local.isolation import Isolation
 from pipeline.local.loop import Loop
-from pipeline.local.model_process import ModelProcess
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
+    from pipeline.local.loop import Task
+    from pipeline.local.store import Record
+
+SETTLED_S = 10.0  # a new endpoint that nobody calls goes to sleep so soon after it was seen healthy
 _LOOK_S = 0.1
 _LOCK_LIMIT_S = 5.0
-_MOST_CRASHES = 3  # in a row, each within _STABLE_S of the start
-_STABLE_S = 60.0
 
 
 class Supervisor:
-    """One endpoint; `await run()` returns when it is over."""
+    """One endpoint; `await run()` returns when it is over. Raises EndpointError when it cannot serve any more."""
 
-    def __init__(self, store: Store, loop: Loop, isolation: Isolation, name: str, port: int, idle_s: float) -> None:
+    def __init__(self, store: Store, loop: Loop, isolation: Isolation, name: str, idle_s: float) -> None:
         self.store = store
-        self.storage = Storage(store.home)
         self.loop = loop
-        self.isolation = isolation
+        self.clock = clock_of(store)
         self.name = name
-        self.port = port
         self.idle_s = idle_s  # 0: never stops by itself
         self.files = Files(store.home, name)
         self.work = os.path.join(store.home, "work", f"endpoint-{name}")  # the lock says that it is ours alone
-        self.servers: list[ModelProcess] = []
-        self.revision = ""
-        self.crashes = 0
-        self.ready = False
-        self.stopping = False
+        self.stopping = self.closing = False
+        log = self.files.log
+        self.ground = Ground(store, Storage(store.home), isolation, loop, self.work, log, lambda: self.closing)
+        self.router = Router(isolation, loop, os.path.join(self.work, "router"), log, 0)
+        self.blue: Fleet | None = None
+        self.green: Fleet | None = None
+        self.shares: Mapping[str, float] = {}
+        self._task: Task | None = None
+        self._told: set[int] = set()
+        self._heard = False
+        self._report = Report({}, [])
+        self._ready_since = self._next_count = 0.0
+        self._counted: dict[tuple[str, str], dict[str, Any]] = {}
+        self._written: dict[str, Any] = {}
 
     async def run(self) -> None:
         shutil.rmtree(self.work, ignore_errors=True)  # what a killed supervisor left
         try:
-            while (body := self._wanted()) is not None:
-                if body["revision"] != self.revision:
-                    await self._change_over(body)
-                await self._mend()
+            self._obey(self.files.read_wish())
+            self.router.start()
+            while (record := self._wanted()) is not None:
+                await self._follow(record)
                 await self.loop.sleep(_LOOK_S)
         finally:
-            await self._stop_servers()
+            self.closing = True
+            if self._task is not None:
+                self._task.cancel()
+            for fleet in (self.green, self.blue):
+                if fleet is not None:
+                    await fleet.stop()
+            await self.router.stop()
             shutil.rmtree(self.work, ignore_errors=True)
 
-    def _wanted(self) -> dict[str, Any] | None:
+    def _wanted(self) -> Record | None:
         """The endpoint as it is now; None when there is nothing more to serve."""
         if self.stopping or os.path.exists(self.files.stop):
             return None
-        if self.idle_s and self.ready and time.time() - os.stat(self.files.used).st_mtime > self.idle_s:
-            return None
         found = self.store.find("endpoint", self.name)
-        return found[0].body if found else None
+        if not found or self._is_idle(found[0]):
+            return None
+        return found[0]
 
-    async def _change_over(self, body: dict[str, Any]) -> None:
-        self.revision = body["revision"]
-        self._write("Starting")
-        await self._stop_servers()
-        self.servers = [self._server(variant, index) for index, variant in enumerate(body["variants"])]
-        await self._start(self.servers)
+    def _is_idle(self, record: Record) -> bool:
+        if not self.idle_s or self._task is not None or record.status in endpoint_record.IN_PROGRESS:
+            return False
+        if not self._ready_since or os.path.exists(self.files.wish):
+            return False
+        unused = self._ready_since - self.idle_s + min(SETTLED_S, self.idle_s)
+        return time.time() - max(self.files.last_used(), unused) > self.idle_s
 
-    async def _start(self, servers: list[ModelProcess]) -> None:
-        self.ready = False
-        self._write("Starting")
-        for server in servers:
-            await server.start(self.storage, lambda: self._wanted() is None)
-        self.files.touch_used()
-        self.ready = True
-        self._write("Ready")
+    async def _follow(self, record: Record) -> None:
+        wish = self.files.read_wish()
+        if self._obey(wish):
+            await self.router.stop()
+            self.router.start()
+            self._heard = False
+        if self._task is not None and self._task.done:
+            task, self._task = self._task, None
+            task.result()
+        elif self._task is None or record.status == endpoint_record.DELETING:
+            self._begin(record)
+        if self.blue is not None and self._task is None:
+            await self.blue.mend()
+        await self._route()
+        self._write("Ready" if self._serves() else "Starting")
+        self.files.fulfil(wish)
 
-    def _server(self, variant: dict[str, Any], index: int) -> ModelProcess:
-        if len(variant["containers"]) != 1:
-            count = len(variant["containers"])
-            raise EndpointError(
-                f"variant {variant['VariantName']!r} has {count} containers; this machine serves one each"
+    def _begin(self, record: Record) -> None:
+        """What the record asks for and is not under way."""
+        body, task = record.body, self._task
+        match record.status:
+            case endpoint_record.DELETING:
+                if not self.closing:
+                    self.closing = True
+                    if task is not None:
+                        task.cancel()
+                    self._task = self.loop.spawn(self._delete())
+            case endpoint_record.CREATING:
+                self._task = self.loop.spawn(self._create(body))
+            case endpoint_record.UPDATING if body.get("pending"):
+                self._task = self.loop.spawn(self._update(body))
+            case endpoint_record.FAILED:
+                raise EndpointError(body.get("FailureReason", "it failed"))
+            case _ if self.blue is None:
+                self._task = self.loop.spawn(self._wake(body))
+
+    async def _wake(self, body: dict[str, Any]) -> None:
+        fleet = self.blue = self._fleet(body)
+        await fleet.start()
+
+    async def _create(self, body: dict[str, Any]) -> None:
+        fleet = self.blue = self._fleet(body)
+        self.tell("Creating", f"Launching {sum(v['count'] for v in body['variants'])} instance(s).")
+        try:
+            await fleet.start()
+        except DarkroomError as exc:  # whatever it is: else the next supervisor would try again, and the next
+            reason = self._reason(exc)
+            self._change(endpoint_record.FAILED, {"FailureReason": reason, "pending": None})
+            raise EndpointError(reason) from exc
+        while not self._serves():
+            await self.loop.sleep(_LOOK_S)
+        self._change(endpoint_record.IN_SERVICE, {"pending": None})
+
+    async def _update(self, body: dict[str, Any]) -> None:
+        if self.blue is None:
+            await self._wake_for_update(body)
+        assert self.blue is not None
+        green = self.green = self._fleet(body["pending"])
+        plan = endpoint_record.plan(body["pending"])
+        rollout = Rollout(self, plan, self.blue, green, lambda: self._change(endpoint_record.ROLLING_BACK, {}))
+        try:
+            await rollout.run()
+        except RolledBack as exc:
+            self.green = None
+            self._change(endpoint_record.IN_SERVICE, {"FailureReason": self._reason(exc), "pending": None})
+        except DarkroomError as exc:
+            reason = self._reason(exc)
+            self._change(endpoint_record.ROLLBACK_FAILED, {"FailureReason": reason, "pending": None})
+            raise EndpointError(reason) from exc
+        else:
+            self.blue, self.green = green, None
+            self._change(endpoint_record.IN_SERVICE, endpoint_record.after_update(body))
+        self.shares = {}
+
+    async def _wake_for_update(self, body: dict[str, Any]) -> None:
+        """The old fleet serves meanwhile, and is there to go back to. One that cannot start keeps no update away."""
+        fleet = self.blue = self._fleet(body)
+        try:
+            await fleet.start()
+        except DarkroomError as exc:
+            print(f"darkroom: the old fleet does not start: {exc.message}", flush=True)
+            await fleet.stop()
+
+    async def _delete(self) -> None:
+        """The record goes when this process has: whoever looks then removes it."""
+        for fleet in (self.green, self.blue):
+            if fleet is not None:
+                await fleet.stop(self.busy)
+        self.stopping = True
+
+    def _fleet(self, body: Mapping[str, Any]) -> Fleet:
+        return Fleet(self.ground, body["EndpointConfigName"], body["revision"], body["variants"])
+
+    # what a rollout stands on
+
+    def shift(self, shares: Mapping[str, float]) -> None:
+        self.shares = shares
+
+    def busy(self, port: int) -> int:
+        """Requests that an instance has now; 1 as long as the router may still send it some."""
+        return 1 if port in self._told else self._report.busy.get(port, 0)
+
+    def alarmed(self, names: list[str]) -> list[str]:
+        found = [record for name in names for record in self.store.find(alarm_states.KIND, name)]
+        return [record.name for record in found if record.status == alarm_states.ALARM]
+
+    def tell(self, status: str, message: str) -> None:
+        with self.store.transaction():
+            body = self.store.get("endpoint", self.name).body
+            self._change(None, endpoint_record.told(body, status, message, self.clock.now(), self.green))
+
+    def _change(self, status: str | None, changes: dict[str, Any]) -> None:
+        self.store.change("endpoint", self.name, changes, status=status)
+
+    def _reason(self, exc: DarkroomError) -> str:
+        """As FailureReason holds it: the cause, and as much of the log's end as there is room for."""
+        return endpoint_record.reason(exc.message, last_lines(self.files.log))
+
+    # the router and the files
+
+    async def _route(self) -> None:
+        wanted = [] if self.closing else routes(self.blue, self.green, self.shares)
+        report = await self.router.tell(wanted)
+        self._heard = report is not None
+        if report is None:
+            return
+        self._report = report
+        self._told = {port for variant in wanted for fleet in variant["fleets"] for port in fleet["ports"]}
+        if report.counted:
+            self.files.touch_used()
+        self._count(report)
+
+    def _count(self, report: Report) -> None:
+        """Into the store, at most once a second, or ten seconds of a faster clock; then alarms are evaluated."""
+        for config, variant, counted in report.counted:
+            for metric, summary in counted.items():
+                add(self._counted.setdefault((config, variant), {}).setdefault(metric, {}), summary)
+        for fleet in (self.blue, self.green):
+            for each in fleet.described() if fleet and any(report.busy.values()) else ():
+                counts = self._counted.setdefault((each["config"], each["variant"]), {})
+                busy = summary_of(float(report.busy.get(each["port"], 0)))
+                add(counts.setdefault("ConcurrentRequestsPerModel", {}), busy)
+        if time.monotonic() < self._next_count:
+            return
+        self._next_count = time.monotonic() + min(1.0, self.clock.real(10))
+        if self._counted:
+            metrics.record(
+                self.store, self.name, self.clock.now(), [(*who, what) for who, what in self._counted.items()]
             )
-        folder = os.path.join(self.work, f"{self.revision}-{index}")
-        port = self.port if index == 0 else 0
-        return ModelProcess(self.store, self.isolation, self.loop, variant, folder, self.files.log, port)
+            self._counted = {}
+        alarm_states.refresh(self.store, self.clock.now())
 
-    async def _mend(self) -> None:
-        """Starts what crashed; gives up when it crashes again and again."""
-        for server in self.servers:
-            code = await server.exit_code()
-            if code is None:
-                continue
-            self.crashes = self.crashes + 1 if server.age < _STABLE_S else 1
-            if self.crashes > _MOST_CRASHES:
-                raise EndpointError(
-                    f"its model server ended {self.crashes} times within {_STABLE_S:.0f} s of its start"
-                )
-            print(f"darkroom: the model server ended with exit code {code}: starting it again", flush=True)
-            await self._start([server])
+    def _serves(self) -> bool:
+        """Every variant has an instance that the router knows of."""
+        if self.closing or self.blue is None or not self._heard:
+            return False
+        ports = [self.blue.ports(name) for name in self.blue.variants]
+        return all(ports) and self._told.issuperset(port for each in ports for port in each)
 
-    async def _stop_servers(self) -> None:
-        for server in self.servers:
-            await server.stop()
-        self.servers = []
+    def _obey(self, wish: Mapping[str, Any]) -> bool:
+        """Whether the router has to move to another port."""
+        if wish.get("keep"):
+            self.idle_s = 0.0
+        moved = wish.get("port", 0) not in (0, self.router.port)
+        if moved:
+            self.router.port = wish["port"]
+        return moved
 
     def _write(self, state: str, reason: str = "") -> None:
-        variants = [{"name": server.name, "port": server.port, "weight": server.weight} for server in self.servers]
-        if self.servers:
-            self.port = self.servers[0].port
-        known = {
-            "state": state,
-            "reason": reason,
-            "revision": self.revision,
-            "variants": variants,
-            "keep": not self.idle_s,
-        }
-        known |= {"port": self.port, "pid": os.getpid(), "identity": process_id.identity()}
-        temporary = f"{self.files.state}.part"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(known, file)
-        os.replace(temporary, self.files.state)
+        known = {"state": state, "reason": reason, "keep": not self.idle_s, "port": self.router.port}
+        known |= {"pid": os.getpid(), "identity": process_id.identity()}
+        known["instances"] = [each for fleet in (self.blue, self.green) if fleet for each in fleet.described()]
+        if state == "Ready" and self._written.get("state") != "Ready":
+            self._ready_since = time.time()
+        if known != self._written:
+            self.files.write_state(known)
+            self._written = known
 
     def fail(self, reason: str) -> None:
         self._write("Failed", reason)
@@ -144,7 +290,7 @@ class Supervisor:
         self._write("Ended")
 
 
-def supervise(home: str, name: str, port: int, idle_s: float) -> int:
+def supervise(home: str, name: str, idle_s: float) -> int:
     """Returns the exit code: 0 when it ended as it should, also when there is a supervisor already."""
     files = Files(home, name)
     try:
@@ -154,7 +300,7 @@ def supervise(home: str, name: str, port: int, idle_s: float) -> int:
         return 1
     loop = Loop()
     try:
-        supervisor = Supervisor(Store(home), loop, isolation, name, port, idle_s)
+        supervisor = Supervisor(Store(home), loop, isolation, name, idle_s)
 
         def stop(*_: object) -> None:
             supervisor.stopping = True
@@ -174,14 +320,14 @@ def supervise(home: str, name: str, port: int, idle_s: float) -> int:
 
 
 def main(argv: list[str]) -> int:
-    home, name, port, idle_s, *keep = argv
+    home, name, idle_s = argv
     files = Files(home, name)
     lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     if not _take(lock):
         return 0
     if os.fork():  # whoever started us waits for this process only; the lock goes on with the child
         os._exit(0)
-    return supervise(home, name, int(port), 0.0 if keep else float(idle_s))
+    return supervise(home, name, float(idle_s))
 
 
 def _take(lock: int) -> bool:

@@ -6,9 +6,10 @@ import os
 import shutil
 import time
 
-from pipeline.errors import EndpointError, ServiceError
+from pipeline.errors import DarkroomError, EndpointError, ServiceError
 from pipeline.local import images, names
 from pipeline.local.container import Spec, base_environment, stop
+from pipeline.local.endpoint_traffic import check_free, free_port
 from pipeline.local.jobs import JobFailed
 from pipeline.local.jobs.archive import unpack
 
@@ -39,7 +40,7 @@ class ModelProcess:
     ) -> None:
         self.name: str = variant["VariantName"]
         self.weight: float = variant.get("InitialVariantWeight", 1.0)
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._startup_s = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_S)
         self._container: dict[str, Any] = variant["containers"][0]
         self._store = store
@@ -51,6 +52,11 @@ class ModelProcess:
         self._started = 0.0
 
     @property
+    def pid(self) -> int:
+        """0 while it does not run."""
+        return self._process.pid if self._process else 0
+
+    @property
     def age(self) -> float:
         """Seconds since it was last started."""
         return time.monotonic() - self._started
@@ -58,7 +64,7 @@ class ModelProcess:
     async def start(self, storage: Storage, given_up: Callable[[], bool]) -> None:
         """Returns when /ping is green, or `given_up()` says that nobody waits any more. Raises EndpointError."""
         self._unpack(storage)
-        _check_free(self.port)
+        check_free(self.port)
         self._started = time.monotonic()
         self._process = self._isolation.launch(self._spec())
         while not given_up():
@@ -91,7 +97,10 @@ class ModelProcess:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _spec(self) -> Spec:
-        image = images.command_for(self._store, self._container["Image"])
+        try:
+            image = images.command_for(self._store, self._container["Image"])
+        except DarkroomError as exc:
+            raise EndpointError(exc.message, exc.hint) from exc
         given = self._container.get("Environment", {})
         code = given.get("SAGEMAKER_SUBMIT_DIRECTORY", _CODE)
         env = {
@@ -142,23 +151,3 @@ def _ping(port: int) -> bool:
     if _FAILED in body:
         raise EndpointError("the model failed to load")
     return answer.status == 200
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _check_free(port: int) -> None:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as exc:
-            raise EndpointError(f"port {port} cannot be had: {exc.strerror}", "choose another --port, or none") from exc

@@ -95,6 +95,9 @@ SCALING = {
 ALARMS = {
     "DeleteAlarms": "delete_alarms",
     "DescribeAlarms": "describe_alarms",
+    "GetMetricData": "get_metric_data",
+    "GetMetricStatistics": "get_metric_statistics",
+    "ListMetrics": "list_metrics",
     "PutMetricAlarm": "put_metric_alarm",
     "SetAlarmState": "set_alarm_state",
 }

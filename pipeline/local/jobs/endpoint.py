@@ -1,4 +1,4 @@
-"""Endpoint steps: CreateEndpoint, or UpdateEndpoint where there is one of that name."""
+"""Endpoint steps: CreateEndpoint, or UpdateEndpoint where there is one of that name; over when it is in service."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pipeline.local.jobs import JobContext
+    from pipeline.local.operations.endpoints import Endpoints
+
+_LOOK_S = 0.05
 
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
-    """The record is InService at once; a server starts with the first invocation, so that none outlives the run."""
+    """Its servers end with the run; the endpoint wakes when it is called."""
     from pipeline.local.operations.endpoints import Endpoints
 
     service = Endpoints(context.store, context.storage)
@@ -27,7 +30,22 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     except ServiceError as exc:
         raise JobFailed(f"{exc.code}: {exc.message}", SERVICE_FAULT) from exc
     context.announce({"Endpoint": {"Arn": arn}})
-    context.parity("Endpoint", "a record: its server starts on this machine with the first invocation")
+    context.parity(
+        "Endpoint", "processes on this machine, gone when idle: InService means seen healthy, wakes on demand"
+    )
+    described = await _in_service(service, context, request)
     record = context.store.by_arn(arn)
-    described = service.describe_endpoint(EndpointName=record.name)
     return {**described, "CreationTime": record.created, "LastModifiedTime": record.modified}
+
+
+async def _in_service(service: Endpoints, context: JobContext, request: dict[str, Any]) -> dict[str, Any]:
+    from pipeline.local import endpoint_record
+
+    while True:
+        described = service.describe_endpoint(EndpointName=request["EndpointName"])
+        if described["EndpointStatus"] not in endpoint_record.IN_PROGRESS:
+            break
+        await context.loop.sleep(_LOOK_S)
+    if described.get("FailureReason") or described["EndpointConfigName"] != request["EndpointConfigName"]:
+        raise JobFailed(described.get("FailureReason", "the deployment was rolled back"))
+    return described

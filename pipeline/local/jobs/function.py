@@ -33,8 +33,9 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     except DarkroomError as exc:
         raise JobFailed(f"{exc.message}; {exc.hint}") from exc
     version = ".".join(map(str, sys.version_info[:2]))
-    calls = "SageMaker, S3 and STS are answered by this machine; scaling and alarms are kept, and nothing acts on them"
-    runtime = f"handlers run in a process of this machine's Python {version}, memory not limited; {calls}"
+    calls = "SageMaker, S3, STS, metrics and alarms of endpoints are answered by this machine; nothing acts on scaling"
+    awake = "an endpoint in service was seen healthy, and sleeps until it is called"
+    runtime = f"handlers run in a process of this machine's Python {version}, memory not limited; {calls}; {awake}"
     context.parity("Lambda", runtime)
     context.store.add(KIND, context.job_name, {"FunctionArn": arn, "Event": request}, "InProgress")
     status = "Stopped"

@@ -1,13 +1,14 @@
-"""CloudWatch's metric alarms as durable records: their state changes by SetAlarmState alone, as no metrics are kept."""
+"""CloudWatch's metric alarms: those over endpoints change as their metrics do, all of them by SetAlarmState."""
 
 from __future__ import annotations
 
 import json
-import time
 
 from pipeline.errors import ServiceError
-from pipeline.local import names
-from pipeline.local.operations.answers import Operations, answer, page, pick, remove_tags, save_tags
+from pipeline.local import alarm_states, names
+from pipeline.local.clock import clock_of
+from pipeline.local.operations.answers import answer, page, pick, remove_tags, save_tags
+from pipeline.local.operations.metrics import Metrics
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from pipeline.local.store import Record
 
-_ALARM = "metric-alarm"
+_ALARM = alarm_states.KIND
 _LARGEST_PAGE, _DEFAULT_PAGE = 100, 50
 _REQUIRED = ("ComparisonOperator", "EvaluationPeriods")
 _OF_ONE_METRIC = ("MetricName", "Namespace", "Period")
@@ -24,13 +25,13 @@ _ACTIONS = ("OKActions", "AlarmActions", "InsufficientDataActions")
 _STATE = ("StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp")
 
 
-class Alarms(Operations):
+class Alarms(Metrics):
     """boto3's `cloudwatch` client."""
 
     def put_metric_alarm(self, **request: Any) -> dict[str, Any]:
         """An alarm that is there is replaced, its state kept."""
         _check_alarm(request)
-        name, now = request["AlarmName"], time.time()
+        name, now = request["AlarmName"], clock_of(self.store).now()
         arn = f"arn:aws:cloudwatch:{names.REGION}:{names.ACCOUNT}:alarm:{name}"
         with self.store.transaction():
             found = self.store.find(_ALARM, name)
@@ -44,7 +45,7 @@ class Alarms(Operations):
             body.setdefault("ActionsEnabled", True)
             for actions in _ACTIONS:
                 body.setdefault(actions, [])
-            body |= {"AlarmArn": arn, "AlarmConfigurationUpdatedTimestamp": now}
+            body |= {"evaluated": now, "AlarmArn": arn, "AlarmConfigurationUpdatedTimestamp": now}
             self.store.put(_ALARM, name, body, status=body["StateValue"], arn=arn)
             if not found:
                 save_tags(self.store, arn, request.get("Tags", ()))
@@ -56,6 +57,7 @@ class Alarms(Operations):
         if "AlarmNames" in request and "AlarmNamePrefix" in request:
             message = "AlarmNames and AlarmNamePrefix are mutually exclusive"
             raise ServiceError("InvalidParameterCombination", message, operation)
+        alarm_states.refresh(self.store, clock_of(self.store).now())
         asked = {**pick(request, "NextToken"), "MaxResults": request.get("MaxRecords", _DEFAULT_PAGE)}
         asked["Filters"] = {key: value for key, value in request.items() if key not in ("NextToken", "MaxRecords")}
         records = [record for record in self.store.list(_ALARM) if _wanted(record, request)]
@@ -81,10 +83,10 @@ class Alarms(Operations):
                 json.loads(request["StateReasonData"])
             except (ValueError, RecursionError) as exc:
                 raise ServiceError("InvalidFormat", f"StateReasonData is not JSON: {exc}", operation) from exc
-        now, state = time.time(), request["StateValue"]
+        now, state = clock_of(self.store).now(), request["StateValue"]
         with self.store.transaction():
             alarm = self._alarm(request["AlarmName"], operation)
-            changes = {"StateReasonData": "", **pick(request, *_STATE), "StateUpdatedTimestamp": now}
+            changes = {"StateReasonData": "", **pick(request, *_STATE), "StateUpdatedTimestamp": now, "evaluated": now}
             if state != alarm.status:
                 changes["StateTransitionedTimestamp"] = now
             self.store.change(_ALARM, alarm.name, changes, status=state)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from pipeline.local.store import Record
+    from pipeline.local.operations.hosting import Hosted
+    from pipeline.local.store import Record, Store
 
-_WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
 LARGEST_BODY = 6_291_456  # bytes of a real-time invocation
+_WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
 
 
 class Endpoints(Operations):
@@ -27,16 +28,16 @@ class Endpoints(Operations):
             raise ServiceError("ValidationException", message, "CreateModel")
         containers = request["Containers"] if "Containers" in request else [request["PrimaryContainer"]]
         resolved = [self._resolved_container(container) for container in containers]
-        return {"ModelArn": self._create_hosting("model", request, "CreateModel", {"containers": resolved})}
+        return {"ModelArn": create_hosting(self.store, "model", request, "CreateModel", {"containers": resolved})}
 
     def describe_model(self, **request: Any) -> dict[str, Any]:
         check("DescribeModel", request)
-        record = self._hosting("model", request["ModelName"], "DescribeModel")
+        record = hosting(self.store, "model", request["ModelName"], "DescribeModel")
         stamped = {"CreationTime": record.created, "EnableNetworkIsolation": False, **record.body}
         return answer({**stamped, "ModelArn": record.arn})
 
     def list_models(self, **request: Any) -> dict[str, Any]:
-        return self._list_hosting("model", "ListModels", request, "Models", "Model")
+        return list_hosting(self.store, "model", "ListModels", request, "Models", "Model")
 
     def delete_model(self, **request: Any) -> dict[str, Any]:
         return self._delete_hosting("model", "DeleteModel", request, "ModelName")
@@ -50,56 +51,46 @@ class Endpoints(Operations):
             message = f"ProductionVariants needs at least one variant, each with a name of its own: {names_of_variants}"
             raise ServiceError("ValidationException", message, operation)
         for variant in variants:
-            self._hosting("model", variant.get("ModelName", ""), operation)
-        return {"EndpointConfigArn": self._create_hosting("endpoint-config", request, operation, {})}
+            hosting(self.store, "model", variant.get("ModelName", ""), operation)
+        return {"EndpointConfigArn": create_hosting(self.store, "endpoint-config", request, operation, {})}
 
     def describe_endpoint_config(self, **request: Any) -> dict[str, Any]:
         check("DescribeEndpointConfig", request)
-        record = self._hosting("endpoint-config", request["EndpointConfigName"], "DescribeEndpointConfig")
+        record = hosting(self.store, "endpoint-config", request["EndpointConfigName"], "DescribeEndpointConfig")
         return answer({"CreationTime": record.created, **record.body, "EndpointConfigArn": record.arn})
 
     def list_endpoint_configs(self, **request: Any) -> dict[str, Any]:
-        return self._list_hosting(
-            "endpoint-config", "ListEndpointConfigs", request, "EndpointConfigs", "EndpointConfig"
+        return list_hosting(
+            self.store, "endpoint-config", "ListEndpointConfigs", request, "EndpointConfigs", "EndpointConfig"
         )
 
     def delete_endpoint_config(self, **request: Any) -> dict[str, Any]:
         return self._delete_hosting("endpoint-config", "DeleteEndpointConfig", request, "EndpointConfigName")
 
+    # endpoints themselves live in hosting.py, so that what needs no endpoint does not import how they are served
+
     def create_endpoint(self, **request: Any) -> dict[str, Any]:
-        """A record that is InService at once: its server starts with the first invocation."""
-        check("CreateEndpoint", request)
-        served = self._served_variants(request["EndpointConfigName"], "CreateEndpoint")
-        return {"EndpointArn": self._create_hosting("endpoint", request, "CreateEndpoint", served, status="InService")}
+        """Creating, until its instances have been seen healthy."""
+        return self._hosted().create(**request)
 
     def update_endpoint(self, **request: Any) -> dict[str, Any]:
-        """A server that runs changes over to the new models by itself: it watches the record."""
-        check("UpdateEndpoint", request)
-        record = self._hosting("endpoint", request["EndpointName"], "UpdateEndpoint")
-        served = self._served_variants(request["EndpointConfigName"], "UpdateEndpoint")
-        changes = {"EndpointConfigName": request["EndpointConfigName"], **served}
-        if "DeploymentConfig" in request:
-            changes["LastDeploymentConfig"] = request["DeploymentConfig"]
-        self.store.change("endpoint", record.name, changes, status="InService")
-        return {"EndpointArn": record.arn}
+        """Updating: the old fleet serves until the new one does."""
+        return self._hosted().update(**request)
 
     def describe_endpoint(self, **request: Any) -> dict[str, Any]:
-        check("DescribeEndpoint", request)
-        record = self._hosting("endpoint", request["EndpointName"], "DescribeEndpoint")
-        stamped = {"CreationTime": record.created, "LastModifiedTime": record.modified, **record.body}
-        body = {**stamped, "EndpointArn": record.arn, "EndpointStatus": record.status}
-        return answer({**body, "ProductionVariants": [_variant_summary(v) for v in record.body["variants"]]})
+        return self._hosted().describe(**request)
 
     def list_endpoints(self, **request: Any) -> dict[str, Any]:
-        return self._list_hosting("endpoint", "ListEndpoints", request, "Endpoints", "Endpoint")
+        return self._hosted().list(**request)
 
     def delete_endpoint(self, **request: Any) -> dict[str, Any]:
-        """Returns when no process of it is left."""
-        from pipeline.local import endpoint
+        """Deleting, until its instances have answered what they were given."""
+        return self._hosted().delete(**request)
 
-        self._delete_hosting("endpoint", "DeleteEndpoint", request, "EndpointName")
-        endpoint.stop(self.store, request["EndpointName"])
-        return {}
+    def _hosted(self) -> Hosted:
+        from pipeline.local.operations.hosting import Hosted
+
+        return Hosted(self.store)
 
     def _resolved_container(self, container: Mapping[str, Any]) -> dict[str, Any]:
         """What a server needs of a container: image, archive, environment."""
@@ -132,52 +123,9 @@ class Endpoints(Operations):
         containers = found[0].body.get("InferenceSpecification", {}).get("Containers") or [{}]
         return dict(containers[0])
 
-    def _served_variants(self, config_name: str, operation: str) -> dict[str, Any]:
-        """A copy of what the configuration names now: as on AWS, an endpoint outlives its models and configuration."""
-        config = self._hosting("endpoint-config", config_name, operation)
-        variants = []
-        for variant in config.body["ProductionVariants"]:
-            model = self._hosting("model", variant["ModelName"], operation)
-            variants.append({**variant, "containers": model.body["containers"]})
-        return {"variants": variants, "revision": names.random_id()}
-
-    def _create_hosting(
-        self, kind: str, request: Mapping[str, Any], operation: str, private: dict[str, Any], status: str = ""
-    ) -> str:
-        member = f"{operation.removeprefix('Create')}Name"
-        name = request[member]
-        check_name(operation, member, name)
-        arn = names.arn(kind, name)
-        body = {key: value for key, value in request.items() if key != "Tags"} | private
-        try:
-            self.store.add(kind, name, body, status=status, arn=arn)
-        except ServiceError as exc:
-            if exc.code != "ResourceInUse":
-                raise
-            message = f'Cannot create already existing {_WORDS[kind]} "{arn}".'
-            raise ServiceError("ValidationException", message, operation) from exc
-        save_tags(self.store, arn, request.get("Tags", ()))
-        return arn
-
-    def _hosting(self, kind: str, name: str, operation: str) -> Record:
-        found = self.store.find(kind, name)
-        if not found:
-            message = f'Could not find {_WORDS[kind]} "{names.arn(kind, name)}".'
-            raise ServiceError("ValidationException", message, operation)
-        return found[0]
-
-    def _list_hosting(
-        self, kind: str, operation: str, request: Mapping[str, Any], member: str, prefix: str
-    ) -> dict[str, Any]:
-        check(operation, request)
-        records = matching(self.store.list(kind), request)
-        keys = {"Status": lambda r: r.status} if kind == "endpoint" else None
-        shown, more = page(operation, records, request, order="Descending", keys=keys)
-        return {member: [answer(_summary(prefix, record)) for record in shown], **more}
-
     def _delete_hosting(self, kind: str, operation: str, request: Mapping[str, Any], member: str) -> dict[str, Any]:
         check(operation, request)
-        record = self._hosting(kind, request[member], operation)
+        record = hosting(self.store, kind, request[member], operation)
         self.store.remove(kind, record.name)
         remove_tags(self.store, record.arn)
         return {}
@@ -195,7 +143,7 @@ class Runtime(Operations):
         operation = "InvokeEndpoint"
         check(operation, request)
         name = request["EndpointName"]
-        if not self.store.find("endpoint", name):
+        if not any(record.status != "Deleting" for record in self.store.find("endpoint", name)):
             message = f"Endpoint {name} of account {names.ACCOUNT} not found."
             raise ServiceError("ValidationError", message, operation)
         body = _bytes(request.get("Body", b""))
@@ -223,6 +171,43 @@ class Runtime(Operations):
         }
 
 
+def create_hosting(
+    store: Store, kind: str, request: Mapping[str, Any], operation: str, private: dict[str, Any], status: str = ""
+) -> str:
+    member = f"{operation.removeprefix('Create')}Name"
+    name = request[member]
+    check_name(operation, member, name)
+    arn = names.arn(kind, name)
+    body = {key: value for key, value in request.items() if key != "Tags"} | private
+    try:
+        store.add(kind, name, body, status=status, arn=arn)
+    except ServiceError as exc:
+        if exc.code != "ResourceInUse":
+            raise
+        message = f'Cannot create already existing {_WORDS[kind]} "{arn}".'
+        raise ServiceError("ValidationException", message, operation) from exc
+    save_tags(store, arn, request.get("Tags", ()))
+    return arn
+
+
+def hosting(store: Store, kind: str, name: str, operation: str) -> Record:
+    found = store.find(kind, name)
+    if not found:
+        message = f'Could not find {_WORDS[kind]} "{names.arn(kind, name)}".'
+        raise ServiceError("ValidationException", message, operation)
+    return found[0]
+
+
+def list_hosting(
+    store: Store, kind: str, operation: str, request: Mapping[str, Any], member: str, prefix: str
+) -> dict[str, Any]:
+    check(operation, request)
+    records = matching(store.list(kind), request)
+    keys = {"Status": lambda r: r.status} if kind == "endpoint" else None
+    shown, more = page(operation, records, request, order="Descending", keys=keys)
+    return {member: [answer(_summary(prefix, record)) for record in shown], **more}
+
+
 def _bytes(body: Any) -> bytes:
     if isinstance(body, str):
         return body.encode()
@@ -234,16 +219,3 @@ def _summary(prefix: str, record: Record) -> dict[str, Any]:
     if prefix == "Endpoint":
         summary |= {"LastModifiedTime": record.modified, "EndpointStatus": record.status}
     return summary
-
-
-def _variant_summary(variant: Mapping[str, Any]) -> dict[str, Any]:
-    weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
-    images = [{"SpecifiedImage": container["Image"]} for container in variant["containers"]]
-    return {
-        "VariantName": variant["VariantName"],
-        "DeployedImages": images,
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
-    }

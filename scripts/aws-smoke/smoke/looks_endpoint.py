@@ -44,6 +44,17 @@ def served_package(account: Account) -> Verdict:
     return judged(
         bool(package.get("LastModifiedBy")), f"{name} serves {arn}, changed by {package.get('LastModifiedBy')}"
     )
+def rolled_back(account: Account) -> Verdict:
+    """Of an endpoint whose last update was brought back, by an alarm or by a model that never was healthy."""
+    name = account.options.endpoint
+    if not name:
+        raise CannotTell("no endpoint was named", "--endpoint NAME, of one whose last update was rolled back")
+    found = account.ask("sagemaker", "describe_endpoint", EndpointName=name)
+    status, reason = found["EndpointStatus"], found.get("FailureReason", "")
+    if status not in ("InService", "Failed", "UpdateRollbackFailed"):
+        raise CannotTell(f"{name} is {status}", "look again some minutes later")
+    kept = found.get("EndpointConfigName", "")
+    return judged(status == "InService" and bool(reason), f"{name} is {status} by {kept}: {reason or 'no reason'}")
 
 
 def grey_picture(side: int = 32) -> bytes:
@@ -62,4 +73,5 @@ def _chunk(named: tuple[bytes, bytes]) -> bytes:
 CHECKS = (
     Check("serving", ENDPOINT, serving, "InService, and an answer to a picture"),
     Check("served-package", ENDPOINT, served_package, "its model names package or archive; the package, who decided"),
+    Check("rolled-back", ENDPOINT, rolled_back, "InService by the old configuration, and a FailureReason"),
 )

@@ -76,6 +76,14 @@ class Fleet:
             words = f"The primary container for production variant {name} did not pass the ping health check"
             raise EndpointError(f"{words}: {exc.message}", exc.hint) from exc
 
+    async def resize(self, variants: Sequence[Mapping[str, Any]], busy: Callable[[int], int]) -> None:
+        """To other counts and weights: first those that come, then those that go. Raises EndpointError as `start`."""
+        for variant in variants:
+            self.variants[variant["VariantName"]] = dict(variant)
+        await self.start()
+        for name, variant in self.variants.items():
+            await self.shrink(name, variant["count"], busy)
+
     async def shrink(self, name: str, count: int, busy: Callable[[int], int]) -> None:
         """Ends the newest instances above `count`, each once it has answered what it was given."""
         while len(self.instances[name]) > count:

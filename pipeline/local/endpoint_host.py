@@ -16,7 +16,7 @@ import sys
 import time
 
 from pipeline.errors import DarkroomError, EndpointError
-from pipeline.local import alarm_states, endpoint_record, metrics, process_id
+from pipeline.local import alarm_states, autoscaling, endpoint_record, metrics, process_id
 from pipeline.local.clock import clock_of
 from pipeline.local.endpoint_files import Files, last_lines
 from pipeline.local.endpoint_fleet import Fleet, Ground
@@ -66,6 +66,7 @@ class Supervisor:
         self._heard = False
         self._report = Report({}, [])
         self._ready_since = self._next_count = 0.0
+        self._flushed = False
         self._counted: dict[tuple[str, str], dict[str, Any]] = {}
         self._written: dict[str, Any] = {}
 
@@ -115,9 +116,11 @@ class Supervisor:
             task.result()
         elif self._task is None or record.status == endpoint_record.DELETING:
             self._begin(record)
-        if self.blue is not None and self._task is None:
+        if self.blue is not None and self._ready_since and not self.closing:
             await self.blue.mend()
         await self._route()
+        if self._task is None and record.status == endpoint_record.IN_SERVICE and self._flushed:
+            self._scale(record)
         self._write("Ready" if self._serves() else "Starting")
         self.files.fulfil(wish)
 
@@ -135,6 +138,8 @@ class Supervisor:
                 self._task = self.loop.spawn(self._create(body))
             case endpoint_record.UPDATING if body.get("pending"):
                 self._task = self.loop.spawn(self._update(body))
+            case endpoint_record.UPDATING:
+                self._task = self.loop.spawn(self._resize(body))
             case endpoint_record.FAILED:
                 raise EndpointError(body.get("FailureReason", "it failed"))
             case _ if self.blue is None:
@@ -177,6 +182,36 @@ class Supervisor:
             self.blue, self.green = green, None
             self._change(endpoint_record.IN_SERVICE, endpoint_record.after_update(body))
         self.shares = {}
+
+    def _scale(self, record: Record) -> None:
+        """What scaling policies ask for becomes the record's; `_resize` brings it about."""
+        now = self.clock.now()
+        for variant in record.body["variants"]:
+            name, before = variant["VariantName"], variant["count"]
+            wish = autoscaling.wanted(self.store, self.name, name, before, now)
+            if wish is not None:
+                activity = autoscaling.begin(self.store, self.name, name, before, wish, now)
+                changes = endpoint_record.resized(record.body, {name: wish.count}, {}, now, activity)
+                self._change(endpoint_record.UPDATING, changes)
+                return
+
+    async def _resize(self, body: dict[str, Any]) -> None:
+        """Another number of instances, or other weights, of the same configuration."""
+        scaling, failure = body.get("scaling") or {}, ""
+        if self.blue is None:
+            await self._wake(body)
+        assert self.blue is not None
+        try:
+            await self.blue.resize(body["variants"], self.busy)
+        except DarkroomError as exc:
+            failure = self._reason(exc)
+            body["variants"] = endpoint_record.before(body)
+            self._change(endpoint_record.ROLLING_BACK, {"variants": body["variants"]})
+            await self.blue.resize(body["variants"], self.busy)
+        more = {"FailureReason": failure} if failure else {}
+        self._change(endpoint_record.IN_SERVICE, {"live": {}, "scaling": None, **more})
+        if scaling.get("activity"):
+            autoscaling.end(self.store, scaling["activity"], self.clock.now(), failure)
 
     async def _wake_for_update(self, body: dict[str, Any]) -> None:
         """The old fleet serves meanwhile, and is there to go back to. One that cannot start keeps no update away."""
@@ -246,7 +281,8 @@ class Supervisor:
                 counts = self._counted.setdefault((each["config"], each["variant"]), {})
                 busy = summary_of(float(report.busy.get(each["port"], 0)))
                 add(counts.setdefault("ConcurrentRequestsPerModel", {}), busy)
-        if time.monotonic() < self._next_count:
+        self._flushed = time.monotonic() >= self._next_count
+        if not self._flushed:
             return
         self._next_count = time.monotonic() + min(1.0, self.clock.real(10))
         if self._counted:

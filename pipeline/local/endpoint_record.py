@@ -53,6 +53,29 @@ def after_update(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**pick(body["pending"], "EndpointConfigName", "variants", "revision"), "pending": None, "live": {}}
 
 
+def resized(
+    body: Mapping[str, Any], counts: Mapping[str, int], weights: Mapping[str, float], now: float, activity: str = ""
+) -> dict[str, Any]:
+    """The changes that begin a scaling: the variants as they are to be, and how they were."""
+    known = {variant["VariantName"]: variant for variant in body["variants"]}
+    variants, live = [], {}
+    for name, variant in known.items():
+        count, weight = counts.get(name, variant["count"]), weights.get(name, variant["weight"])
+        variants.append({**variant, "count": count, "weight": weight})
+        if count != variant["count"]:
+            words = f"Scaling {'out' if count > variant['count'] else 'in'} desired instance count to {count}."
+            status = [{"Status": UPDATING, "StatusMessage": words, "StartTime": now}]
+            live[name] = {"count": variant["count"], "status": status}
+    before = {name: {"count": variant["count"], "weight": variant["weight"]} for name, variant in known.items()}
+    return {"variants": variants, "live": live, "scaling": {"before": before, "activity": activity}}
+
+
+def before(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The variants before the scaling that is under way."""
+    old = (body.get("scaling") or {}).get("before", {})
+    return [{**variant, **old.get(variant["VariantName"], {})} for variant in body["variants"]]
+
+
 def told(body: dict[str, Any], status: str, message: str, now: float, green: Fleet | None) -> dict[str, Any]:
     """The changes that say what a deployment is about, in the new fleet's variants."""
     if not body.get("pending"):

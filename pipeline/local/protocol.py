@@ -73,6 +73,7 @@ OPERATIONS = {
     "StartPipelineExecution": "start_pipeline_execution",
     "StopPipelineExecution": "stop_pipeline_execution",
     "UpdateEndpoint": "update_endpoint",
+    "UpdateEndpointWeightsAndCapacities": "update_endpoint_weights_and_capacities",
     "UpdateModelPackage": "update_model_package",
     "UpdatePipeline": "update_pipeline",
     "UpdatePipelineVersion": "update_pipeline_version",
@@ -87,6 +88,7 @@ _INVOKE = {
 SCALING = {
     "DeleteScalingPolicy": "delete_scaling_policy",
     "DeregisterScalableTarget": "deregister_scalable_target",
+    "DescribeScalingActivities": "describe_scaling_activities",
     "DescribeScalableTargets": "describe_scalable_targets",
     "DescribeScalingPolicies": "describe_scaling_policies",
     "PutScalingPolicy": "put_scaling_policy",

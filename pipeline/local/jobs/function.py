@@ -33,7 +33,7 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
     except DarkroomError as exc:
         raise JobFailed(f"{exc.message}; {exc.hint}") from exc
     version = ".".join(map(str, sys.version_info[:2]))
-    calls = "SageMaker, S3, STS, metrics and alarms of endpoints are answered by this machine; nothing acts on scaling"
+    calls = "SageMaker, S3, STS, metrics, alarms and scaling of endpoints are answered by this machine"
     awake = "an endpoint in service was seen healthy, and sleeps until it is called"
     runtime = f"handlers run in a process of this machine's Python {version}, memory not limited; {calls}; {awake}"
     context.parity("Lambda", runtime)

@@ -77,6 +77,10 @@ class Endpoints(Operations):
         """Updating: the old fleet serves until the new one does."""
         return self._hosted().update(**request)
 
+    def update_endpoint_weights_and_capacities(self, **request: Any) -> dict[str, Any]:
+        """Updating, until the instances have come or gone; weights count at once."""
+        return self._hosted().resize(**request)
+
     def describe_endpoint(self, **request: Any) -> dict[str, Any]:
         return self._hosted().describe(**request)
 

@@ -62,6 +62,25 @@ class Hosted:
         endpoint.wake_outside(self.store, record.name)
         return {"EndpointArn": record.arn}
 
+    def resize(self, **request: Any) -> dict[str, Any]:
+        operation = "UpdateEndpointWeightsAndCapacities"
+        check(operation, request)
+        with self.store.transaction():
+            record = self._settled(request["EndpointName"], operation)
+            names = [variant["VariantName"] for variant in record.body["variants"]]
+            counts, weights = dict[str, int](), dict[str, float]()
+            for wanted in request["DesiredWeightsAndCapacities"]:
+                name = wanted["VariantName"]
+                if name not in names:
+                    message = f"The endpoint has no variant {name!r}; it has: {', '.join(names)}"
+                    raise ServiceError("ValidationException", message, operation)
+                counts |= {name: wanted["DesiredInstanceCount"]} if "DesiredInstanceCount" in wanted else {}
+                weights |= {name: wanted["DesiredWeight"]} if "DesiredWeight" in wanted else {}
+            changes = endpoint_record.resized(record.body, counts, weights, clock_of(self.store).now())
+            self.store.change("endpoint", record.name, changes, status=endpoint_record.UPDATING)
+        endpoint.wake_outside(self.store, record.name)
+        return {"EndpointArn": record.arn}
+
     def describe(self, **request: Any) -> dict[str, Any]:
         check("DescribeEndpoint", request)
         record = hosting(self.store, "endpoint", request["EndpointName"], "DescribeEndpoint")

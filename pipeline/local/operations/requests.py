@@ -46,6 +46,7 @@ _MEMBERS = {
     "CreateEndpoint": "EndpointName! EndpointConfigName! DeploymentConfig Tags",
     "UpdateEndpoint": "EndpointName! EndpointConfigName! RetainAllVariantProperties ExcludeRetainedVariantProperties"
     " DeploymentConfig RetainDeploymentConfig",
+    "UpdateEndpointWeightsAndCapacities": "EndpointName! DesiredWeightsAndCapacities!",
     "DescribeEndpoint": "EndpointName!",
     "ListEndpoints": f"{_PAGE} {_CREATED} {_MODIFIED} NameContains StatusEquals",
     "DeleteEndpoint": "EndpointName!",

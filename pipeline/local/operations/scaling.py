@@ -1,9 +1,13 @@
-"""Application Auto Scaling: scalable targets and policies as durable records; nothing here scales by them."""
+"""Application Auto Scaling: scalable targets and policies, by which the supervisors of endpoints scale variants."""
 
 from __future__ import annotations
 
 from pipeline.errors import ServiceError
-from pipeline.local import names
+from pipeline.local import alarm_states, autoscaling, names
+from pipeline.local.autoscaling import ACTIVITY
+from pipeline.local.autoscaling import POLICY as _POLICY
+from pipeline.local.autoscaling import TARGET as _TARGET
+from pipeline.local.operations.alarms import Alarms
 from pipeline.local.operations.answers import Operations, answer, page, pick, save_tags
 
 TYPE_CHECKING = False
@@ -13,7 +17,6 @@ if TYPE_CHECKING:
 
     from pipeline.local.store import Record
 
-_TARGET, _POLICY = "scalable-target", "scaling-policy"
 _KEY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 _SERVED = (
     "sagemaker",
@@ -73,6 +76,7 @@ class Scaling(Operations):
         with self.store.transaction():
             target = self._target("DeregisterScalableTarget", request)
             for policy in self.store.list(_POLICY, f"{target.name} "):
+                self._forget_alarms(policy.body)
                 self.store.remove(_POLICY, policy.name)
             self.store.remove(_TARGET, target.name)
         return {}
@@ -90,8 +94,11 @@ class Scaling(Operations):
                 body |= pick(found[0].body, _CONFIGURATION[kind])
             where = f"resource/{request['ServiceNamespace']}/{request['ResourceId']}"
             arn = found[0].arn if found else f"{_policy_arn()}:{where}:policyName/{request['PolicyName']}"
-            self.store.put(_POLICY, name, {**body, "Alarms": []}, arn=arn)
-        return {"PolicyARN": arn, "Alarms": []}
+            if found:
+                self._forget_alarms(found[0].body)
+            alarms = self._alarms(body, arn)
+            self.store.put(_POLICY, name, {**body, "Alarms": alarms}, arn=arn)
+        return {"PolicyARN": arn, "Alarms": alarms}
 
     def describe_scaling_policies(self, **request: Any) -> dict[str, Any]:
         operation = "DescribeScalingPolicies"
@@ -107,10 +114,34 @@ class Scaling(Operations):
 
     def delete_scaling_policy(self, **request: Any) -> dict[str, Any]:
         name = f"{_name(request)} {request['PolicyName']}"
-        if not self.store.find(_POLICY, name):
-            raise _absent("DeleteScalingPolicy", "No scaling policy found", request)
-        self.store.remove(_POLICY, name)
+        with self.store.transaction():
+            found = self.store.find(_POLICY, name)
+            if not found:
+                raise _absent("DeleteScalingPolicy", "No scaling policy found", request)
+            self._forget_alarms(found[0].body)
+            self.store.remove(_POLICY, name)
         return {}
+
+    def describe_scaling_activities(self, **request: Any) -> dict[str, Any]:
+        """The newest first. What was not scaled is not kept."""
+        records = [record for record in self.store.list(ACTIVITY) if _matches(record, request, *_KEY)]
+        shown, more = _page("DescribeScalingActivities", records, {"SortOrder": "Descending", **request})
+        return {"ScalingActivities": [answer({**r.body, "StatusCode": r.status}) for r in shown], **more}
+
+    def _alarms(self, policy: Mapping[str, Any], arn: str) -> list[dict[str, str]]:
+        """Those of a target tracking policy of a variant, made."""
+        if policy["ServiceNamespace"] != "sagemaker":
+            return []
+        made = autoscaling.alarms(policy, arn)
+        for alarm in made:
+            Alarms(self.store, self.storage).put_metric_alarm(**alarm)
+        found = [self.store.get(alarm_states.KIND, alarm["AlarmName"]) for alarm in made]
+        return [{"AlarmName": alarm.name, "AlarmARN": alarm.arn} for alarm in found]
+
+    def _forget_alarms(self, policy: Mapping[str, Any]) -> None:
+        for alarm in policy["Alarms"]:
+            if self.store.find(alarm_states.KIND, alarm["AlarmName"]):
+                self.store.remove(alarm_states.KIND, alarm["AlarmName"])
 
     def _target(self, operation: str, request: Mapping[str, Any]) -> Record:
         found = self.store.find(_TARGET, _name(request))

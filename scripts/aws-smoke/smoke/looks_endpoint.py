@@ -44,6 +44,8 @@ def served_package(account: Account) -> Verdict:
     return judged(
         bool(package.get("LastModifiedBy")), f"{name} serves {arn}, changed by {package.get('LastModifiedBy')}"
     )
+
+
 def rolled_back(account: Account) -> Verdict:
     """Of an endpoint whose last update was brought back, by an alarm or by a model that never was healthy."""
     name = account.options.endpoint

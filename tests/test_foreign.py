@@ -72,7 +72,7 @@ def test_a_definition_with_every_step_type_function_and_condition_runs_to_its_en
     arn = local.start(load("everything.json"))
     answer(local, arn, "accept")
     execution = local.wait(arn, 120)
-    assert execution["PipelineExecutionStatus"] == "Succeeded", execution
+    assert execution["PipelineExecutionStatus"] == "Succeeded", execution["FailureReason"]
     shown = steps(Clients(local.client, local.client, local.client.storage, local.home), arn)
     assert {row["StepType"] for row in shown} == set(step_types(load("everything.json")["Steps"])) - {"Fail"}
     assert_modelled(local.client, arn)

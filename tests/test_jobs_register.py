@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hosted import remove, serve_stub
+from hosted import ask, processes, remove, serve_stub, soon
 from local_drivers import run_here
-from local_jobs import put_archive
+from local_jobs import BOTH, put_archive, run_job
 
 from pipeline.local.jobs import SERVICE_FAULT, JobFailed
 from pipeline.local.service import LocalSageMaker, connect
@@ -79,20 +78,24 @@ def test_a_configuration_keeps_the_name_that_it_was_given(tmp_path: Path) -> Non
     assert done.announced == [{"EndpointConfig": {"Arn": done.body["EndpointConfigArn"]}}]
 
 
-def test_an_endpoint_is_created_then_updated(sagemaker: LocalSageMaker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolation", BOTH)
+def test_an_endpoint_is_created_then_updated(sagemaker: LocalSageMaker, tmp_path: Path, isolation: str) -> None:
     serve_stub(sagemaker.store, CONTAINER["Image"], tmp_path)
     put_archive(Path(sagemaker.home), CONTAINER["ModelDataUrl"], {"text": "model"})
     config = make_config(tmp_path).body["EndpointConfigName"]
-    tags = [{"Key": "a", "Value": "b"}]
-    created = run_here(tmp_path, "endpoint", {"EndpointName": "e", "EndpointConfigName": config, "Tags": tags})
+    request = {"EndpointName": "e", "EndpointConfigName": config, "Tags": [{"Key": "a", "Value": "b"}]}
+    created = run_job(tmp_path, "Endpoint", request, isolation=isolation, job_name="e")
+    assert created.error == "" and created.body["EndpointStatus"] == "InService"
+    assert soon(lambda: processes(sagemaker) == [])  # they end with the run, and the endpoint wakes
+    assert ask(sagemaker) == "model ?"
     variant = {"VariantName": "A", "ModelName": sagemaker.list_models()["Models"][0]["ModelName"]}
     sagemaker.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[variant])
-    updated = run_here(tmp_path, "endpoint", {"EndpointName": "e", "EndpointConfigName": "next", "Tags": tags})
-    assert [each.body["EndpointStatus"] for each in (created, updated)] == ["InService", "InService"]
+    updated = run_job(
+        tmp_path, "Endpoint", {**request, "EndpointConfigName": "next"}, isolation=isolation, job_name="e"
+    )
     assert created.body["EndpointArn"] == updated.body["EndpointArn"]
     assert sagemaker.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "next"
     assert updated.body["ProductionVariants"][0]["VariantName"] == "A"
-    assert json.dumps(updated.body)  # as it goes into the store
     assert "Endpoint" in updated.parity
     remove(sagemaker, "e")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from pipeline.local.container import Spec
     from pipeline.local.store import Store
 
 IDLE_S = 60.0
@@ -194,20 +195,43 @@ def _host(name: str, state: Mapping[str, Any]) -> Host:
     return Host(name, state["port"], state["pid"], state["keep"], state["instances"])
 
 
-def _spawn(home: str, name: str, idle_s: float, files: Files, keep: bool = False, port: int = 0) -> None:
-    """The supervisor leaves our session and family by itself; it has its lock when this returns, or is gone."""
-    import subprocess
+def supervisor(store: Store, name: str, work: str) -> Spec:
+    """What starts one as a child of a runner; `work` is a folder of the runner's."""
+    from pipeline.local.container import Spec, base_environment
 
+    files = Files(store.home, name)
+    os.makedirs(files.folder, exist_ok=True)
+    tree = os.path.join(work, "ml")
+    os.makedirs(tree, exist_ok=True)
+    _clear(files)
+    argv, path = _program(store.home, name, IDLE_S)
+    return Spec(argv, {**base_environment(work), "PYTHONPATH": path}, tree, files.log, cwd=work, image="the supervisor")
+
+
+def _clear(files: Files) -> None:
+    """What an earlier supervisor left, but for when the endpoint was last used."""
     used = files.last_used()
     files.remove()
     if used:
         files.touch_used()
+
+
+def _program(home: str, name: str, idle_s: float) -> tuple[list[str], str]:
+    """The supervisor's command line, and its PYTHONPATH."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return [sys.executable, "-m", "pipeline.local.endpoint_host", os.path.abspath(home), name, str(idle_s)], root
+
+
+def _spawn(home: str, name: str, idle_s: float, files: Files, keep: bool = False, port: int = 0) -> None:
+    """The supervisor leaves our session and family by itself; it has its lock when this returns, or is gone."""
+    import subprocess
+
+    _clear(files)
     if keep or port:
         files.put_wish(keep, port)
     os.makedirs(os.path.dirname(files.log), exist_ok=True)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    env = {**os.environ, "PYTHONPATH": root}
-    argv = [sys.executable, "-m", "pipeline.local.endpoint_host", os.path.abspath(home), name, str(idle_s)]
+    argv, path = _program(home, name, idle_s)
+    env = {**os.environ, "PYTHONPATH": path}
     with open(files.log, "ab") as log:
         subprocess.run(
             argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False

@@ -20,6 +20,8 @@ _WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoi
 
 
 class Endpoints(Operations):
+    wakes = True  # a runner sees to supervisors itself: what it starts otherwise does not know its own /proc
+
     def create_model(self, **request: Any) -> dict[str, Any]:
         """A container named by a package needs an approved one, as on AWS."""
         check("CreateModel", request)
@@ -94,7 +96,7 @@ class Endpoints(Operations):
     def _hosted(self) -> Hosted:
         from pipeline.local.operations.hosting import Hosted
 
-        return Hosted(self.store)
+        return Hosted(self.store, self.wakes)
 
     def _resolved_container(self, container: Mapping[str, Any]) -> dict[str, Any]:
         """What a server needs of a container: image, archive, environment."""

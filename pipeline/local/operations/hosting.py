@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class Hosted:
-    """The operations on endpoints themselves."""
+    """The operations on endpoints themselves; `wakes`: they start supervisors."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, wakes: bool) -> None:
         self.store = store
+        self.wakes = wakes
 
     def create(self, **request: Any) -> dict[str, Any]:
         """Creating, until its instances have been seen healthy."""
@@ -35,7 +36,7 @@ class Hosted:
         self._check_deployment(pending, operation)
         private = {**fleet, "pending": pending, **({"LastDeploymentConfig": deployment} if deployment else {})}
         arn = create_hosting(self.store, "endpoint", request, operation, private, status=endpoint_record.CREATING)
-        endpoint.wake_outside(self.store, request["EndpointName"])
+        self._wake(request["EndpointName"])
         return {"EndpointArn": arn}
 
     def update(self, **request: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Hosted:
             self._check_scaled(record, fleet["variants"])
             changes = {"pending": pending, "FailureReason": None, "LastDeploymentConfig": deployment or None}
             self.store.change("endpoint", record.name, changes, status=endpoint_record.UPDATING)
-        endpoint.wake_outside(self.store, record.name)
+        self._wake(record.name)
         return {"EndpointArn": record.arn}
 
     def resize(self, **request: Any) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Hosted:
                 weights |= {name: wanted["DesiredWeight"]} if "DesiredWeight" in wanted else {}
             changes = endpoint_record.resized(record.body, counts, weights, clock_of(self.store).now())
             self.store.change("endpoint", record.name, changes, status=endpoint_record.UPDATING)
-        endpoint.wake_outside(self.store, record.name)
+        self._wake(record.name)
         return {"EndpointArn": record.arn}
 
     def describe(self, **request: Any) -> dict[str, Any]:
@@ -124,9 +125,13 @@ class Hosted:
                 return False
             endpoint_record.remove(self.store, record.name)
             return True
-        if record.status in endpoint_record.IN_PROGRESS:
+        if record.status in endpoint_record.IN_PROGRESS and self.wakes:
             endpoint.wake(self.store, record.name)
         return False
+
+    def _wake(self, name: str) -> None:
+        if self.wakes:
+            endpoint.wake_outside(self.store, name)
 
     def _check_deployment(self, pending: Mapping[str, Any], operation: str) -> None:
         for name in endpoint_record.plan(pending, operation).alarms:

@@ -32,6 +32,9 @@ Clients = namedtuple(
     "sagemaker runtime storage home pause logs role place options",
     defaults=(time.sleep, local_logs, ROLE, "", ""),
 )
+# scaling, alarms, metrics: boto3's "application-autoscaling", "cloudwatch" and "cloudwatch" methods; metrics is None
+# where nobody counts invocations
+Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics")
 AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
 AWS_ATTEMPTS = 8  # of every call; with botocore's pauses about a minute where it is throttled, else 6 seconds
 
@@ -42,6 +45,24 @@ def local_client(home: str) -> Clients:
 
     service = connect(home)
     return Clients(service, service, service.storage, home, service.ending.pause)
+
+
+def local_hosting(home: str) -> Hosting:
+    """What runs behind endpoints of this machine."""
+    from pipeline.local.operations.alarms import Alarms
+    from pipeline.local.operations.scaling import Scaling
+    from pipeline.local.service import connect
+
+    service = connect(home)
+    scaling, alarms = (kind(service.store, service.storage) for kind in (Scaling, Alarms))
+    return Hosting(service, scaling, alarms, None)
+
+
+def aws_hosting(region: str = "", profile: str = "") -> Hosting:
+    """Otherwise as aws_client()."""
+    service, _ = aws_services(region, profile)
+    metrics = service("cloudwatch")
+    return Hosting(service("sagemaker"), service("application-autoscaling"), metrics, metrics)
 
 
 def aws_client(home: str, region: str = "", profile: str = "", options: str = "") -> Clients:

@@ -43,6 +43,7 @@ SUMMARIES = {
     "predict": "classify images with a deployed model",
     "endpoints": "list the endpoints, newest first",
     "undeploy": "delete an endpoint",
+    "down": "delete endpoints that nobody asks, with what was made for them",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "iam": "print the policies that the pipeline's roles need on AWS, and no more",
@@ -54,7 +55,7 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("watch", "models", "show-model", "compare", "approve", "reject"),
+    *("watch", "models", "show-model", "compare", "approve", "reject", "down"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -65,7 +66,7 @@ _MODULES = {  # module → the commands that it holds
     "show_model": ("show-model",),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("check", "infra", "watch")},
+    **{name: (name,) for name in ("check", "down", "infra", "watch")},
 }
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+from pipeline.control.removal import VARIANT
 from pipeline.preflight.images import parsed
 from pipeline.preflight.quotas import SERVICE, TOTALS, name_of
 from smoke.account import Account
-from smoke.stages import FREE, STACK
+from smoke.stages import ENDPOINT, FREE, STACK
 from smoke.verdict import CannotTell, Check, Verdict, judged
 
 _LOCKED_OUT = ("AccessDenied", "AccessDeniedException")
@@ -54,8 +57,31 @@ def foreign_image(account: Account) -> Verdict:
     raise CannotTell(f"{code} {message}", "ask again in a region that has AWS's images")
 
 
+def counted_invocations(account: Account) -> Verdict:
+    """Of the last day, as `darkroom down` asks for them."""
+    name = account.pipeline.endpoint_name
+    now = datetime.now(UTC)
+    request = {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "Invocations",
+        "Dimensions": [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": VARIANT}],
+        "StartTime": now - timedelta(days=1),
+        "EndTime": now,
+        "Period": 3600,
+        "Statistics": ["Sum"],
+    }
+    code, message = account.refusal("cloudwatch", "get_metric_statistics", **request)
+    if code:
+        raise CannotTell(f"{code} {message}", "credentials that may read metrics")
+    points = account.ask("cloudwatch", "get_metric_statistics", **request)["Datapoints"]
+    if not points:
+        raise CannotTell(f"nobody asked {name} within a day", "ask it once, and look again ten minutes later")
+    return judged(any(point["Sum"] > 0 for point in points), str(points))
+
+
 CHECKS = (
     Check("quota-names", FREE, quota_names, "Service Quotas lists each of the names that the preflight looks for"),
     Check("foreign-image", FREE, foreign_image, "AWS's account answers BatchGetImage of its own images"),
     Check("simulated-rights", STACK, simulated_rights, "allowed in the pipeline's folder, and not elsewhere"),
+    Check("counted-invocations", ENDPOINT, counted_invocations, "an hour in which the endpoint was asked"),
 )

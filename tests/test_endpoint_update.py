@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,26 @@ def test_killed_servers_are_replaced_and_only_what_they_had_is_lost(sagemaker: L
         assert soon(lambda: len(load.answers) > answered + 20)
     assert second in instances(sagemaker)
     assert len(load.errors) <= 6 and all("broke off the connection" in error for error in load.errors)
+
+
+def test_a_killed_router_comes_back_on_its_port(sagemaker: LocalSageMaker) -> None:
+    port = running(sagemaker).port
+    with Load(sagemaker) as load:
+        assert soon(lambda: len(load.answers) > 20)
+        os.kill(router(port), signal.SIGKILL)
+        answered = len(load.answers)
+        assert soon(lambda: len(load.answers) > answered + 20)
+    assert running(sagemaker).port == port
+    assert len(load.errors) <= 4 and all("broke off the connection" in error for error in load.errors)
+
+
+def router(port: int) -> int:
+    """Its process."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if f"pipeline.local.endpoint_router\0{port}\0".encode() in Path("/proc", name, "cmdline").read_bytes():
+                return int(name)
+    raise AssertionError(f"no router on port {port}")
 
 
 def test_counts_and_weights_stay_where_they_are_to_be_retained(sagemaker: LocalSageMaker) -> None:

@@ -201,6 +201,8 @@ class Router:
     async def answer(self, request: Message) -> bytes:
         if request.first[1] == CONTROL:
             return self._control(request)
+        if request.first[0] not in ("GET", "POST"):
+            return _plain(405, f"{request.first[0]} is no method of a model server")
         began = time.monotonic()
         counted = request.first[:2] == ["POST", "/invocations"]
         try:

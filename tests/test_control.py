@@ -33,6 +33,17 @@ def clients(tmp_path: Path) -> Clients:
     return local_client(str(tmp_path / "home"))
 
 
+# steps
+
+
+def test_steps_that_start_in_one_millisecond_keep_their_order() -> None:
+    """The service lists the newest first."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [{"StepName": name, "StartTime": at} for name in ("c", "b", "a")]
+    service = SimpleNamespace(list_pipeline_execution_steps=lambda **_: {"PipelineExecutionSteps": rows})
+    assert [step["StepName"] for step in executions.steps(Clients(service, None, None, ""), "arn")] == ["a", "b", "c"]
+
+
 # parameters
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,9 @@ def test_a_job_that_is_not_there_is_refused_as_the_service_does(
 
 def test_jobs_are_listed_by_status_name_and_time(sagemaker: LocalSageMaker) -> None:
     add(sagemaker, "processing-job", "a-1", "Completed", ExitMessage="fine")
+    time.sleep(0.002)  # times are told and compared to the millisecond
     middle = datetime.now(UTC)
+    time.sleep(0.002)
     add(sagemaker, "processing-job", "a-2", "Failed", FailureReason="broken")
     add(sagemaker, "processing-job", "b-3", "Completed")
 

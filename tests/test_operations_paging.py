@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -82,6 +83,87 @@ def test_executions_are_filtered_by_time(sagemaker: Any, executions: list[str]) 
     third = sagemaker.describe_pipeline_execution(PipelineExecutionArn=executions[2])["CreationTime"]
     assert listed(sagemaker, CreatedBefore=third, SortOrder="Ascending") == executions[:2]
     assert set(executions[3:]) <= set(listed(sagemaker, CreatedAfter=third))
+
+
+BY_CREATION, BY_CREATED = ("CreationTimeAfter", "CreationTimeBefore"), ("CreatedAfter", "CreatedBefore")
+
+
+@pytest.mark.parametrize("part", [0.0, 0.0001, 0.0004999, 0.0005, 0.0006, 0.9996])
+@pytest.mark.parametrize(
+    ("kind", "operation", "filters", "inclusive"),
+    [
+        ("processing-job", "list_processing_jobs", BY_CREATION, False),
+        ("training-job", "list_training_jobs", BY_CREATION, False),
+        ("hyper-parameter-tuning-job", "list_hyper_parameter_tuning_jobs", BY_CREATION, False),
+        ("transform-job", "list_transform_jobs", BY_CREATION, False),
+        ("model-package-group", "list_model_package_groups", BY_CREATION, False),
+        ("model", "list_models", BY_CREATION, True),
+        ("endpoint", "list_endpoints", BY_CREATION, True),
+        ("endpoint-config", "list_endpoint_configs", BY_CREATION, True),
+        ("pipeline", "list_pipelines", BY_CREATED, False),
+    ],
+)
+def test_the_time_that_was_told_is_the_very_limit_of_a_filter(
+    server: LoopbackServer,
+    sagemaker: Any,
+    kind: str,
+    operation: str,
+    filters: tuple[str, str],
+    inclusive: bool,
+    part: float,
+) -> None:
+    """However finely a record's time is kept: clients are told milliseconds, and send them back."""
+    stem = f"{kind[:20]}-{int(part * 1e7)}-"
+    names = [f"{stem}{number}" for number in range(3)]
+    with store(server) as opened:
+        for number, name in enumerate(names):
+            body = dict.fromkeys(("PipelineDisplayName", "PipelineDescription", "RoleArn"), "x")
+            opened.put(kind, name, body, "InService", f"arn:aws:sagemaker:us-east-1:111122223333:{kind}/{name}")
+            opened.execute("UPDATE records SET created=? WHERE name=?", FIRST + number + part, name)
+    own = {"PipelineNamePrefix" if kind == "pipeline" else "NameContains": stem[:-1]}
+    list_ = partial(getattr(sagemaker, operation), **own)
+    rows = rows_of(list_(SortBy="CreationTime", SortOrder="Ascending"))
+    told = rows[1]["CreationTime"]
+    after, before = filters
+    assert [name_of(row) for row in rows] == names
+    assert [name_of(row) for row in rows_of(list_(**{before: told}))] == names[:1]
+    assert sorted(name_of(row) for row in rows_of(list_(**{after: told}))) == names[1 if inclusive else 2 :]
+
+
+def rows_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return next(value for value in answer.values() if isinstance(value, list))
+
+
+def name_of(row: dict[str, Any]) -> str:
+    return str(next(value for key, value in row.items() if key.endswith("Arn"))).rpartition("/")[2]
+
+
+@pytest.mark.parametrize("part", [0.0001, 0.0004999, 0.0005, 0.0006])
+def test_executions_and_versions_are_filtered_by_what_was_told_of_them(
+    server: LoopbackServer, sagemaker: Any, executions: list[str], part: float
+) -> None:
+    with store(server) as opened:
+        for number, arn in enumerate(executions):
+            opened.execute("UPDATE executions SET created=? WHERE arn=?", FIRST + number + part, arn)
+        opened.execute("UPDATE records SET created=? WHERE kind='pipeline-version'", FIRST + part)
+    third = sagemaker.describe_pipeline_execution(PipelineExecutionArn=executions[2])["CreationTime"]
+    assert listed(sagemaker, CreatedBefore=third, SortOrder="Ascending") == executions[:2]
+    assert executions[2] not in listed(sagemaker, CreatedAfter=third)
+    for size in (1, 2):
+        within = {"CreatedAfter": third.replace(year=2000), "CreatedBefore": third}
+        assert listed(sagemaker, **within, PaginationConfig={"PageSize": size}) == executions[1::-1]
+    [version] = sagemaker.list_pipeline_versions(PipelineName="paged")["PipelineVersionSummaries"]
+    for limit in ("CreatedBefore", "CreatedAfter"):
+        found = sagemaker.list_pipeline_versions(PipelineName="paged", **{limit: version["CreationTime"]})
+        assert found["PipelineVersionSummaries"] == []
+
+
+def test_pipelines_come_by_name_in_each_order(sagemaker: Any) -> None:
+    for name in ("named-b", "named-a", "named-c"):
+        sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=json.dumps(DEFINITION), RoleArn=ROLE)
+    for order, names in (("Ascending", ["a", "b", "c"]), ("Descending", ["c", "b", "a"])):
+        rows = sagemaker.list_pipelines(PipelineNamePrefix="named", SortBy="Name", SortOrder=order)
+        assert [row["PipelineName"][-1] for row in rows["PipelineSummaries"]] == names
 
 
 def test_steps_that_start_between_two_pages_move_none(

@@ -103,6 +103,7 @@ def steps(clients: Clients, arn: str) -> list[dict[str, Any]]:
         {**row, "StepType": _step_type(row)}
         for row in pages(operation, "PipelineExecutionSteps", PipelineExecutionArn=arn)
     ]
+    rows.reverse()  # they come newest first, and several may start in one millisecond
     return sorted(rows, key=lambda row: row["StartTime"].timestamp() if row.get("StartTime") else 0.0)
 
 

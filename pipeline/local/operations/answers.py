@@ -48,9 +48,7 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_datetimes(key: str, value: Any) -> Any:
     if key in _TIMES and isinstance(value, int | float):
-        from datetime import UTC, datetime
-
-        return datetime.fromtimestamp(value, UTC)
+        return paging.moment(value)
     if isinstance(value, dict):
         return {inner: _with_datetimes(inner, member) for inner, member in value.items()}
     if isinstance(value, list):
@@ -63,21 +61,20 @@ def pick(body: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: body[name] for name in names if name in body}
 
 
-def matching(records: Iterable[Record], request: Mapping[str, Any]) -> list[Record]:
-    """Applies the filters that List operations share."""
+def matching(records: Iterable[Record], request: Mapping[str, Any], inclusive: bool = False) -> list[Record]:
+    """Applies the filters that List operations share. `inclusive`: CreationTimeAfter, as paging.between has it."""
     return [
         record
         for record in records
-        if _between(record.created, request, "CreationTime")
+        if _between(record.created, request, "CreationTime", inclusive)
         and _between(record.modified, request, "LastModifiedTime")
         and request.get("NameContains", "") in record.name
         and request.get("StatusEquals", record.status) == record.status
     ]
 
 
-def _between(moment: float, request: Mapping[str, Any], name: str) -> bool:
-    after, before = request.get(f"{name}After"), request.get(f"{name}Before")
-    return (after is None or moment > paging.seconds(after)) and (before is None or moment < paging.seconds(before))
+def _between(at: float, request: Mapping[str, Any], name: str, inclusive: bool = False) -> bool:
+    return paging.between(at, request.get(f"{name}After"), request.get(f"{name}Before"), inclusive)
 
 
 def page(

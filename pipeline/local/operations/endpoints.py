@@ -208,7 +208,7 @@ def list_hosting(
     store: Store, kind: str, operation: str, request: Mapping[str, Any], member: str, prefix: str
 ) -> dict[str, Any]:
     check(operation, request)
-    records = matching(store.list(kind), request)
+    records = matching(store.list(kind), request, inclusive=True)
     keys = {"Status": lambda r: r.status} if kind == "endpoint" else None
     shown, more = page(operation, records, request, order="Descending", keys=keys)
     return {member: [answer(_summary(prefix, record)) for record in shown], **more}

@@ -8,7 +8,7 @@ import time
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery, runner
-from pipeline.local.operations.paging import check_size, from_token, moment, page, seconds, to_token
+from pipeline.local.operations.paging import MILLISECONDS, check_size, from_token, milliseconds, moment, page, to_token
 from pipeline.local.operations.pipelines import Pipelines, check_token
 from pipeline.local.operations.tokens import once
 from pipeline.local.operations.versions import aliases_of
@@ -124,9 +124,9 @@ class Executions(Pipelines):
         pipeline = self._pipeline(PipelineName, "ListPipelineExecutions")
         where: list[str] = ["pipeline=?"]
         values: list[Any] = [pipeline.name]
-        for limit, condition in ((CreatedAfter, "created>?"), (CreatedBefore, "created<?")):
+        for limit, sign in ((CreatedAfter, ">"), (CreatedBefore, "<")):  # paging.between, in SQL
             if limit is not None:
-                where, values = [*where, condition], [*values, seconds(limit)]
+                where, values = [*where, f"{MILLISECONDS} {sign} ?"], [*values, milliseconds(limit)]
         if PipelineVersionAlias is not None:
             version = self._meant(pipeline, None, PipelineVersionAlias, "ListPipelineExecutions")
             where, values = [*where, "version=?"], [*values, version.body["PipelineVersionId"]]

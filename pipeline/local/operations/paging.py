@@ -15,16 +15,35 @@ if TYPE_CHECKING:
 _CHECK = 8  # hexadecimal digits
 
 
-def moment(seconds: float) -> datetime:
-    """boto3 answers with timezone-aware datetimes."""
+# of SQL, the same as milliseconds()
+MILLISECONDS = "CAST(created * 1000 + 0.5 AS INTEGER)"
+
+
+def moment(at: float) -> datetime:
+    """boto3 answers with timezone-aware datetimes; to the millisecond, which is what clients send back in a filter."""
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(seconds, UTC)
+    return datetime.fromtimestamp(milliseconds(at) / 1000, UTC)
 
 
 def seconds(moment: Any) -> float:
-    """Of a filter, as boto3 takes it (datetime) or as it comes over HTTP."""
+    """Of a filter, as boto3 takes it (datetime) or as it comes over HTTP; of a time here."""
     return float(moment) if isinstance(moment, int | float) else float(moment.timestamp())
+
+
+def milliseconds(moment: Any) -> int:
+    return int(seconds(moment) * 1000 + 0.5)
+
+
+def between(at: float, after: Any, before: Any, inclusive: bool = False) -> bool:
+    """Whether a time passes a filter: to the millisecond, so that what was told of it is its very limit.
+
+    "After a time" and "before a time" leave that time out; the List operations of models, endpoints and their
+    configurations have "greater than or equal to" in place of after (`inclusive`), as AWS's API reference words them.
+    """
+    told = milliseconds(at)
+    least = None if after is None else milliseconds(after) - inclusive
+    return (least is None or told > least) and (before is None or told < milliseconds(before))
 
 
 def to_token(scope: Mapping[str, Any], place: Any) -> str:

@@ -6,7 +6,7 @@ from pipeline.definition import Definition
 from pipeline.errors import DefinitionError, ServiceError, StorageError
 from pipeline.local import names, recovery
 from pipeline.local.operations.answers import remove_tags, save_tags
-from pipeline.local.operations.paging import moment, page
+from pipeline.local.operations.paging import between, moment, page
 from pipeline.local.operations.requests import check_name
 from pipeline.local.operations.versions import Versions, aliases_of, named, with_aliases
 from pipeline.local.records import RUNNING, Execution
@@ -142,15 +142,18 @@ class Pipelines(Versions):
         self,
         *,
         PipelineNamePrefix: str = "",
+        CreatedAfter: Any = None,
+        CreatedBefore: Any = None,
         SortBy: str = "CreationTime",
         SortOrder: str = "Descending",
         MaxResults: int = 10,
         NextToken: str = "",
     ) -> dict[str, Any]:
-        records = self.store.list("pipeline", PipelineNamePrefix)
+        known = self.store.list("pipeline", PipelineNamePrefix)
+        records = [record for record in known if between(record.created, CreatedAfter, CreatedBefore)]
         if SortBy == "Name":
-            records.sort(key=lambda record: record.name)
-        elif SortOrder == "Ascending":
+            records.sort(key=lambda record: record.name, reverse=True)
+        if SortOrder == "Ascending":
             records.reverse()
         summaries = [
             {

@@ -6,7 +6,7 @@ import re
 
 from pipeline.errors import ServiceError
 from pipeline.local import names
-from pipeline.local.operations.paging import moment, page
+from pipeline.local.operations.paging import between, moment, page
 from pipeline.local.operations.requests import one_of
 
 TYPE_CHECKING = False
@@ -71,8 +71,7 @@ class Versions:
         operation = "ListPipelineVersions"
         one_of(operation, "SortOrder", SortOrder, ("Ascending", "Descending"))
         record = self._pipeline(PipelineName, operation)
-        least, most = _seconds(CreatedAfter, 0.0), _seconds(CreatedBefore, float("inf"))
-        versions = [each for each in self._versions(record) if least < each.created < most]
+        versions = [each for each in self._versions(record) if between(each.created, CreatedAfter, CreatedBefore)]
         versions.sort(key=lambda version: version.body["PipelineVersionId"], reverse=SortOrder == "Descending")
         answer = page("PipelineVersionSummaries", versions, MaxResults, NextToken)
         last = self._last_executions(record.name)
@@ -185,9 +184,3 @@ def _summary(pipeline: Record, version: Record, last: dict[int, str]) -> dict[st
         **({"LastExecutionPipelineExecutionArn": last[number]} if number in last else {}),
         **aliases_of(pipeline, number),
     }
-
-
-def _seconds(value: datetime | float | None, otherwise: float) -> float:
-    if value is None:
-        return otherwise
-    return float(value) if isinstance(value, int | float) else value.timestamp()

@@ -22,9 +22,11 @@ ROLE = (
 )
 
 # sagemaker: boto3's "sagemaker" methods · runtime: invoke_endpoint · storage: exists, get_bytes, put_bytes, put_file,
-# list over whole s3:// addresses · home: the folder for what belongs to this machine alone (reports, digests)
+# tag, blocks, list over whole s3:// addresses
+# home: the folder for what belongs to this machine alone (reports, digests)
 # pause(seconds): until the next look at something; shorter where the service can tell that there is something to see
-# logs: paths(step), read(path, last) and after(path, position) · role: of pipelines that come without one
+# logs: paths(step), read(path, last), after(path, position), fresh(path, position, most)
+# role: of pipelines that come without one
 # place: "" on this machine, where all that runs is its user's; else in words, such as "in us-east-1"
 # options: what the commands that are typed next have to end in, so that they lead there, too
 Clients = namedtuple(

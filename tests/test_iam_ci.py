@@ -131,6 +131,8 @@ def test_the_main_branch_may_start_follow_look_at_and_resume_and_a_pull_request_
     (execution,) = [row["PipelineExecutionArn"] for row in aws.executions("worked")]
     shown = run(found, "ci-deploy", "show", execution)
     assert "sagemaker:DescribePipelineExecution" in shown.actions
+    run(found, "ci-deploy", "watch", execution)
+    run(found, "ci-deploy", "download", execution, "-o", str(Path(path).with_suffix("")))
     read = run(found, "ci-deploy", "logs", execution, "Work")
     assert {"logs:DescribeLogStreams", "logs:GetLogEvents"} <= read.actions
     run(found, "ci-deploy", "executions", "--pipeline", "worked")
@@ -165,6 +167,19 @@ def test_ci_neither_approves_nor_serves_nor_touches_roles_and_functions(kind: st
         resources += [where.role_arn, f"arn:aws:s3:::{where.bucket_name}/{where.folder}/code/x"]
         for action in NEVER:
             assert not any(may(found.roles, found.arn(kind), action, each) for each in resources), (name, action)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_watches_and_downloads_may_read_logs_and_runs(name: str) -> None:
+    found = golden(name)
+    where = found.config.pipeline
+    logs = f"arn:aws:logs:{where.region}:{where.account}:log-group:/aws/sagemaker/TrainingJobs"
+    allowed = [
+        ("logs:DescribeLogStreams", f"{logs}:*"),
+        ("logs:GetLogEvents", f"{logs}:log-stream:pipelines-abc-TrainModel-x/algo-1-17"),
+        ("s3:GetObject", f"arn:aws:s3:::{where.bucket_name}/{where.folder}/runs/abc/TrainModel/x/output/model.tar.gz"),
+    ]
+    assert [each for each in allowed if not may(found.roles, found.arn("ci-deploy"), *each)] == []
 
 
 def test_the_main_branch_hands_on_the_pipelines_role_to_sagemaker_and_no_other_role() -> None:

@@ -40,7 +40,7 @@ class Storage:
     def get_bytes(self, uri: str, most: int = 0) -> bytes:
         """Raises ServiceError NoSuchKey; StorageError for more than `most` bytes, where that is given."""
         blocks, read = [], 0
-        for block in self._blocks(uri):
+        for block in self.blocks(uri):
             blocks.append(block)
             read += len(block)
             if most and read > most:
@@ -51,6 +51,12 @@ class Storage:
         """In bytes. Raises ServiceError NoSuchKey."""
         bucket, key = split(uri)
         return int(self._calls.ask("head_object", _arn(bucket, key), Bucket=bucket, Key=key)["ContentLength"])
+
+    def tag(self, uri: str) -> str:
+        """The same as long as the object is. Raises ServiceError NoSuchKey."""
+        bucket, key = split(uri)
+        head = self._calls.ask("head_object", _arn(bucket, key), Bucket=bucket, Key=key)
+        return f"{head['ETag']} {head['ContentLength']}"
 
     def exists(self, uri: str) -> bool:
         bucket, key = split(uri)
@@ -110,7 +116,7 @@ class Storage:
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(aside, "wb") as file:
-                for block in self._blocks(uri):
+                for block in self.blocks(uri):
                     file.write(block)
             os.replace(aside, target)
         except OSError as exc:
@@ -118,8 +124,11 @@ class Storage:
                 f"cannot write {target}: {exc.strerror}", "free some space, or choose another folder"
             ) from exc
 
-    def _blocks(self, uri: str) -> Iterator[bytes]:
-        """A body that breaks off is gone on with from where it did, as long as it is the same object."""
+    def blocks(self, uri: str) -> Iterator[bytes]:
+        """Its content, a megabyte at a time. Raises ServiceError NoSuchKey.
+
+        A body that breaks off is gone on with from where it did, as long as it is the same object.
+        """
         bucket, key = split(uri)
         read, tag, failed = 0, "", 0
         while True:

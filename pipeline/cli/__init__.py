@@ -32,6 +32,7 @@ SUMMARIES = {
     "watch": "follow an execution with its logs to its end; Ctrl-C ends the watching alone",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
     "logs": "print a step's log",
+    "download": "fetch report, metrics and model of an execution into a folder",
     "stop": "stop an execution",
     "resume": "go on where an execution stopped or failed",
     "models": "list the registered models, newest first",
@@ -55,7 +56,7 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("watch", "models", "show-model", "compare", "approve", "reject", "down"),
+    *("watch", "download", "models", "show-model", "compare", "approve", "reject", "down"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -66,7 +67,7 @@ _MODULES = {  # module → the commands that it holds
     "show_model": ("show-model",),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("check", "down", "infra", "watch")},
+    **{name: (name,) for name in ("check", "down", "download", "infra", "watch")},
 }
 
 

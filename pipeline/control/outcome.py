@@ -144,7 +144,7 @@ def accuracy(report: dict[str, Any]) -> float | None:
 
 def property_files(clients: Clients, arn: str, steps: Steps) -> Iterator[dict[str, Any]]:
     """Every JSON object that a Processing step of this execution declares as a property file and has written."""
-    declared = {body["Name"]: body.get("PropertyFiles") or [] for body in _bodies(clients, arn)}
+    declared = declared_files(clients, arn)
     for step in steps:
         for file in declared.get(step["StepName"], ()):
             address = output_address(clients, step, file["OutputName"])
@@ -152,6 +152,11 @@ def property_files(clients: Clients, arn: str, steps: Steps) -> Iterator[dict[st
                 content = read_json(clients, f"{address.rstrip('/')}/{file['FilePath']}")
                 if isinstance(content, dict):
                     yield content
+
+
+def declared_files(clients: Clients, arn: str) -> dict[str, list[dict[str, Any]]]:
+    """Step → its PropertyFiles in the definition that this execution runs."""
+    return {body["Name"]: body.get("PropertyFiles") or [] for body in _bodies(clients, arn)}
 
 
 def output_address(clients: Clients, step: dict[str, Any], output: str) -> str:

@@ -56,7 +56,7 @@ class Storage:
             with open(self.path(uri), "rb") as file:
                 body = file.read(most + 1 if most else -1)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-            raise ServiceError("NoSuchKey", f"there is no object {uri}") from exc
+            raise _no_object(uri) from exc
         if most and len(body) > most:
             raise too_large(uri, most)
         return body
@@ -66,6 +66,23 @@ class Storage:
         if not self.exists(uri):
             raise ServiceError("NoSuchKey", f"there is no object {uri}")
         return os.path.getsize(self.path(uri))
+
+    def tag(self, uri: str) -> str:
+        """The same as long as the object is: each write makes a new file. Raises ServiceError NoSuchKey."""
+        try:
+            stat = os.stat(self.path(uri))
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise _no_object(uri) from exc
+        return f"{stat.st_mtime_ns} {stat.st_size}"
+
+    def blocks(self, uri: str) -> Iterator[bytes]:
+        """Its content, a megabyte at a time. Raises ServiceError NoSuchKey."""
+        try:
+            with open(self.path(uri), "rb") as file:
+                while block := file.read(_SMALL):
+                    yield block
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
+            raise _no_object(uri) from exc
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(self.path(uri))
@@ -145,6 +162,10 @@ class Storage:
 
 def too_large(uri: str, most: int) -> StorageError:
     return StorageError(f"{uri} has more than {most:,} bytes")
+
+
+def _no_object(uri: str) -> ServiceError:
+    return ServiceError("NoSuchKey", f"there is no object {uri}")
 
 
 def copy_file(source: str, target: str) -> None:

@@ -204,6 +204,8 @@ CONDITION_RULES = [
     Defect("surplus member", CHAIN, "IsGood", f"{CONDITIONS}.0.Values", [1], "has no 'Values'"),
     Defect("text against number", ALL, "Gate", f"{CONDITIONS}.3.LeftValue", "much", "never compare", at=f"{CONDITIONS}.3.RightValue"),
     Defect("order of booleans", ALL, "Gate", f"{CONDITIONS}.2.RightValue", True, "no order"),
+    Defect("accuracy in percent", "golden/shipped", "CheckAccuracy", f"{CONDITIONS}.0.RightValue", 95, "from 0 to 1"),
+    Defect("accuracy below 0", "golden/shipped", "CheckAccuracy", f"{CONDITIONS}.0.RightValue", -0.1, "from 0 to 1"),
     Defect("object as operand", ALL, "Gate", f"{CONDITIONS}.0.RightValue", {"a": 1}, "single values"),
     Defect("Not with Expression", ALL, "MayServe", f"{CONDITIONS}.0.Expression", {}, "refuses Expression", at=f"{CONDITIONS}.0"),
     Defect("In without values", ALL, "Gate", f"{CONDITIONS}.5.Values", [], "at least one value"),
@@ -284,6 +286,7 @@ POLICIES = [
 ]  # fmt: skip
 
 JOBS = [
+    Defect("training on 0 instances", ALL, "Train", "Arguments.ResourceConfig.InstanceCount", 0, "0 instances"),
     Defect("volume of 0", ALL, "Train", "Arguments.ResourceConfig.VolumeSizeInGB", 0, "0 GB"),
     Defect("key on NVMe storage", ALL, "Split", CLUSTER, grown(InstanceType="ml.g5.xlarge", VolumeKmsKeyId="k"), "NVMe", at=f"{CLUSTER}.VolumeKmsKeyId"),
     Defect("NVMe in a parameter's enum", "golden/gpu", "TrainModel", "Arguments.ResourceConfig.VolumeKmsKeyId", "k", "parameter TrainingInstanceType"),

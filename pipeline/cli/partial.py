@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def so_far(said: str, uncertain: str = "", hint: str = "") -> Iterator[None]:
+def so_far(said: str, uncertain: str = "", hint: str = "", of: type[DarkroomError] = DarkroomError) -> Iterator[None]:
     """An error within the block also says `said`; `uncertain` instead where the call may have been done after all.
 
-    `hint` takes the place of the error's own where the service could not be asked: what to type then.
+    `hint` takes the place of the error's own where the service could not be asked: what to type then. `of`: the errors
+    that can come after something was done; others are told as they are.
     """
     try:
         yield
-    except DarkroomError as exc:
+    except of as exc:
         unavailable = isinstance(exc, Unavailable)
         words = uncertain if uncertain and isinstance(exc, Unavailable) and exc.uncertain else said
         exc.message = f"{exc.message}\n  {words}"

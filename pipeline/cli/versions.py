@@ -11,7 +11,7 @@ from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import pages
 from pipeline.control import executions, upserting, versions
 from pipeline.control.times import moment
-from pipeline.errors import DarkroomError
+from pipeline.errors import DarkroomError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,10 +120,12 @@ def rollback_command(args: Namespace) -> int:
 
 
 def _between(args: Namespace) -> AbstractContextManager[None]:
+    """What is refused before the service is asked to move anything has moved nothing."""
     from pipeline.cli.partial import so_far
 
     again = f"{darkroom()} {' '.join(args.typed)}"
-    return so_far(f"{args.alias} may have left its old version already; this completes the move: {again}")
+    said = f"{args.alias} may have left its old version already; this completes the move: {again}"
+    return so_far(said, of=ServiceError)
 
 
 def _tell(clients: Clients, name: str, moved: Move, already: str) -> int:

@@ -8,7 +8,9 @@ from pipeline.validate.document import BRANCHES, Document, Step
 from pipeline.validate.node import Node, nearest, quote
 from pipeline.validate.properties import ANY
 from pipeline.validate.references import kind_of
+from pipeline.validate.values import number
 
+ACCURACY = "_classification_metrics.accuracy.value"  # SageMaker's model quality reports, binary and multiclass
 NUMBERS = frozenset({"integer", "long", "float", "double"})
 TEXTS = frozenset({"string", "timestamp"})
 FAMILY = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(TEXTS, "text"), "boolean": "boolean"}
@@ -92,9 +94,21 @@ def _equals(document: Document, condition: Node) -> None:
 def _ordered(document: Document, condition: Node) -> None:
     left, right = condition["LeftValue"], condition["RightValue"]
     _comparable(document, left, right)
+    _check_share(document, left, right)
+    _check_share(document, right, left)
     for node in (left, right):
         if kind_of(document, node) == "boolean":
             node.error(f"{quote(node.value)} is true or false, which has no order", "compare numbers, or use Equals")
+
+
+def _check_share(document: Document, measured: Node, limit: Node) -> None:
+    """An accuracy in SageMaker's format is a share, and a limit such as 95 is meant in percent: no model reaches it."""
+    if not (measured.at("Std:JsonGet", "Path").text or "").endswith(ACCURACY):
+        return
+    for value, words in document.possible(limit.value):
+        share = number(value)
+        if share is not None and not 0 <= share <= 1:
+            limit.error(f"{words}{share:g}, where an accuracy is a share from 0 to 1", "write 0.95 for 95 percent")
 
 
 def _comparable(document: Document, left: Node, right: Node) -> None:

@@ -32,6 +32,7 @@ def training_requests(step: Step) -> Iterator[Node]:
 def check_training(document: Document, step: Step) -> None:
     for request in training_requests(step):
         _check_resources(document, request["ResourceConfig"])
+        _check_count(document, request["ResourceConfig"])
         _check_spot(document, request)
         _check_algorithm(request["AlgorithmSpecification"])
         _check_channels(document, request)
@@ -60,6 +61,16 @@ def _check_resources(document: Document, resources: Node) -> None:
     for value, words in document.possible(volume.value):
         if number(value) == 0:
             volume.error(f"{words}a volume of 0 GB", "write at least 1")
+
+
+def _check_count(document: Document, resources: Node) -> None:
+    """The API's own model takes 0, for clusters whose instances stand in InstanceGroups."""
+    count = resources["InstanceCount"]
+    if "InstanceGroups" in resources:
+        return
+    for value, words in document.possible(count.value):
+        if number(value) == 0:
+            count.error(f"{words}a job of 0 instances", "write at least 1")
 
 
 def _check_nvme(document: Document, instance: Node, key: Node) -> None:

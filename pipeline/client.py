@@ -34,8 +34,7 @@ Clients = namedtuple(
     "sagemaker runtime storage home pause logs role place options",
     defaults=(time.sleep, local_logs, ROLE, "", ""),
 )
-# scaling, alarms, metrics: boto3's "application-autoscaling", "cloudwatch" and "cloudwatch" methods; metrics is None
-# where nobody counts invocations
+# scaling, alarms, metrics: boto3's "application-autoscaling", "cloudwatch" and "cloudwatch" methods
 Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics")
 AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
 AWS_ATTEMPTS = 8  # of every call; with botocore's pauses about a minute where it is throttled, else 6 seconds
@@ -57,7 +56,7 @@ def local_hosting(home: str) -> Hosting:
 
     service = connect(home)
     scaling, alarms = (kind(service.store, service.storage) for kind in (Scaling, Alarms))
-    return Hosting(service, scaling, alarms, None)
+    return Hosting(service, scaling, alarms, alarms)
 
 
 def aws_hosting(region: str = "", profile: str = "") -> Hosting:

@@ -17,6 +17,7 @@ from aws_front import LOST, UNHEARD
 from pipeline.client import Hosting, aws_hosting, local_hosting
 from pipeline.control import fleets, removal
 from pipeline.errors import DarkroomError
+from pipeline.local.guard import MARK
 from pipeline.local.server import LoopbackServer
 from pipeline.plan.prices import Prices
 
@@ -42,6 +43,21 @@ class Metrics:
         return {"Datapoints": [{"Timestamp": when, "Sum": times}] if times else []}
 
 
+@pytest.fixture(autouse=True)
+def in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it were: CreateEndpoint starts no process there."""
+    monkeypatch.setenv(MARK, "execution")
+
+
+def in_service(sagemaker: Any, name: str, config: str) -> None:
+    """Without a server; also where an endpoint changes its configuration."""
+    if name in [row["EndpointName"] for row in sagemaker.list_endpoints()["Endpoints"]]:
+        sagemaker.store.change("endpoint", name, {"EndpointConfigName": config})
+        return
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    sagemaker.store.change("endpoint", name, {"pending": None}, status="InService")
+
+
 def deployed(hosting: Hosting, name: str, version: str = "v1-0123456789") -> str:
     """An endpoint as the function behind DeployModel makes it, with scaling and an alarm; its configuration's name."""
     made, sagemaker = f"{name}-{version}", hosting.sagemaker
@@ -49,7 +65,7 @@ def deployed(hosting: Hosting, name: str, version: str = "v1-0123456789") -> str
     sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
     variant = {"VariantName": VARIANT, "ModelName": made, "InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
     sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=made)
+    in_service(sagemaker, name, made)
     resource = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{name}/variant/{VARIANT}",
@@ -173,7 +189,8 @@ def test_everything_that_was_made_for_an_endpoint_goes_and_the_rest_stays(hostin
         "deleted model ",
     ]
     left = there(hosting)
-    assert left["alarms"] == [name for name in kept["alarms"] if not name.startswith(STAGING)]
+    of_policies = f"TargetTracking-endpoint/{STAGING}/"
+    assert left["alarms"] == [name for name in kept["alarms"] if not name.startswith((STAGING, of_policies))]
     assert {key: names for key, names in left.items() if key != "alarms"} == {
         "endpoints": ["of-others"],
         "configs": ["of-others-v1-0123456789"],
@@ -195,8 +212,8 @@ def test_earlier_versions_go_too_and_what_another_endpoint_uses_stays(hosting: H
     newer = f"{STAGING}-v2-0123456789"
     variant = {"VariantName": VARIANT, "ModelName": newer, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName=newer, ProductionVariants=[variant])
-    sagemaker.update_endpoint(EndpointName=STAGING, EndpointConfigName=newer)
-    sagemaker.create_endpoint(EndpointName="borrower", EndpointConfigName=older)
+    in_service(sagemaker, STAGING, newer)
+    in_service(sagemaker, "borrower", older)
     found = {(part.kind, part.name) for part in removal.parts(hosting, STAGING, True)}
     assert {("endpoint configuration", newer), ("model", newer)} <= found
     assert not {("endpoint configuration", older), ("model", older)} & found
@@ -267,13 +284,12 @@ def test_it_lists_and_without_a_terminal_deletes_nothing_unless_told(real: Hosti
     assert f"deleted endpoint {STAGING}\n" in err
 
 
-def test_what_nobody_counts_stays_unless_all_is_asked_for(real: Hosting, down: Down) -> None:
-    """This service has no metrics: it says so as AWS says it of an operation that it does not know."""
+def test_what_is_too_young_stays(real: Hosting, down: Down) -> None:
     deployed(real, STAGING)
     code, out, _ = down("--yes", "--json", *AWS)
     (row,) = json.loads(out)
     assert (code, row["Stays"], row["Ours"], row["EndpointStatus"]) == (0, "younger than 24 h", True, "InService")
-    assert (row["Invocations"], row["UsdPerHour"]) == (None, None)
+    assert (row["Invocations"], row["UsdPerHour"]) == (0, None)
     assert row["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     assert there(real)["endpoints"] == [STAGING]
 

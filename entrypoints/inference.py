@@ -37,6 +37,11 @@ class Predictor(NamedTuple):
     temperature: float = 1.0
     top: int = TOP
     unsure_below: float = 0.0  # a probability
+    own: bool = False  # whether the network is somebody's own
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
 
     @property
     def image_size(self) -> int:
@@ -65,7 +70,8 @@ def model_fn(model_dir: str | Path, context: object = None) -> Predictor:
     scale = torch.tensor(pixels["deviation"]).mul(255).reciprocal().view(1, 3, 1, 1)
     frame = payload.Frame(pixels["image_size"], pixels["stored_size"], pixels["square"])
     top, unsure_below = _telling(card, os.environ)
-    return Predictor(network, tuple(card["classes"]), frame, mean, scale, _temperature(card, folder), top, unsure_below)
+    described = network, tuple(card["classes"]), frame, mean, scale
+    return Predictor(*described, _temperature(card, folder), top, unsure_below, "file" in shape)
 
 
 def _named(shape: dict[str, Any]) -> nn.Module:
@@ -160,4 +166,4 @@ def logits(predictor: Predictor, pictures: NDArray[np.uint8]) -> NDArray[np.floa
 def inputs(predictor: Predictor, pictures: NDArray[np.uint8]) -> Tensor:
     """(n, H, W, 3) → what the network takes, on its device."""
     part = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2)
-    return part.float().sub_(predictor.mean).mul_(predictor.scale).to(next(predictor.network.parameters()).device)
+    return part.float().sub_(predictor.mean).mul_(predictor.scale).to(predictor.device)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from serving.batching import Batcher, Outcome
+from serving.batching import Batcher, Limits, Outcome
 
 
 class Model:
@@ -38,7 +38,7 @@ def model() -> Model:
 
 @pytest.fixture
 def batcher(model: Model) -> Iterator[Batcher]:
-    made = Batcher(model, most=8, seconds=60)
+    made = Batcher(model, Limits(8, 60))
     yield made
     model.let_go.set()
     made.close()
@@ -73,7 +73,7 @@ def test_a_batch_has_its_limit_and_what_does_not_fit_comes_first_in_the_next(mod
 
 
 def test_a_slow_model_is_given_no_more_than_it_does_in_time(model: Model) -> None:
-    slow = Batcher(model, most=64, seconds=1e-9)
+    slow = Batcher(model, Limits(64, 1e-9))
     held(model, slow, *(picture(value) for value in range(4)))
     slow.close()
     assert model.batches == [1, 1, 1, 1]
@@ -87,8 +87,31 @@ def test_a_request_that_breaks_the_model_takes_no_other_along(model: Model, batc
 
 
 def test_closing_answers_what_was_asked_before(model: Model) -> None:
-    batcher = Batcher(model, most=4, seconds=60)
+    batcher = Batcher(model, Limits(4, 60))
     asked = [batcher.ask(picture(value, 3)) for value in range(5)]
     model.let_go.set()
     batcher.close()
     assert all(each.done() and len(each.result().rows) == 3 for each in asked)
+
+
+def test_several_workers_share_what_waits_and_the_processors() -> None:
+    """The first is alone and gets all of them; what came meanwhile is shared out, and so are they."""
+    entered, let_go, shares, sizes = threading.Semaphore(0), threading.Event(), [], []
+
+    def forward(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        sizes.append(len(pictures))
+        entered.release()
+        assert let_go.wait(30)
+        return pictures[:, 0, 0, :2].astype(np.float32)
+
+    batcher = Batcher(forward, Limits(8, 60, workers=2), shares.append)
+    asked = [batcher.ask(picture(1))]
+    assert entered.acquire(timeout=30)
+    asked.append(batcher.ask(picture(2)))
+    assert entered.acquire(timeout=30)
+    asked += [batcher.ask(picture(value)) for value in range(3, 9)]
+    let_go.set()
+    batcher.close()
+    assert [each.result().rows[0, 0] for each in asked] == list(range(1, 9))
+    assert shares[:2] == [1, 2]
+    assert sum(sizes) == 8 and sizes[:2] == [1, 1] and max(sizes) >= 3

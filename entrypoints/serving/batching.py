@@ -1,10 +1,10 @@
-"""One thread that asks the model, and takes along whatever came while it was busy."""
+"""Threads that ask the model, and take along what came while they were busy."""
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -26,6 +26,14 @@ class Outcome(NamedTuple):
     batch: int  # pictures in it
 
 
+class Limits(NamedTuple):
+    """Of a batch: pictures, and as few as the model is known to do in `seconds`; how many batches at once."""
+
+    pictures: int
+    seconds: float
+    workers: int = 1
+
+
 class _Work(NamedTuple):
     pictures: Pixels
     came: float
@@ -33,68 +41,81 @@ class _Work(NamedTuple):
 
 
 class Batcher:
-    """Never waits for company: an idle model gets a single picture at once, a busy one the next batch when it is done.
+    """Never waits for company: an idle model gets a single picture at once, busy workers the next batch when done.
 
-    A batch has at most `most` pictures, and as few as the model is known to do in `seconds`; a request alone is never
-    cut in pieces. `forward` (n, H, W, 3) → (n, classes) is called from one thread alone, after `prepare`: each thread
-    that torch computes in has a team of its own, and two teams on the same processors wait for each other.
+    What waits is shared out among the workers; a request alone is never cut in pieces. `share(n)` is called in the
+    worker's thread before each pass, n being how many passes there are to share the processors at that moment: several
+    passes of one thread each finish more than one pass of several threads, which wait for each other at every layer
+    and, where another process takes a core away, spin meanwhile. A request that is alone gets all of them.
     """
 
     def __init__(
-        self, forward: Callable[[Pixels], Rows], most: int, seconds: float, prepare: Callable[[], None] = lambda: None
+        self, forward: Callable[[Pixels], Rows], limits: Limits, share: Callable[[int], None] = lambda _: None
     ) -> None:
         self._forward = forward
-        self._prepare = prepare
-        self._most = most
-        self._seconds = seconds
+        self._limits = limits
+        self._share = share
         self._each = 0.0  # seconds a picture, lately
-        self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._left: _Work | None = None  # what did not fit into the last batch
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._busy = 0
+        self._closed = False
+        self._waiting: deque[_Work] = deque()
+        self._changed = threading.Condition()
+        names = (f"model-{number}" for number in range(limits.workers))
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
+        for thread in self._threads:
+            thread.start()
 
     def ask(self, pictures: Pixels) -> Future[Outcome]:
         """From any thread."""
         work = _Work(pictures, time.perf_counter(), Future())
-        self._waiting.put(work)
+        with self._changed:
+            self._waiting.append(work)
+            self._changed.notify()
         return work.answer
 
     def close(self) -> None:
         """What was asked before is answered; afterwards nothing is."""
-        self._waiting.put(None)
-        self._thread.join()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
-        self._prepare()
-        while (first := self._next()) is not None:
-            batch, closing = self._gathered(first)
-            self._answer(batch)
-            if closing:
-                return
-
-    def _next(self) -> _Work | None:
-        left, self._left = self._left, None
-        return left or self._waiting.get()
-
-    def _gathered(self, first: _Work) -> tuple[list[_Work], bool]:
-        """With `first` all that waits, as far as it fits; and whether there will be no more."""
-        batch, room = [first], self._room() - len(first.pictures)
-        while room > 0:
+        while batch := self._next():
             try:
-                following = self._waiting.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                return batch, True
-            if len(following.pictures) > room:
-                self._left = following
-                break
-            batch.append(following)
-            room -= len(following.pictures)
-        return batch, False
+                self._answer(batch)
+            finally:
+                with self._changed:
+                    self._busy -= 1
+
+    def _next(self) -> list[_Work]:
+        """Waits for work; nothing once it is closed."""
+        with self._changed:
+            while not self._waiting:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            self._busy += 1
+            batch = self._gathered()
+            passes = min(self._limits.workers, self._busy + len(self._waiting))
+        self._share(passes)
+        return batch
+
+    def _gathered(self) -> list[_Work]:
+        """This worker's part of what waits, as far as it fits; always one."""
+        free = self._limits.workers - self._busy + 1
+        part = -(-len(self._waiting) // free)
+        batch = [self._waiting.popleft()]
+        room = self._room() - len(batch[0].pictures)
+        while len(batch) < part and len(self._waiting[0].pictures) <= room:
+            batch.append(self._waiting.popleft())
+            room -= len(batch[-1].pictures)
+        return batch
 
     def _room(self) -> int:
-        return self._most if not self._each else max(1, min(self._most, int(self._seconds / self._each)))
+        most, seconds, _ = self._limits
+        return most if not self._each else max(1, min(most, int(seconds / self._each)))
 
     def _answer(self, batch: list[_Work]) -> None:
         """One request that breaks the model must not take the others along: then each is asked alone."""

@@ -14,7 +14,7 @@ from payload import Body, decode
 from refusal import Refusal
 
 from serving import journal, processors
-from serving.batching import Batcher, Outcome
+from serving.batching import Batcher, Limits, Outcome
 from serving.capture import Capture
 from serving.metrics import Metrics
 from serving.settings import Settings
@@ -97,16 +97,17 @@ class Service:
     def _open(self) -> None:
         import inference
         import numpy as np
+        import torch
 
         settings, may = self.settings, processors.count()
         predictor = inference.model_fn(settings.model_dir)
-        team = processors.threads(os.environ, may)
-        self._decoders = ThreadPoolExecutor(may, "decoder", _threads_of_torch(1))
+        self._decoders = ThreadPoolExecutor(may, "decoder", torch.set_num_threads, (1,))
+        # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
+        several = not predictor.own and predictor.device.type == "cpu"
         self._batcher = Batcher(
             lambda pictures: inference.probabilities(predictor, pictures),
-            settings.max_batch,
-            settings.batch_seconds,
-            _threads_of_torch(team),
+            Limits(settings.max_batch, settings.batch_seconds, may if several else 1),
+            _sharing(processors.threads(os.environ, may)),
         )
         side = predictor.image_size
         for pictures in (1, 1, min(4, settings.max_batch)):  # the first is slow, and says nothing about the next
@@ -116,12 +117,12 @@ class Service:
         self.predictor = predictor
 
 
-def _threads_of_torch(count: int) -> Callable[[], None]:
-    """Called in the thread that it is about: each has a number of its own."""
+def _sharing(threads: int) -> Callable[[int], None]:
+    """Gives the pass of the calling thread its part of torch's threads: each thread has a number of its own."""
 
-    def set_them() -> None:
+    def share(passes: int) -> None:
         import torch
 
-        torch.set_num_threads(count)
+        torch.set_num_threads(max(1, threads // passes))
 
-    return set_them
+    return share

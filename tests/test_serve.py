@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -68,7 +69,7 @@ def started(
         process.wait()
 
 
-def wait_for(condition, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
+def wait_for(condition, seconds: float = 240) -> None:  # type: ignore[no-untyped-def]
     """A limit for a broken server, not a measurement."""
     end = time.monotonic() + seconds
     while not condition():
@@ -231,3 +232,84 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 
 def test_an_unknown_argument_is_refused() -> None:
     assert serve.main(["train"], {}) == 2
+
+
+def test_more_requests_than_are_taken_on_are_told_to_come_again(model_dir: Path, tmp_path: Path) -> None:
+    """What was taken on is answered, and what captures and counts it as well."""
+    variables = {"DARKROOM_QUEUE": "1", "DARKROOM_CAPTURE": str(tmp_path / "kept"), "DARKROOM_LOG": "all"}
+    with started(model_dir, tmp_path / "log", **variables) as server:
+        wait_for(lambda: server.ping() == 200)
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n"
+            connection.sendall(head.encode() + PICTURE[:-1])
+            wait_for(lambda: "darkroom_in_flight 1" in server.ask("GET", "/metrics")[1])
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as other:
+                other.request("POST", "/invocations", PICTURE)
+                refused = other.getresponse()
+                assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+                assert "too many requests at once" in json.loads(refused.read())["error"]
+            assert server.ping() == 200
+            connection.sendall(PICTURE[-1:])
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: "darkroom_captured_total 1" in server.ask("GET", "/metrics")[1])
+        counted = server.ask("GET", "/metrics")[1]
+        assert 'darkroom_requests_total{status="503"} 1' in counted
+        assert "darkroom_request_seconds_count 1" in counted
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+        assert [line["status"] for line in lines if "status" in line] == [503, 200]
+        assert lines[-1] | {"ms": 0, "waited_ms": 0, "time": ""} == {
+            "time": "",
+            "level": "info",
+            "message": "answered",
+            "status": 200,
+            "ms": 0,
+            "bytes": len(PICTURE),
+            "kind": "image",
+            "pictures": 1,
+            "batch": 1,
+            "waited_ms": 0,
+        }
+
+
+def test_a_serverless_endpoint_takes_less(model_dir: Path, tmp_path: Path) -> None:
+    with started(model_dir, tmp_path / "log", DARKROOM_MAX_BODY="4194304") as server:
+        wait_for(lambda: server.ping() == 200)
+        assert server.invoke(PICTURE + bytes(4_194_304 - len(PICTURE)))[0] == 200
+        assert server.invoke(PICTURE + bytes(4_194_305 - len(PICTURE)))[0] == 413
+
+
+def test_answers_by_accept_header_say_what_they_are(server: Server) -> None:
+    for accept in ("application/json", "application/jsonlines", "text/csv", "application/x-npy"):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+            connection.request("POST", "/invocations", PICTURE, {"Accept": accept})
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Content-Type"].partition(";")[0]) == (200, accept)
+            answer.read()
+
+
+def test_mutated_and_good_bodies_by_the_thousand_lose_no_answer(server: Server) -> None:
+    """benchmarks/serving.py does the same with 10,000 and with 200,000."""
+    chance, seeds = random.Random(3), [PICTURE, *test_inference.FORMS.values()]
+    expected = server.invoke(PICTURE)
+
+    def talk(seed: int) -> set[int]:
+        mine, seen = random.Random(seed), set()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+            for number in range(60):
+                body = bytearray(mine.choice(seeds))
+                if number % 3:
+                    for _ in range(mine.randrange(1, 5)):
+                        body[mine.randrange(min(len(body), 90))] = mine.randrange(256)
+                    del body[mine.randrange(len(body)) + 1 :]
+                connection.request("POST", "/invocations", bytes(body) if number % 3 else PICTURE)
+                answer = connection.getresponse()
+                text = answer.read().decode()
+                seen.add(answer.status)
+                assert answer.status < 500, text
+                assert number % 3 or (answer.status, text) == expected
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set.union(*pool.map(talk, [chance.randrange(10**9) for _ in range(16)])) >= {200, 400, 415}
+    assert server.process.poll() is None
+    assert "Traceback" not in server.log.read_text()

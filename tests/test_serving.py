@@ -1,0 +1,180 @@
+"""Parts of the server: variables, processors, what is counted, logged and captured."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import sys
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import payload
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from refusal import Refusal
+from serving import journal, metrics, processors, settings
+from serving.capture import Capture, Record
+from serving.settings import Settings
+
+
+def test_defaults_are_sagemakers_real_time_endpoint() -> None:
+    found = settings.read({})
+    assert found == Settings(Path("/opt/ml/model"))
+    assert (found.host, found.port, found.max_body) == ("0.0.0.0", 8080, 6_291_456)
+
+
+def test_variables_change_what_they_name() -> None:
+    found = settings.read(
+        {
+            "SM_MODEL_DIR": "/m",
+            "SAGEMAKER_BIND_TO_PORT": "9000",
+            "DARKROOM_BIND": "127.0.0.1",
+            "DARKROOM_MAX_BODY": "4194304",
+            "DARKROOM_BATCH": "4",
+            "DARKROOM_BATCH_MS": "50",
+            "DARKROOM_QUEUE": "9",
+            "DARKROOM_LOG": "all",
+            "DARKROOM_CAPTURE": "/c",
+            "DARKROOM_CAPTURE_PERCENT": "12.5",
+            "DARKROOM_CAPTURE_MB": "1",
+        }
+    )
+    assert found == Settings(Path("/m"), "127.0.0.1", 9000, 4 * 2**20, 4, 0.05, 9, "all", Path("/c"), 0.125, 2**20)
+
+
+@pytest.mark.parametrize(("said", "most"), [("6", 6 * 2**20), ("100", 100 * 2**20), ("0", 100 * 2**20)])
+def test_a_batch_transform_says_itself_how_long_its_payloads_are(said: str, most: int) -> None:
+    assert settings.read({"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": said}).max_body == most
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("SAGEMAKER_BIND_TO_PORT", each) for each in ("", "http", "0", "70000", "-1", "1e3", "٣")],
+        *[("DARKROOM_BATCH", "0"), ("DARKROOM_QUEUE", "many"), ("DARKROOM_LOG", "some")],
+        *[("DARKROOM_CAPTURE_PERCENT", "101"), ("DARKROOM_MAX_BODY", "99999999999")],
+    ],
+)
+def test_a_value_that_cannot_be_is_named(name: str, value: str) -> None:
+    with pytest.raises(Refusal, match=f"^{name} is '{value}': take "):
+        settings.read({name: value})
+
+
+def cgroup(root: Path, quota: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("0::/\n")
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "sys/fs/cgroup/cpu.max").write_text(quota)
+    return root
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("50000 100000", 1), ("100000 100000", 1)])
+def test_a_containers_quota_counts_in_whole_processors_and_at_least_one(
+    tmp_path: Path, quota: str, expected: int
+) -> None:
+    assert processors.count(cgroup(tmp_path, quota)) == expected
+
+
+def test_without_a_quota_all_that_the_process_may_use_count(tmp_path: Path) -> None:
+    assert processors.count(cgroup(tmp_path, "max 100000")) == processors.count(tmp_path / "nothing")
+
+
+def test_omp_num_threads_has_the_last_word() -> None:
+    assert [processors.threads({"OMP_NUM_THREADS": each}, 8) for each in ("3", "2,1", "", "many", "0")] == [
+        3,
+        2,
+        8,
+        8,
+        8,
+    ]
+
+
+def test_metrics_are_read_by_prometheus_own_parser() -> None:
+    counted = metrics.Metrics()
+    counted.requests.update({200: 3, 415: 1})
+    counted.classes.update(['a "quoted"\nname\\', "plain"])
+    for seconds in (0.0005, 0.001, 0.3, 100.0):
+        counted.latency.add(seconds)
+    found = {family.name: family for family in text_string_to_metric_families(counted.text({"up": ("Whether", True)}))}
+    statuses = {sample.labels["status"]: sample.value for sample in found["darkroom_requests"].samples}
+    assert statuses == {"200": 3, "415": 1}
+    assert {sample.labels["class"] for sample in found["darkroom_predictions"].samples} == {
+        *('a "quoted"\nname\\', "plain")
+    }
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in found["darkroom_request_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (buckets["0.001"], buckets["0.25"], buckets["0.5"], buckets["60"], buckets["+Inf"]) == (2, 2, 3, 3, 4)
+    assert found["up"].samples[0].value == 1
+
+
+def test_the_log_is_one_json_object_a_line() -> None:
+    with redirect_stderr(io.StringIO()) as written:
+        journal.say("info", "two\nlines", status=200)
+        try:
+            raise RuntimeError("out of luck")
+        except RuntimeError:
+            record = logging.LogRecord("uvicorn", logging.ERROR, "", 0, "it %s", ("failed",), None)
+            record.exc_info = sys.exc_info()
+            journal.Lines().emit(record)
+    first, second = (json.loads(line) for line in written.getvalue().splitlines())
+    assert first | {"time": ""} == {"time": "", "level": "info", "message": "two lines", "status": 200}
+    assert second["message"] == "it failed" and second["traceback"].endswith("RuntimeError: out of luck")
+
+
+RECORD = Record(b"\xff\xd8picture", "image/jpeg", b'{"predictions": []}', "application/json")
+
+
+def captured(folder: Path) -> list[dict[str, dict[str, dict[str, str]]]]:
+    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+
+def test_captured_requests_have_the_members_of_sagemakers_own_files(tmp_path: Path) -> None:
+    capture = Capture(tmp_path / "new", 1.0, 10_000)
+    capture.offer(RECORD)
+    capture.close()
+    (line,) = captured(tmp_path / "new")
+    data = line["captureData"]
+    assert base64.b64decode(data["endpointInput"]["data"]) == RECORD.body
+    assert base64.b64decode(data["endpointOutput"]["data"]) == RECORD.answer
+    assert data["endpointInput"] | {"data": ""} == {
+        "observedContentType": "image/jpeg",
+        "mode": "INPUT",
+        "data": "",
+        "encoding": "BASE64",
+    }
+    assert line.keys() == {"captureData", "eventMetadata", "eventVersion"}
+
+
+def test_capturing_stops_at_its_limit_also_when_it_begins_anew(tmp_path: Path) -> None:
+    for _ in range(2):
+        capture = Capture(tmp_path, 1.0, 1500)
+        for _ in range(10):
+            capture.offer(RECORD)
+        capture.close()
+    assert 2 <= len(captured(tmp_path)) <= 4
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1500
+    assert capture.dropped == 10
+
+
+def test_a_share_of_none_keeps_none_and_a_folder_that_cannot_be_made_harms_nobody(tmp_path: Path) -> None:
+    nothing = Capture(tmp_path, 0.0, 10_000)
+    nothing.offer(RECORD)
+    nothing.close()
+    assert captured(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with redirect_stderr(io.StringIO()) as log:
+        broken = Capture(tmp_path / "file", 1.0, 10_000)
+        broken.offer(RECORD)
+        broken.close()
+    assert "nothing more is captured" in log.getvalue()
+    assert broken.kept == 0
+
+
+def test_first_bytes_say_what_a_body_is() -> None:
+    kinds = {b"\xff\xd8\xff\xe0": "image", b"PK\x03\x04": "npz", b"\x93NUMPY": "npy", b" \n[1": "json", b"<svg": None}
+    assert {begin: payload.kind(begin) for begin in kinds} == kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from pipeline.cli import SUMMARIES, _commands, _parser
+from pipeline.config import Config
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = ROOT / ".github/workflows/ci.yml"
@@ -36,6 +38,7 @@ def test_rights_are_given_job_by_job_and_nothing_is_stored() -> None:
         "test": read,
         "plan": {**read, "id-token": "write"},
         "comment": {"pull-requests": "write"},
+        "image": {**read, "id-token": "write"},
         "deploy": {**read, "id-token": "write"},
     }
     assert "secrets." not in TEXT
@@ -63,6 +66,18 @@ def test_only_main_changes_anything_and_only_after_the_tests() -> None:
     assert "github.event_name == 'push'" in JOBS["deploy"]["if"]
     assert yaml.safe_load(TEXT)[True] == {"pull_request": None, "push": {"branches": ["main"]}}
     assert JOBS["deploy"]["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+
+
+def test_the_serving_image_is_built_on_main_as_packages_name_it() -> None:
+    """An immutable tag is pushed once; what the script builds from is there."""
+    assert JOBS["image"]["needs"] == "test"
+    assert "github.event_name == 'push'" in JOBS["image"]["if"]
+    (script,) = (step["run"] for step in JOBS["image"]["steps"] if "run" in step)
+    assert Config().serving_image.endswith(f"/{script.split()[1]}")
+    text = (ROOT / ".ci/image").read_text()
+    assert os.access(ROOT / ".ci/image", os.X_OK)
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci/image")]).returncode == 0
+    assert (ROOT / re.findall(r"containers/\S+$", text, re.MULTILINE)[-1] / "Dockerfile").is_file()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -199,3 +199,17 @@ def test_ci_works_on_this_pipeline_and_its_folder_alone() -> None:
     assert not may(found.roles, own, "s3:PutObject", f"{bucket}/darkroom-digits-2/code/x")
     assert not may(found.roles, own, "s3:PutObject", f"{bucket}/darkroom-digits/runs/x/TrainModel/model.tar.gz")
     assert not may(found.roles, found.arn("ci-plan"), "s3:GetObject", f"{bucket}/darkroom-digits/datasets/x/1.jpg")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_serving_image_is_pushed_into_the_accounts_own_repository_alone(name: str) -> None:
+    found = golden(name)
+    image = found.config.serving_image
+    account, repository = image[:12], image.partition("/")[2].partition(":")[0]
+    region = found.config.pipeline.region
+    own = f"arn:aws:ecr:{region}:{found.config.pipeline.account}:repository/{repository}"
+    allowed = account == found.config.pipeline.account
+    role = found.arn("ci-deploy")
+    assert may(found.roles, role, "ecr:PutImage", own) is allowed
+    assert not may(found.roles, role, "ecr:PutImage", own + "-other")
+    assert not may(found.roles, found.arn("ci-plan"), "ecr:PutImage", own)

@@ -33,7 +33,8 @@ _BY_KIND = {
     "bucket": "s3:ListBucket GetBucketLocation GetBucketPolicy GetBucketPublicAccessBlock GetBucketVersioning "
     "GetEncryptionConfiguration",
     "object": "s3:GetObject PutObject DeleteObject AbortMultipartUpload",
-    "repository": "ecr:BatchCheckLayerAvailability BatchGetImage DescribeImages GetDownloadUrlForLayer",
+    "repository": "ecr:BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer CompleteLayerUpload "
+    "DescribeImages InitiateLayerUpload PutImage UploadLayerPart",
     "log-group": "logs:CreateLogGroup DescribeLogStreams FilterLogEvents",
     "log-stream": "logs:CreateLogStream PutLogEvents GetLogEvents",
     "function": "lambda:GetFunctionConfiguration InvokeFunction",

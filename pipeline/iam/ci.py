@@ -40,7 +40,7 @@ def planning(scope: Scope) -> list[Statement]:
 
 
 def deploying(scope: Scope) -> list[Statement]:
-    """Upsert, start, stop, resume, follow; not approving a model, and not deploying one."""
+    """Upsert, start, stop, resume, follow, push the serving image; not approving a model, and not deploying one."""
     filled, runs = _folders(scope, (*CODE, *DATA)), _folders(scope, ("runs",))
     return [
         Statement("ChangePipeline", _sagemaker((*_PIPELINE, *_CHANGES)), _pipeline(scope)),
@@ -60,6 +60,7 @@ def deploying(scope: Scope) -> list[Statement]:
         *clauses.reading(scope.place, (*filled, *runs)),
         *clauses.writing(scope.place, filled, "WriteCodeAndData"),
         *clauses.keys(scope, ("kms:Decrypt", "kms:GenerateDataKey"), "UseKeyInS3", clauses.through_s3(scope)),
+        *clauses.pushing(scope.place, scope.config.serving_image),
     ]
 
 

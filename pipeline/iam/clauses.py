@@ -9,6 +9,10 @@ from pipeline.iam.statements import Place, Statement
 
 ALL = ("*",)
 PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+PUSH = (
+    *("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:DescribeImages"),
+    *("ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart"),
+)
 DESCRIBE_NETWORK = tuple(
     f"ec2:Describe{what}" for what in ("DhcpOptions", "NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs")
 )
@@ -25,6 +29,14 @@ def found(place: Place, uris: Iterable[str]) -> list[Statement]:
     """Whether images are there: DescribeImages of one's own; BatchGetImage, which AWS's account lets everybody do."""
     arns = repositories(place, uris)
     return [Statement("FindImages", ("ecr:BatchGetImage", "ecr:DescribeImages"), arns)] if arns else []
+
+
+def pushing(place: Place, uri: str) -> list[Statement]:
+    """Into a repository of the account's own registry; nothing for an image that lies elsewhere."""
+    arns = [arn for arn in repositories(place, [uri]) if arn.startswith(place.arn("ecr", "repository/"))]
+    if not arns:
+        return []
+    return [Statement("RegistryToken", ("ecr:GetAuthorizationToken",), ALL), Statement("PushImage", PUSH, tuple(arns))]
 
 
 def log_groups(place: Place, groups: Sequence[str]) -> tuple[str, ...]:

@@ -101,16 +101,11 @@ def test_a_model_that_is_not_approved_is_not_deployed(clients: Clients) -> None:
     assert endpoints.names(clients) == []
 
 
-def in_service(clients: Clients, name: str) -> None:
-    clients.sagemaker.store.change("endpoint", name, {"pending": None}, status="InService")
-
-
 def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
     first, second = (register(clients, status="Approved") for _ in range(2))
     endpoints.deploy(clients, first, "digits-production")
-    in_service(clients, "digits-production")
     endpoints.deploy(clients, second, "digits-production")
-    endpoint = clients.sagemaker.store.get("endpoint", "digits-production").body["pending"]
+    endpoint = endpoints.wait(clients, "digits-production")
     config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     assert "-v2-" in config["EndpointConfigName"]
     assert config["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
@@ -118,7 +113,6 @@ def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
 
 def test_undeploying_leaves_no_model_and_no_configuration(clients: Clients) -> None:
     endpoints.deploy(clients, register(clients, status="Approved"), "e")
-    in_service(clients, "e")
     endpoints.undeploy(clients, "e")
     service = clients.sagemaker
     assert service.list_endpoints()["Endpoints"] == []
@@ -130,7 +124,6 @@ def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
     package = register(clients, status="Approved")
     for name in ("digits-production", "digits-staging"):
         endpoints.deploy(clients, package, name)
-        in_service(clients, name)
     assert endpoints.find(clients) == "digits-production"
     with pytest.raises(DarkroomError, match="no endpoint 'x'; there is: digits-staging, digits-production"):
         endpoints.find(clients, "x")

@@ -49,15 +49,6 @@ def in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MARK, "execution")
 
 
-def in_service(sagemaker: Any, name: str, config: str) -> None:
-    """Without a server; also where an endpoint changes its configuration."""
-    if name in [row["EndpointName"] for row in sagemaker.list_endpoints()["Endpoints"]]:
-        sagemaker.store.change("endpoint", name, {"EndpointConfigName": config})
-        return
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-    sagemaker.store.change("endpoint", name, {"pending": None}, status="InService")
-
-
 def deployed(hosting: Hosting, name: str, version: str = "v1-0123456789") -> str:
     """An endpoint as the function behind DeployModel makes it, with scaling and an alarm; its configuration's name."""
     made, sagemaker = f"{name}-{version}", hosting.sagemaker
@@ -65,7 +56,7 @@ def deployed(hosting: Hosting, name: str, version: str = "v1-0123456789") -> str
     sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
     variant = {"VariantName": VARIANT, "ModelName": made, "InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
     sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant])
-    in_service(sagemaker, name, made)
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=made)
     resource = {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{name}/variant/{VARIANT}",
@@ -212,8 +203,8 @@ def test_earlier_versions_go_too_and_what_another_endpoint_uses_stays(hosting: H
     newer = f"{STAGING}-v2-0123456789"
     variant = {"VariantName": VARIANT, "ModelName": newer, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName=newer, ProductionVariants=[variant])
-    in_service(sagemaker, STAGING, newer)
-    in_service(sagemaker, "borrower", older)
+    sagemaker.update_endpoint(EndpointName=STAGING, EndpointConfigName=newer)
+    sagemaker.create_endpoint(EndpointName="borrower", EndpointConfigName=older)
     found = {(part.kind, part.name) for part in removal.parts(hosting, STAGING, True)}
     assert {("endpoint configuration", newer), ("model", newer)} <= found
     assert not {("endpoint configuration", older), ("model", older)} & found

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from local_drivers import run_lambda
 
+from pipeline.local.endpoint_files import Files, is_supervised
 from pipeline.local.functions import register_function
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
@@ -178,3 +179,22 @@ def _runs(pid: int) -> bool:
             return file.read().rpartition(") ")[2][0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("isolation", ["namespace", "rewrite"])
+def test_an_endpoint_that_a_handler_makes_in_a_run_is_in_service_and_no_process_stays(
+    tmp_path: Path, isolation: str
+) -> None:
+    """And again, with another configuration, as by the next run."""
+    body = """client = boto3.client("sagemaker")
+    for name, change in (("first", client.create_endpoint), ("second", client.update_endpoint)):
+        client.create_model(ModelName=name, PrimaryContainer={"Image": "image:1"}, ExecutionRoleArn=ROLE)
+        variant = {"VariantName": "A", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        change(EndpointName="e", EndpointConfigName=name)
+        found = client.describe_endpoint(EndpointName="e")
+        assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", name), found
+    return {"answer": "done"}"""
+    done = run(tmp_path, handler(body, 'import boto3\nROLE = "arn:aws:iam::111122223333:role/role"'), None, isolation)
+    assert done.body["Outputs"] == {"answer": "done"}
+    assert not is_supervised(Files(str(tmp_path / "home"), "e"))

@@ -124,7 +124,18 @@ def test_an_endpoint_in_service_shows_its_variants(configured: LocalSageMaker) -
     assert set(answer).isdisjoint({"variants", "revision", "Tags", "PendingDeploymentSummary", "FailureReason"})
 
 
+def test_in_a_run_a_sleeping_endpoint_is_at_once_what_is_asked_for(configured: LocalSageMaker) -> None:
+    configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
+    assert configured.describe_endpoint(EndpointName="e")["EndpointStatus"] == "InService"
+    configured.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[VARIANT])
+    configured.update_endpoint(EndpointName="e", EndpointConfigName="next")
+    described = configured.describe_endpoint(EndpointName="e")
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", "next")
+    assert "PendingDeploymentSummary" not in described
+
+
 def test_an_endpoint_that_is_being_created_shows_what_is_pending(configured: LocalSageMaker) -> None:
+    configured.wakes = False
     configured.create_endpoint(EndpointName="e", EndpointConfigName="config")
     assert configured.store.get("endpoint", "e").status == "Creating"
     pending = endpoint_record.described(configured.store.get("endpoint", "e"))["PendingDeploymentSummary"]
@@ -142,6 +153,7 @@ def test_an_endpoint_outlives_its_configuration_and_model(configured: LocalSageM
 
 def test_an_update_waits_for_its_supervisor_with_the_old_configuration_in_place(configured: LocalSageMaker) -> None:
     in_service(configured)
+    configured.wakes = False
     configured.create_endpoint_config(EndpointConfigName="next", ProductionVariants=[{**VARIANT, "ModelName": "model"}])
     configured.update_endpoint(EndpointName="e", EndpointConfigName="next", RetainAllVariantProperties=True)
     record = configured.store.get("endpoint", "e")

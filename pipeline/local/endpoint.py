@@ -84,13 +84,15 @@ def is_looked_after(store: Store, name: str) -> bool:
     return is_supervised(Files(store.home, name))
 
 
-def wake_outside(store: Store, name: str) -> None:
+def wake_outside(store: Store, name: str) -> bool:
     """`wake`, unless this is a child of a pipeline's runner: all of those end with the run, and so would a supervisor.
 
-    There, whoever looks at the endpoint next wakes it.
+    Whether somebody looks after the endpoint now.
     """
-    if guard.MARK not in os.environ:
-        wake(store, name)
+    if guard.MARK in os.environ:
+        return is_looked_after(store, name)
+    wake(store, name)
+    return True
 
 
 def stop(store: Store, name: str) -> None:

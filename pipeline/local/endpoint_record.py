@@ -99,6 +99,14 @@ def reason(cause: str, log: str) -> str:
     return f"{head}\n…{text[-(_LONGEST_REASON - len(head) - 2) :]}"
 
 
+def settle(store: Store, name: str) -> None:
+    """What is under way is done, as there is no process to do it."""
+    with store.transaction():
+        body = store.get("endpoint", name).body
+        changes = after_update(body) if body.get("pending") else {"scaling": None, "live": {}}
+        store.change("endpoint", name, changes, status=IN_SERVICE)
+
+
 def remove(store: Store, name: str) -> None:
     """If it is (still) one that is Deleting."""
     with store.transaction():

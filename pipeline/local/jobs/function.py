@@ -34,7 +34,7 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
         raise JobFailed(f"{exc.message}; {exc.hint}") from exc
     version = ".".join(map(str, sys.version_info[:2]))
     calls = "SageMaker, S3, STS, metrics, alarms and scaling of endpoints are answered by this machine"
-    awake = "an endpoint in service was seen healthy, and sleeps until it is called"
+    awake = "an endpoint that it deploys is in service unseen, and sleeps until it is called"
     runtime = f"handlers run in a process of this machine's Python {version}, memory not limited; {calls}; {awake}"
     context.parity("Lambda", runtime)
     context.store.add(KIND, context.job_name, {"FunctionArn": arn, "Event": request}, "InProgress")

@@ -130,8 +130,9 @@ class Hosted:
         return False
 
     def _wake(self, name: str) -> None:
-        if self.wakes:
-            endpoint.wake_outside(self.store, name)
+        """In a run, where no process could stay, what sleeps is taken as asked for, unseen: its first call wakes it."""
+        if self.wakes and not endpoint.wake_outside(self.store, name):
+            endpoint_record.settle(self.store, name)
 
     def _check_deployment(self, pending: Mapping[str, Any], operation: str) -> None:
         for name in endpoint_record.plan(pending, operation).alarms:

@@ -15,7 +15,7 @@ import inference
 import jsonfile
 import numpy as np
 from data import Split, open_split
-from evaluation import calibration, champion, comparison, gradcam, metrics
+from evaluation import calibration, champion, comparison, golden, gradcam, metrics
 from numpy.typing import NDArray
 from refusal import Parser, Refusal, exit_code, leave, note_file
 
@@ -88,6 +88,7 @@ def evaluate(args: argparse.Namespace) -> None:
     # No time, no machine in here: the same model on the same pictures gives the same file.
     body = {"version": 0, "multiclass_classification_metrics": quality, "darkroom": figures}
     jsonfile.write(args.output_dir / "evaluation" / "evaluation.json", body)
+    golden.write(args.output_dir / "evaluation", test, inference.chances(scores, predictor.temperature))
     matrix = metrics.confusion(test.labels, predicted, len(test.classes))
     report = {
         **figures,

@@ -12,7 +12,8 @@ GROUP = "darkroom-digits"
 
 
 def event(kind: str, **detail: Any) -> dict[str, Any]:
-    return {"version": "0", "source": "aws.sagemaker", "detail-type": kind, "region": "us-east-1", "detail": detail}
+    common = {"version": "0", "source": "aws.sagemaker", "region": "us-east-1", "time": "2026-12-01T17:00:14Z"}
+    return {**common, "detail-type": kind, "detail": detail}
 
 
 def package(status: str, updated: list[str] | None = None, group: str = GROUP) -> dict[str, Any]:

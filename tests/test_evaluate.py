@@ -24,7 +24,10 @@ import torch
 import train
 from data import open_split
 from evaluation import calibration, metrics
+from hosting import Hosting
 from refusal import Refusal
+from rollout import account
+from rollout import golden as smoke_test
 from sklearn.metrics import accuracy_score, fbeta_score, precision_score, recall_score, top_k_accuracy_score
 
 
@@ -75,6 +78,28 @@ def test_the_same_model_gives_the_same_file(trained: Path, tmp_path: Path) -> No
     run(trained, tmp_path / "b")
     files = [tmp_path / name / "evaluation/evaluation.json" for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_handlers_say_of_golden_pictures_what_the_evaluation_said(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    predictor = inference.model_fn(trained / "unpacked")
+    rows = pictures.json_of(tmp_path / "out/evaluation/golden.json")["pictures"]
+    assert rows
+    for row in rows:
+        request = inference.input_fn(base64.b64decode(row["body"]), row["content_type"])
+        answer = json.loads(inference.output_fn(inference.predict_fn(request, predictor)))["predictions"][0]
+        assert answer["class"] == row["class"]
+        assert answer["probability"] == pytest.approx(row["probability"], abs=1e-5)
+
+
+def test_the_deployment_reads_the_golden_pictures_that_the_evaluation_wrote(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    aws = Hosting()
+    package = aws.packages[aws.register(1)]
+    aws.objects[smoke_test.address(package)] = (tmp_path / "out/evaluation/golden.json").read_bytes()
+    found = smoke_test.pictures(account.of(aws.clients()), package)
+    assert found
+    assert all(each.body.startswith(b"\x89PNG") and each.content_type == "image/png" for each in found)
 
 
 def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:

@@ -242,12 +242,14 @@ def test_the_deploying_function_may_do_what_deploy_model_asks_of_it_and_with_thi
         ("UpdateEndpoint", f"endpoint/{endpoint}"),
         ("UpdateEndpoint", f"endpoint-config/{made}"),
         ("DescribeEndpoint", f"endpoint/{endpoint}"),
+        ("InvokeEndpoint", f"endpoint/{endpoint}"),
+        ("DeleteModel", f"model/{made}"),
         ("DescribeModelPackage", f"model-package/{found.config.package_group}/3"),
     ):
         assert may(found.roles, role, f"sagemaker:{action}", f"{front}:{resource}"), (action, resource)
     assert may(found.roles, role, "iam:PassRole", asked["role_arn"], SAGEMAKER)
     assert not may(found.roles, role, "sagemaker:UpdateEndpoint", f"{front}:endpoint/production")
-    assert not may(found.roles, role, "sagemaker:DeleteEndpoint", f"{front}:endpoint/{endpoint}")
+    assert not may(found.roles, role, "sagemaker:DeleteEndpoint", f"{front}:endpoint/production")
     if "kms_key" in asked:
         assert may(found.roles, role, "kms:CreateGrant", asked["kms_key"], {"kms:GrantIsForAWSResource": "true"})
 

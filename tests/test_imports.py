@@ -28,7 +28,7 @@ _LOCAL = {path.stem for path in (ROOT / "pipeline" / "local").iterdir()} - set(_
 PLAN_NEVER = ("pipeline.aws", "pipeline.builder", "steps", "pydantic", *SDK, *(f"pipeline.local.{n}" for n in _LOCAL))
 RULES = [
     Rule("1 entrypoints stand alone", "entrypoints/**/*.py", "", ("pipeline", "steps", "sagemaker", "pydantic")),
-    Rule("1 only Lambda handlers know boto3", "entrypoints/**/*.py", "lambda_*.py", ("boto3", "botocore")),
+    Rule("1 only Lambda handlers know boto3", "entrypoints/**/*.py", "lambda_*.py|rollout/*", ("boto3", "botocore")),
     Rule("2 steps know config and SDK", "steps/*.py", "", STEPS_NEVER),
     Rule("3 local runs foreign definitions", "pipeline/local/**/*.py", "", LOCAL_NEVER),
     Rule("4 only builder imports steps", "pipeline/**/*.py", "builder.py", ("steps",)),

@@ -90,7 +90,8 @@ def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(chosen: dict[str
 
 
 def test_references_of_what_pipeline_yaml_leaves_out_are_left_out_too() -> None:
-    config = changed(deploy={"function": OTHERS}, evaluation={"compare_with_champion": False})
+    others = {"function": OTHERS, "invoke_function": OTHERS}
+    config = changed(deploy=others, evaluation={"compare_with_champion": False})
     stack = Stack(template.template(about(config)), **EVERYTHING)
     assert stack.of("AWS::Lambda::Function") == {}
     assert "ApprovedModel" not in stack.resources
@@ -204,7 +205,7 @@ def test_logs_end_and_topics_are_encrypted_whatever_is_chosen() -> None:
         assert {each["RetentionInDays"] for each in stack.of("AWS::Logs::LogGroup").values()} == {"90"}
         assert all(each["KmsMasterKeyId"] for each in stack.of("AWS::SNS::Topic").values())
         assert all(each["SqsManagedSseEnabled"] for each in stack.of("AWS::SQS::Queue").values())
-    assert len(Stack(shipped(), **EVERYTHING).of("AWS::Logs::LogGroup")) == 6
+    assert len(Stack(shipped(), **EVERYTHING).of("AWS::Logs::LogGroup")) == 7
 
 
 def test_functions_come_once_their_code_is_in_the_bucket() -> None:
@@ -235,7 +236,7 @@ def test_the_pipelines_role_is_called_as_its_definition_calls_it_and_others_as_t
     roles = Stack(shipped(), **EVERYTHING).of("AWS::IAM::Role")
     assert {name: each.get("RoleName") for name, each in roles.items()} == {
         "ExecutionRole": "darkroom-execution",
-        **dict.fromkeys(("PlanRole", "DeployRole", "DeployFunctionRole", "ChampionFunctionRole")),
+        **dict.fromkeys(("PlanRole", "DeployRole", "DeployFunctionRole", "ChampionFunctionRole", "InvokeFunctionRole")),
     }
 
 
@@ -244,7 +245,11 @@ def test_two_pipelines_in_one_account_take_no_name_from_each_other() -> None:
     function = "arn:aws:lambda:us-east-1:111122223333:function:second-{}"
     config = changed(
         pipeline={"name": "second", "bucket": "second", "role": "arn:aws:iam::111122223333:role/second"},
-        deploy={"function": function.format("deploy"), "image": "444455556666.dkr.ecr.us-east-1.amazonaws.com/serve:1"},
+        deploy={
+            "function": function.format("deploy"),
+            "invoke_function": function.format("invoke"),
+            "image": "444455556666.dkr.ecr.us-east-1.amazonaws.com/serve:1",
+        },
         evaluation={"champion_function": function.format("champion")},
     )
     both = [shipped(), template.template(about(config))]

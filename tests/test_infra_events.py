@@ -12,6 +12,7 @@ import pytest
 from cloudformation import Stack
 from event_patterns import matches
 from rendered import about, changed, shipped
+from rollout import asking, made
 from sagemaker_events import GROUP, PLACE, endpoint, execution, package
 
 from pipeline.cli import _commands, _parser
@@ -101,19 +102,42 @@ def filled(transformer: dict[str, Any], event: dict[str, Any]) -> str:
 def test_what_the_function_is_told_is_what_it_takes() -> None:
     [target] = rule("ApprovedModel")["Targets"]
     told = json.loads(filled(target["InputTransformer"], package("Approved", ["ModelApprovalStatus"])))
-    assert set(lambda_deploy.NEEDED) <= set(told)
+    assert set(asking.NEEDED) <= set(told)
     assert told["action"] in lambda_deploy.ACTIONS
     assert (told["stage"], told["endpoint_name"]) == ("production", PRODUCTION)
+    assert asking.checked(told, 0.0).at == "2026-12-01T17:00:14.000000Z"
     assert told["model_package_arn"] == f"arn:aws:sagemaker:{PLACE}:model-package/{GROUP}/2"
 
 
 def test_network_and_key_of_pipeline_yaml_reach_the_production_endpoint() -> None:
     key = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     security = {"kms_key": key, "subnets": ("subnet-0a1b2c3d", "subnet-1a1b2c3d"), "security_groups": ("sg-0a1b2c3d",)}
-    told = json.loads(events.deployment(about(changed(security=security))).replace("<package>", '"arn"'))
+    told = json.loads(
+        events.deployment(about(changed(security=security))).replace("<package>", '"arn"').replace("<time>", '""')
+    )
     assert (told["kms_key"], told["subnets"]) == (key, "subnet-0a1b2c3d,subnet-1a1b2c3d")
     nvme = changed(security=security, deploy={"instance_type": "ml.g5.xlarge"})
     assert '"kms_key"' not in events.deployment(about(nvme))
+
+
+@pytest.mark.parametrize("name", [STAGING, PRODUCTION])
+def test_any_change_of_an_endpoint_has_the_function_look_at_it(name: str) -> None:
+    changes = rule("EndpointChange")
+    for kind in ("SageMaker Endpoint State Change", "SageMaker Endpoint Deployment State Change"):
+        event = {**endpoint("IN_SERVICE", name), "detail-type": kind}
+        assert matches(changes["EventPattern"], event)
+        assert lambda_deploy._translated(event) == {"action": "advance", "endpoint_name": name}
+    assert not matches(changes["EventPattern"], endpoint("IN_SERVICE", "another"))
+
+
+def test_the_clock_has_the_function_look_at_both_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rule("EndpointChange")["ScheduleExpression"] == "rate(5 minutes)"
+    function = Stack(shipped(), **STACK).of("AWS::Lambda::Function")["DeployFunction"]
+    assert function["Timeout"] == 480
+    for name, value in function["Environment"]["Variables"].items():
+        monkeypatch.setenv(name, value)
+    looked = lambda_deploy._translated({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
+    assert looked == {"action": "advance", "endpoint_name": f"{STAGING},{PRODUCTION}"}
 
 
 def test_messages_name_what_it_is_about() -> None:
@@ -149,7 +173,7 @@ def test_the_functions_role_covers_the_names_that_the_function_makes(name: str) 
         for policy in attached
         for each in stack.of("AWS::IAM::ManagedPolicy")[policy["Ref"]]["PolicyDocument"]["Statement"]
     ]
-    model = lambda_deploy._name(name, "12", {"container": "any"})
+    model = made.name(name, "12", {"container": "any"})
     for action, resource in (
         ("sagemaker:CreateModel", f"model/{model}"),
         ("sagemaker:CreateEndpointConfig", f"endpoint-config/{model}"),
@@ -218,7 +242,7 @@ def test_approvals_may_be_left_to_people() -> None:
 
 def test_without_the_functions_nothing_invokes_them_and_messages_go_out() -> None:
     stack = Stack(shipped())
-    assert set(stack.of("AWS::Events::Rule")) == set(events.RULES) - {"ApprovedModel"}
+    assert set(stack.of("AWS::Events::Rule")) == set(events.RULES) - {*events.ACTING}
     assert stack.of("AWS::Lambda::Permission") == {}
     there = template.template(about())["Resources"]
     assert there["ApprovedModelInvokes"]["Properties"]["SourceArn"] == {"Fn::GetAtt": ["ApprovedModel", "Arn"]}

@@ -20,6 +20,7 @@ def test_each_function_of_the_pipeline_has_its_file() -> None:
     assert [(each.function, each.handler) for each in FOUND] == [
         ("darkroom-deploy", "lambda_deploy.handler"),
         ("darkroom-champion", "lambda_champion.handler"),
+        ("darkroom-invoke", "lambda_invoke.handler"),
     ]
     assert all(re.fullmatch(r"darkroom-digits/functions/lambda_[a-z]+-[0-9a-f]{16}\.zip", each.key) for each in FOUND)
 
@@ -41,7 +42,7 @@ def test_built_again_nothing_differs(tmp_path: Path) -> None:
 
 
 def test_changed_code_has_another_name(tmp_path: Path) -> None:
-    for name in (packaging.DEPLOY, packaging.CHAMPION):
+    for name in (packaging.DEPLOY, packaging.CHAMPION, packaging.INVOKE):
         (tmp_path / name).write_bytes((ENTRYPOINTS / name).read_bytes() + b"\n# changed\n")
     keys = {each.key for each in packaging.packages(about().config, tmp_path)}
     assert not keys & {each.key for each in FOUND}
@@ -57,7 +58,7 @@ def test_changed_code_has_another_name(tmp_path: Path) -> None:
 )
 def test_functions_that_are_somebody_elses_are_left_to_them(function: str) -> None:
     found = packaging.packages(changed(deploy={"function": function}), ENTRYPOINTS)
-    assert [each.program for each in found] == [packaging.CHAMPION]
+    assert [each.program for each in found] == [packaging.CHAMPION, packaging.INVOKE]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -92,12 +92,11 @@ def _ours(args: Namespace) -> list[str]:
     """Nothing that makes endpoints tags them: they are known by their names."""
     from pathlib import Path
 
-    from pipeline.config import load_config
+    from pipeline.config import deployment, load_config
     from pipeline.control.endpoints import production_name
-    from pipeline.infra import setting
 
     config = load_config(Path(args.config))
-    names = (config.endpoint_name, setting.production_name(config), production_name(config.package_group))
+    names = (config.endpoint_name, deployment.production_name(config), production_name(config.package_group))
     return list(dict.fromkeys(names))
 
 

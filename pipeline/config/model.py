@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.config import names, sections
 from pipeline.config.dataset import DatasetSection, DoctorSection
+from pipeline.config.deploying import DeploySection
 from pipeline.config.health import HealthSection
 from pipeline.config.instances import accelerator
 from pipeline.config.section import Section
@@ -32,7 +33,7 @@ class Config(Section):
     tuning: TuningSection = TuningSection()
     evaluation: sections.EvaluationSection = sections.EvaluationSection()
     registry: sections.RegistrySection = sections.RegistrySection()
-    deploy: sections.DeploySection = sections.DeploySection()
+    deploy: DeploySection = DeploySection()
     serving: ServingSection = ServingSection()
     cache: sections.CacheSection = sections.CacheSection()
     retries: sections.RetriesSection = sections.RetriesSection()
@@ -57,6 +58,11 @@ class Config(Section):
     def deploy_function(self) -> str:
         """ARN of the Lambda function behind DeployModel."""
         return self.deploy.function or self._function("darkroom-deploy")
+
+    @property
+    def invoke_function(self) -> str:
+        """ARN of the Lambda function that asks the production endpoint."""
+        return self.deploy.invoke_function or self._function("darkroom-invoke")
 
     @property
     def champion_function(self) -> str:

@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from pipeline.config.architectures import misfits
 from pipeline.config.dataset import DatasetSection
+from pipeline.config.deploy_rules import deploy_rules, kinds_rules
+from pipeline.config.deploying import DeploySection
 from pipeline.config.health import health_rules
 from pipeline.config.instances import accelerator
 from pipeline.config.problems import Problem, allowed_by, quoted
-from pipeline.config.sections import DeploySection, EvaluationSection, SecuritySection
+from pipeline.config.sections import EvaluationSection, SecuritySection
 from pipeline.config.serving import server_rules
 from pipeline.config.training import PYTHON_FILE, ModelSection, Range, TrainingSection, TuningSection, file_name
 from pipeline.config.tunable import TUNABLE, is_choice, is_whole
@@ -271,5 +273,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[..., Problems]], ...] = (
     (("evaluation",), champion_rules),
     (("evaluation", "deploy"), function_rules),
     (("serving", "deploy", "pipeline"), server_rules),
+    (("deploy",), deploy_rules),
+    (("deploy", "security"), kinds_rules),
     (("model", "tuning"), searched_layers_rules),
 )

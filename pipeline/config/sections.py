@@ -16,7 +16,6 @@ Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$(?!\n)", examples
 SecurityGroup = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$(?!\n)", examples=["sg-0a1b2c3d"])]
 TrainingMachine = Annotated[str, AfterValidator(offered("TrainingInstanceType"))]
 ProcessingMachine = Annotated[str, AfterValidator(offered("ProcessingInstanceType"))]
-ServingMachine = Annotated[str, AfterValidator(offered("ProductionVariantInstanceType"))]
 
 
 def _on_one_line(text: str) -> str:
@@ -103,22 +102,6 @@ class RegistrySection(Section):
     approval_status: Literal["PendingManualApproval", "Approved", "Rejected"] = Field(
         default="PendingManualApproval",
         description="Status of a new package (parameter ModelApprovalStatus); only an Approved one can be deployed.",
-    )
-
-
-class DeploySection(Section):
-    """The staging endpoint that DeployModel starts."""
-
-    endpoint_name: str | None = text("Staging endpoint. null: <pipeline name>-staging.", names.PIPELINE)
-    instance_type: ServingMachine = Field(default="ml.m5.large", description="Machine behind the endpoint.")
-    instance_count: int = Field(default=1, ge=1, le=100, description="How many of them.")
-    function: str | None = text(
-        "ARN of the Lambda function that deploys. null: function:darkroom-deploy of the account.", names.FUNCTION_ARN
-    )
-    image: str | None = text(
-        "Serving image with our serve.py. null: darkroom-serve:<framework_version> in the account's registry, "
-        "since AWS maintains no image for plain PyTorch serving.",
-        names.IMAGE,
     )
 
 

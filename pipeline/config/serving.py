@@ -13,7 +13,8 @@ from pipeline.config.problems import Problem, quoted
 from pipeline.config.section import Section
 
 if TYPE_CHECKING:
-    from pipeline.config.sections import DeploySection, PipelineSection
+    from pipeline.config.deploying import DeploySection
+    from pipeline.config.sections import PipelineSection
 
 # AWS's Ray Serve images by accelerator. The tags move with AWS's patches; deploy.image pins one.
 # https://aws.github.io/deep-learning-containers/ray/deployment/sagemaker/

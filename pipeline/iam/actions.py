@@ -3,7 +3,7 @@
 Read in AWS's service authorization reference (2026-11), https://docs.aws.amazon.com/service-authorization/latest/reference/:
 list_amazonsagemaker, list_amazons3, list_amazonec2, list_amazonelasticcontainerregistry, list_amazoncloudwatch(logs),
 list_awslambda, list_awskeymanagementservice, list_awsidentityandaccessmanagementiam, list_awscloudformation,
-list_amazoneventbridge, list_servicequotas.
+list_amazoneventbridge, list_servicequotas, list_awsapplicationautoscaling.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ _BY_KIND = {
     "StopHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
     "model-package": "sagemaker:CreateModelPackage DescribeModelPackage",
     "model-package-group": "sagemaker:CreateModelPackage CreateModelPackageGroup DescribeModelPackageGroup",
-    "model": "sagemaker:CreateModel DescribeModel",
-    "endpoint-config": "sagemaker:CreateEndpointConfig DescribeEndpointConfig CreateEndpoint UpdateEndpoint",
-    "endpoint": "sagemaker:CreateEndpoint UpdateEndpoint DescribeEndpoint InvokeEndpoint",
+    "model": "sagemaker:CreateModel DeleteModel DescribeModel",
+    "endpoint-config": "sagemaker:CreateEndpointConfig DeleteEndpointConfig DescribeEndpointConfig CreateEndpoint "
+    "UpdateEndpoint",
+    "endpoint": "sagemaker:CreateEndpoint UpdateEndpoint DeleteEndpoint DescribeEndpoint InvokeEndpoint "
+    "UpdateEndpointWeightsAndCapacities",
     "pipeline": "sagemaker:CreatePipeline UpdatePipeline DescribePipeline ListPipelineVersions UpdatePipelineVersion "
     "StartPipelineExecution ListPipelineExecutions",
     "pipeline-execution": "sagemaker:DescribePipelineExecution StopPipelineExecution RetryPipelineExecution "
@@ -45,9 +47,14 @@ _BY_KIND = {
     "subnet": "ec2:CreateNetworkInterface",
     "security-group": "ec2:CreateNetworkInterface",
     "network-interface": "ec2:CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface",
+    "alarm": "cloudwatch:DeleteAlarms DescribeAlarms PutMetricAlarm",
+    "scalable-target": "application-autoscaling:DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget",
+    "topic": "sns:Publish",
+    "service-linked-role": "iam:CreateServiceLinkedRole",
 }
 TAGGED = ("processing-job", "training-job", "hyper-parameter-tuning-job", "model-package", "model-package-group")
-TAGGING = {"sagemaker:AddTags": (*TAGGED, "pipeline"), "sagemaker:ListTags": ("pipeline",)}
+HOSTING = ("model", "endpoint-config", "endpoint")
+TAGGING = {"sagemaker:AddTags": (*TAGGED, "pipeline", *HOSTING), "sagemaker:ListTags": ("pipeline", *HOSTING)}
 
 
 def _kinds() -> dict[str, tuple[str, ...]]:
@@ -101,12 +108,17 @@ FORCED = {
         "https://docs.aws.amazon.com/sagemaker/latest/dg/api-permissions-reference.html",
     ),
     "sagemaker:ListModelPackageGroups": Forced("it has no resource type", f"{REFERENCE}list_amazonsagemaker.html"),
+    **dict.fromkeys(
+        ("sagemaker:ListEndpointConfigs", "sagemaker:ListModels"),
+        Forced("they have no resource type", f"{REFERENCE}list_amazonsagemaker.html"),
+    ),
     "sagemaker:ListPipelines": Forced("it has no resource type", f"{REFERENCE}list_amazonsagemaker.html"),
 }
 
 # Resource types that are named as a whole, kind/*, because the service makes up each name.
 WHOLE_KINDS = {
     "network-interface": "EC2 names interfaces; subnets and security groups are named exactly",
+    "scalable-target": "Application Auto Scaling makes up each id; the namespace is a condition",
     "key": "an alias is no resource of a key's action: the condition kms:ResourceAliases names it",
 }
 # Resource types whose account may be anybody's: a shared VPC belongs to another account, and ids are unique.

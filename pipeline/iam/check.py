@@ -22,6 +22,9 @@ _SHAPES = {
     "bucket": r"arn:[a-z-]+:s3:::[^/*?]+",
     "object": r"arn:[a-z-]+:s3:::[^/*?]+/[^*?].*",
     "role": r"arn:[a-z-]+:iam::[0-9]{12}:role/[^*?]+",
+    "service-linked-role": r"arn:[a-z-]+:iam::[0-9]{12}:role/aws-service-role/[a-z.-]+/[A-Za-z_]+",
+    "alarm": r"arn:[a-z-]+:cloudwatch:[a-z0-9-]+:[0-9]{12}:alarm:[A-Za-z0-9][^*?]*\*?",
+    "topic": r"arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[^*?]+",
     "repository": r"arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/[^*?]+",
     "function": r"arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[^*?]+",
     "log-group": r"arn:[a-z-]+:logs:[a-z0-9-]+:[0-9]{12}:log-group:[^*?:]+(:\*)?",
@@ -31,6 +34,8 @@ _SHAPES = {
     "stack": r"arn:[a-z-]+:cloudformation:[a-z0-9-]+:[0-9]{12}:stack/[^*?/]+/\*",
     "model-package": r"arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:model-package/[^*?/]+/\*",
 }
+# resource type that is named as a whole → the condition key that has to narrow it
+_NARROWED = {"key": "kms:ResourceAliases", "scalable-target": "application-autoscaling:service-namespace"}
 
 
 def refuse(roles: Iterable[Role]) -> None:
@@ -82,8 +87,8 @@ def _of_action(action: str, statement: Statement) -> Iterator[str]:
 def _is_of(kind: str, resource: str, conditions: set[str]) -> bool:
     """Whether `resource` names things of this type, and so few that a name, or a part of one, stands there."""
     plain = re.sub(r"\$\{[*?$]\}", "_", resource)  # characters that stand for themselves
-    if kind in WHOLE_KINDS and re.fullmatch(rf"arn:[a-z-]+:[a-z0-9]+:[a-z0-9-]+:[0-9]{{12}}:{kind}/\*", plain):
-        return kind != "key" or "kms:ResourceAliases" in conditions
+    if kind in WHOLE_KINDS and re.fullmatch(rf"arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]+:[0-9]{{12}}:{kind}/\*", plain):
+        return _NARROWED.get(kind, "") in {"", *conditions}
     if kind in _SHAPES:
         return re.fullmatch(_SHAPES[kind], plain) is not None
     account = r"(\*|[0-9]{12})" if kind in ANY_ACCOUNT else "[0-9]{12}"

@@ -132,10 +132,33 @@ def serving(scope: Scope) -> list[Statement]:
         clauses.logs(scope.place, (f"/aws/sagemaker/Endpoints/{scope.config.endpoint_name}",)),
         clauses.metrics(("/aws/sagemaker/Endpoints",)),
         *clauses.reading(scope.place, models),
+        *_answering_into_s3(scope),
+        Statement("LookAtAlarms", ("cloudwatch:DescribeAlarms",), alarms_of(scope)),
         *clauses.network(scope),
         *clauses.keys(scope, ("kms:Decrypt", "kms:DescribeKey")),
         *clauses.grants(scope),
     ]
+
+
+def alarms_of(scope: Scope) -> tuple[str, ...]:
+    """What an update of the endpoint is taken back by; SageMaker looks at them as the model's role.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+    """
+    names = (scope.made, *scope.config.deploy.alarms.also)
+    return tuple(scope.place.arn("cloudwatch", f"alarm:{name}") for name in names)
+
+
+def _answering_into_s3(scope: Scope) -> list[Statement]:
+    """Of an asynchronous endpoint; requests lie below the addresses of --read."""
+    chosen = scope.config.deploy.asynchronous
+    if chosen is None:
+        return []
+    folders = [each.removeprefix("s3://").rstrip("/") for each in (chosen.output, chosen.failures) if each]
+    topics = tuple(each for each in (chosen.success_topic, chosen.error_topic) if each)
+    told = [Statement("TellTopics", ("sns:Publish",), topics)] if topics else []
+    answers = within(f"{escaped(each)}/*" for each in folders)
+    return [*clauses.writing(scope.place, answers, "WriteAnswers"), *clauses.reading(scope.place, scope.reads), *told]
 
 
 def _trained(scope: Scope) -> tuple[str, ...]:

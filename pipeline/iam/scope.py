@@ -18,6 +18,8 @@ _RULE_IMAGES = ("DebugRuleConfigurations.*.RuleEvaluatorImage", "ProfilerRuleCon
 # folders of a pipeline whose files lie below digests of their content
 CONTENT = ("code", "datasets", "champion", "weights", "warm_start")
 JOBS = ("Processing", "Training", "Tuning")
+# CreateModel's and CreateEndpointConfig's names begin with the endpoint's, cut so that "-v<version>-<digest>" fits
+_KEPT = 63 - len("-v99999-0123456789")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ class Scope:
     @property
     def serving_role(self) -> str:
         return self.config.role("deploy_model")
+
+    @property
+    def made(self) -> str:
+        """Names of what the deployment makes for the endpoint (models, configurations, alarms), as a pattern."""
+        endpoint = self.config.endpoint_name
+        front = endpoint[:_KEPT].rstrip("-")
+        return f"{front}-v*" if len(endpoint) <= _KEPT else f"{front}*"
 
     @property
     def functions(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.infra.events import QUEUE, RULES
+from pipeline.infra.events import ACTING, QUEUE, RULES
 from pipeline.infra.functions import LOGICAL
 from pipeline.infra.intrinsics import Json, either, ref, sub
 from pipeline.infra.messages import TEAM
@@ -50,7 +50,7 @@ def _failures(name: str, rule: str) -> Json:
         "Dimensions": [{"Name": "RuleName", "Value": ref(rule)}],
     }
     found = {"Id": name, "ReturnData": False, "MetricStat": {"Metric": metric, "Period": PERIOD, "Stat": "Sum"}}
-    return either("HasFunctions", found) if rule == "ApprovedModel" else found
+    return either("HasFunctions", found) if rule in ACTING else found
 
 
 def _function(function: str) -> Json:

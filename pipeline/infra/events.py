@@ -1,10 +1,10 @@
-"""EventBridge rules: an approval deploys, waiting models and failures are told, what cannot be delivered is kept."""
+"""EventBridge rules: approvals deploy, deployments go on, people are told, what cannot be delivered is kept."""
 
 from __future__ import annotations
 
 import json
 
-from pipeline.config.instances import has_nvme
+from pipeline.config.deployment import request
 from pipeline.infra.functions import LOGICAL
 from pipeline.infra.intrinsics import Json, admission, arn, either, over_tls, policy, ref, service
 from pipeline.infra.messages import APPROVER, TEAM
@@ -13,10 +13,13 @@ from pipeline.infra.setting import Setting
 
 QUEUE = "UndeliveredEvents"
 KEPT_SECONDS = 1_209_600  # two weeks, the longest
-RULES = ("ApprovedModel", "WaitingModel", "FailedExecution", "EndpointTrouble")
+ACTING = ("ApprovedModel", "EndpointChange")  # these call the deploying function
+RULES = (*ACTING, "WaitingModel", "FailedExecution", "EndpointTrouble")
 _PACKAGE = "SageMaker Model Package State Change"
 _EXECUTION = "SageMaker Model Building Pipeline Execution Status Change"
 _ENDPOINT = "SageMaker Endpoint State Change"
+_DEPLOYMENT = "SageMaker Endpoint Deployment State Change"
+_LOOKS = "rate(5 minutes)"  # in case an event is lost; a look at an endpoint that is at rest is two quick calls
 # In events an endpoint's status is written IN_SERVICE, where the API writes InService: both are taken.
 _TROUBLES = ("Failed", "RollingBack", "UpdateRollbackFailed", "OutOfService")
 _ATTEMPTS, _AGE_SECONDS = 8, 3600
@@ -57,6 +60,11 @@ def trouble(setting: Setting) -> Json:
     return _pattern(_ENDPOINT, EndpointName=list(setting.endpoints), EndpointStatus=list(dict.fromkeys(both)))
 
 
+def changed(setting: Setting) -> Json:
+    """Any change of either endpoint: the function looks for itself what came of it."""
+    return _pattern(_ENDPOINT, EndpointName=list(setting.endpoints)) | {"detail-type": [_ENDPOINT, _DEPLOYMENT]}
+
+
 def resources(setting: Setting) -> Json:
     name, group = setting.config.pipeline.name, setting.config.package_group
     rules: Json = {
@@ -88,7 +96,8 @@ def resources(setting: Setting) -> Json:
         ),
     }
     if any(package.program == DEPLOY for package in setting.packages):
-        rules = {"ApprovedModel": _deploying(setting), "ApprovedModelInvokes": _permission(), **rules}
+        acting = {"ApprovedModel": _deploying(setting), "EndpointChange": _advancing(setting)}
+        rules = {**acting, **{f"{name}Invokes": _permission(name) for name in acting}, **rules}
     return {QUEUE: _queue(), f"{QUEUE}Policy": _queue_policy([each for each in RULES if each in rules]), **rules}
 
 
@@ -119,7 +128,8 @@ def _telling(pattern: Json, description: str, topic: str, paths: dict[str, str],
 
 def _deploying(setting: Setting) -> Json:
     """The handler finds what an event that comes twice has made already."""
-    transformer = {"InputPathsMap": {"package": "$.detail.ModelPackageArn"}, "InputTemplate": deployment(setting)}
+    paths = {"package": "$.detail.ModelPackageArn", "time": "$.time"}
+    transformer = {"InputPathsMap": paths, "InputTemplate": deployment(setting)}
     target = {"Id": "deploy", "Arn": arn(LOGICAL[DEPLOY]), "InputTransformer": transformer}
     description = f"An approved model of {setting.config.package_group} goes to {setting.production}"
     rule = _rule(approved(setting), description, target, Condition="HasFunctions")
@@ -127,28 +137,25 @@ def _deploying(setting: Setting) -> Json:
     return rule
 
 
+def _advancing(setting: Setting) -> Json:
+    """Events and clock in one rule: the function tells them apart, and knows its endpoints from its environment."""
+    rule = _rule(
+        changed(setting), "Deployments go on", {"Id": "advance", "Arn": arn(LOGICAL[DEPLOY])}, Condition="HasFunctions"
+    )
+    rule["Properties"]["ScheduleExpression"] = _LOOKS
+    return rule
+
+
 def deployment(setting: Setting) -> str:
-    """What lambda_deploy.py is told; EventBridge puts the package's ARN in place of <package>, quotes included."""
-    config = setting.config
-    security, deploy = config.security, config.deploy
-    payload = {
-        "action": "start",
-        "stage": "production",
-        "model_package_arn": "<package>",
-        "endpoint_name": setting.production,
-        "instance_type": deploy.instance_type,
-        "instance_count": str(deploy.instance_count),
-        "role_arn": config.role("deploy_model"),
-        "network_isolation": "true" if security.network_isolation else "false",
-    }
-    if security.kms_key and not has_nvme(deploy.instance_type):
-        payload["kms_key"] = security.kms_key
-    if security.subnets:
-        payload |= {"subnets": ",".join(security.subnets), "security_groups": ",".join(security.security_groups)}
-    return json.dumps(payload).replace('"<package>"', "<package>")
+    """What lambda_deploy.py is told; EventBridge puts texts in place of <package> and <time>, quotes included.
+
+    The event's own time makes an approval that comes late, or twice, known as such.
+    """
+    payload = {**request(setting.config, "production"), "model_package_arn": "<package>", "asked_at": "<time>"}
+    return json.dumps(payload).replace('"<package>"', "<package>").replace('"<time>"', "<time>")
 
 
-def _permission() -> Json:
+def _permission(rule: str) -> Json:
     return {
         "Type": "AWS::Lambda::Permission",
         "Condition": "HasFunctions",
@@ -157,7 +164,7 @@ def _permission() -> Json:
             "FunctionName": ref(LOGICAL[DEPLOY]),
             "Principal": "events.amazonaws.com",
             "SourceAccount": ref("AWS::AccountId"),
-            "SourceArn": arn("ApprovedModel"),
+            "SourceArn": arn(rule),
         },
     }
 
@@ -172,8 +179,8 @@ def _queue() -> Json:
 
 
 def _queue_policy(rules: list[str]) -> Json:
-    """The rule that needs the functions is there only with them."""
-    sources = [either("HasFunctions", arn(rule)) if rule == "ApprovedModel" else arn(rule) for rule in rules]
+    """The rules that need the functions are there only with them."""
+    sources = [either("HasFunctions", arn(rule)) if rule in ACTING else arn(rule) for rule in rules]
     from_rules = {"ArnEquals": {"aws:SourceArn": sources}}
     return {
         "Type": "AWS::SQS::QueuePolicy",

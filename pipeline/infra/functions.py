@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pipeline.infra import packaging
 from pipeline.infra.intrinsics import Json, arn, either, ref
-from pipeline.infra.packaging import CHAMPION, DEPLOY, Package
+from pipeline.infra.packaging import CHAMPION, DEPLOY, INVOKE, Package
 from pipeline.infra.setting import Setting
 
 RUNTIME = "python3.12"
-SECONDS = 60  # the handlers answer within it, retries of their own calls included
+SECONDS = {DEPLOY: 480, CHAMPION: 60, INVOKE: 60}  # the handlers answer within it, retries of their own calls included
+ALIAS = "live"  # of the asking function
+ENDPOINTS = "ENDPOINT_NAMES"  # the variable of lambda_deploy.py: what a schedule has it look at
 MEGABYTES = 256  # with 128, importing boto3 alone takes seconds
 TRIES_AGAIN = 2
 TOO_OLD_SECONDS = 3600
-LOGICAL = {DEPLOY: "DeployFunction", CHAMPION: "ChampionFunction"}
-ROLES = {DEPLOY: "DeployFunctionRole", CHAMPION: "ChampionFunctionRole"}
+LOGICAL = {DEPLOY: "DeployFunction", CHAMPION: "ChampionFunction", INVOKE: "InvokeFunction"}
+ROLES = {DEPLOY: "DeployFunctionRole", CHAMPION: "ChampionFunctionRole", INVOKE: "InvokeFunctionRole"}
 _JOBS = {"ProcessingLogs": "ProcessingJobs", "TrainingLogs": "TrainingJobs"}
 _ENDPOINTS = ("StagingLogs", "ProductionLogs")
 
@@ -25,6 +28,8 @@ def resources(setting: Setting) -> Json:
         found[name] = _function(package, setting)
         if package.program == DEPLOY:
             found[f"{name}Invocations"] = _invocations(name)
+        if package.program == INVOKE:
+            found |= _alias(name, package)
     for name, jobs in _JOBS.items():
         found[name] = _log_group(f"/aws/sagemaker/{jobs}", "MakesJobLogGroups")
     for name, endpoint in zip(_ENDPOINTS, setting.endpoints, strict=True):
@@ -45,13 +50,47 @@ def _function(package: Package, setting: Setting) -> Json:
             "Handler": package.handler,
             "Code": {"S3Bucket": ref("Bucket"), "S3Key": package.key},
             "Role": arn(ROLES[package.program]),
-            "Timeout": SECONDS,
+            "Timeout": SECONDS[package.program],
             "MemorySize": MEGABYTES,
+            **_variables(package, setting),
             "LoggingConfig": {"LogGroup": ref(f"{name}Logs")},
             "VpcConfig": either(
                 "HasVpc", {"SubnetIds": ref("FunctionSubnets"), "SecurityGroupIds": ref("FunctionSecurityGroups")}
             ),
         },
+    }
+
+
+def _variables(package: Package, setting: Setting) -> Json:
+    match package.program:
+        case packaging.DEPLOY:
+            variables = {ENDPOINTS: ",".join(setting.endpoints)}
+        case packaging.INVOKE:
+            kind = {"ENDPOINT_KIND": "serverless"} if setting.config.deploy.serverless else {}
+            variables = {"ENDPOINT_NAME": setting.production, **kind}
+        case _:
+            return {}
+    return {"Environment": {"Variables": variables}}
+
+
+def _alias(function: str, package: Package) -> Json:
+    """Callers use its ARN: only a version or an alias is kept warm. A version never changes, so other code is another
+    one, and has another name here."""
+    version = f"{function}{package.digest}"
+    warm = {"ProvisionedConcurrentExecutions": ref("InvokeConcurrency")}
+    alias = {
+        "FunctionName": ref(function),
+        "FunctionVersion": {"Fn::GetAtt": [version, "Version"]},
+        "Name": ALIAS,
+        "ProvisionedConcurrencyConfig": either("KeepsWarm", warm),
+    }
+    return {
+        version: {
+            "Type": "AWS::Lambda::Version",
+            "Condition": "HasFunctions",
+            "Properties": {"FunctionName": ref(function)},
+        },
+        f"{function}Alias": {"Type": "AWS::Lambda::Alias", "Condition": "HasFunctions", "Properties": alias},
     }
 
 

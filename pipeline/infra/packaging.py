@@ -10,7 +10,7 @@ from pipeline.config import Config
 from pipeline.config.names import partition
 from pipeline.errors import StorageError
 
-DEPLOY, CHAMPION = "lambda_deploy.py", "lambda_champion.py"
+DEPLOY, CHAMPION, INVOKE = "lambda_deploy.py", "lambda_champion.py", "lambda_invoke.py"
 FOLDER = "functions"
 
 
@@ -28,6 +28,11 @@ class Package:
         return f"{Path(self.program).stem}.handler"
 
     @property
+    def digest(self) -> str:
+        """16 hex digits."""
+        return self.key.rpartition("-")[2].removesuffix(".zip")
+
+    @property
     def file(self) -> str:
         return self.key.rpartition("/")[2]
 
@@ -37,6 +42,8 @@ def packages(config: Config, root: Path) -> tuple[Package, ...]:
     wanted = {DEPLOY: config.deploy_function}
     if config.evaluation.compare_with_champion:
         wanted[CHAMPION] = config.champion_function
+    if not config.deploy.asynchronous:  # such an endpoint is asked through S3
+        wanted[INVOKE] = config.invoke_function
     return tuple(_package(config, root, program, arn) for program, arn in wanted.items() if _is_ours(config, arn))
 
 

@@ -21,6 +21,11 @@ def parameters(config: Config) -> Json:
             "absent", ["absent", "present"], "present once `make package` is uploaded to the bucket of this stack"
         ),
         "DeployOnApproval": _choice("true", ["true", "false"], "whether approving a model deploys it to production"),
+        "InvokeConcurrency": _number(
+            2,
+            "calls of the asking function that are kept warm, for money; 0: none, as in accounts with a quota of 10",
+            0,
+        ),
         "ApproverEmail": _text("who is told that a model waits for approval; empty: nobody", ADDRESS),
         "TeamEmail": _text("who is told of failures and alarms; empty: nobody", ADDRESS),
         "PlanSubject": _text("exact OIDC subject of CI jobs that only look; empty: no such role", SUBJECT),
@@ -54,6 +59,7 @@ def conditions() -> Json:
     return {
         "HasFunctions": _is("Functions", "present"),
         "DeploysOnApproval": _is("DeployOnApproval", "true"),
+        "KeepsWarm": {"Fn::Not": [_is("InvokeConcurrency", "0")]},
         "HasApprover": _given("ApproverEmail"),
         "HasTeam": _given("TeamEmail"),
         "HasPlanRole": _given("PlanSubject"),

@@ -11,14 +11,14 @@ from pipeline.iam import policies, trust
 from pipeline.iam.statements import Statement, packed
 from pipeline.infra.functions import ROLES
 from pipeline.infra.intrinsics import Json, arn, either, policy, ref, statement, sub
-from pipeline.infra.packaging import CHAMPION, DEPLOY
+from pipeline.infra.packaging import CHAMPION, DEPLOY, INVOKE
 from pipeline.infra.setting import Setting
 
 SUBJECTS = {"ci-plan": "PlanSubject", "ci-deploy": "DeploySubject"}
 _CONDITIONS = {"ci-plan": "HasPlanRole", "ci-deploy": "HasDeployRole"}
 _LOGICAL = {"ci-plan": "PlanRole", "ci-deploy": "DeployRole"}
-_PROGRAMS = {"deploy-lambda": DEPLOY, "champion-lambda": CHAMPION}
-_NOT_OF_STACK = ("invoke-lambda", "check")  # nobody in the stack takes these
+_PROGRAMS = {"deploy-lambda": DEPLOY, "champion-lambda": CHAMPION, "invoke-lambda": INVOKE}
+_NOT_OF_STACK = "check"  # nobody in the stack takes these
 _OF_DATA = ("execution", "ci-plan", "ci-deploy")  # kinds of roles that touch the bucket
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html: Lambda asks for all network resources or none
 _NETWORK = (
@@ -73,7 +73,11 @@ def _for_both_endpoints(setting: Setting) -> list[policies.Role]:
         policies.roles(config, setting.definition, setting.reads, subjects)
         for config in (setting.config, _with_endpoint(setting.config, setting.production))
     )
-    return [replace(one, statements=_union(one, other)) for one, other in zip(staging, production, strict=True)]
+    return [
+        # the function that asks may ask production alone
+        other if one.kind == "invoke-lambda" else replace(one, statements=_union(one, other))
+        for one, other in zip(staging, production, strict=True)
+    ]
 
 
 def _with_endpoint(config: Config, name: str) -> Config:

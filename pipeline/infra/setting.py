@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import Config
+from pipeline.config.deployment import production_name
 from pipeline.config.names import partition, registry_host
 from pipeline.definition import Definition
 from pipeline.errors import DarkroomError
@@ -70,7 +71,3 @@ def of(
     if not _HOST.fullmatch(issuer):
         raise DarkroomError(f"the issuer {issuer!r} is no host", "write it without https://, such as gitlab.com")
     return Setting(config, definition, packages(config, root), reads, issuer)
-
-
-def production_name(config: Config) -> str:
-    return f"{config.pipeline.name[:52].rstrip('-')}-production"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from pipeline.infra.intrinsics import Json
 
-WIDTH = 120
+WIDTH = 400
+# Members of statements, metrics, alarms, log groups, parameters, patterns of events, targets and aliases.
+_SHORT = {
+    *("Effect", "MetricStat", "TreatMissingData", "LogGroupName", "AllowedValues", "source", "DeadLetterConfig"),
+    "FunctionVersion",
+}
+_NAMED = ("!Ref", "!GetAtt", "!Condition")
+_NAME = re.compile(r"[A-Za-z0-9.]+(::[A-Za-z0-9]+)?")
 LISTS = ("If", "Equals", "And", "Or", "Not", "Join")
 
 
 def dumped(template: Json) -> str:
-    """Order is that of construction; what holds no further lists or objects stands on one line."""
+    """Order is that of construction. What holds no further lists or objects stands on one line; statements do, too."""
     return yaml.dump(
         template, Dumper=_Tagging, sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=None
     )
@@ -24,6 +32,13 @@ class _Tagging(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def choose_scalar_style(self) -> str:
+        """`!Ref Bucket` instead of `!Ref 'Bucket'`: hundreds of them make a template too long for a call."""
+        event = self.event
+        if isinstance(event, yaml.ScalarEvent) and event.tag in _NAMED and _NAME.fullmatch(event.value):
+            return ""
+        return str(super().choose_scalar_style())
 
     def represent_function(self, data: Json) -> yaml.Node:
         """A function of CloudFormation is an object with one member, which names it."""
@@ -36,8 +51,11 @@ class _Tagging(yaml.SafeDumper):
             case "GetAtt", [str(resource), str(attribute)]:
                 return self.represent_scalar("!GetAtt", f"{resource}.{attribute}")
             case tag, list(values) if tag in LISTS and name.startswith("Fn::"):
-                return self.represent_sequence(f"!{tag}", values)
-        return self.represent_dict(data)
+                return self.represent_sequence(f"!{tag}", values, flow_style=True)
+        node = self.represent_dict(data)
+        # These read well on a line or two, and the indentation of their members is a tenth of a template.
+        node.flow_style = node.flow_style or not _SHORT.isdisjoint(data)
+        return node
 
 
 _Tagging.add_representer(dict, _Tagging.represent_function)

@@ -74,9 +74,10 @@ def _ready(arn: str, found: Mapping[str, Any]) -> Iterator[Finding]:
 def _as_packaged(setting: Setting, arn: str, found: Mapping[str, Any], package: Package) -> Iterator[Finding]:
     if found.get("Handler") != package.handler:
         yield error(arn, f"its handler is {found.get('Handler')}, not {package.handler}", _brought(setting))
-    if int(found.get("Timeout", 0)) < SECONDS:
-        longer = f"aws lambda update-function-configuration --function-name {package.function} --timeout {SECONDS}"
-        yield warning(arn, f"it is cut off after {found.get('Timeout')} s; the handler needs up to {SECONDS}", longer)
+    seconds = SECONDS[package.program]
+    if int(found.get("Timeout", 0)) < seconds:
+        longer = f"aws lambda update-function-configuration --function-name {package.function} --timeout {seconds}"
+        yield warning(arn, f"it is cut off after {found.get('Timeout')} s; the handler needs up to {seconds}", longer)
     digest = base64.b64encode(hashlib.sha256(package.body).digest()).decode()
     if found.get("CodeSha256") == digest:
         yield ok(arn, f"it has the code of this checkout ({package.file})")

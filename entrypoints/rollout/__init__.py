@@ -1,0 +1,1 @@
+"""The parts of lambda_deploy.py: a state machine over DescribeEndpoint, whose state lies in tags of the endpoint."""

@@ -194,7 +194,8 @@ def test_a_killed_router_comes_back_on_its_port(sagemaker: LocalSageMaker) -> No
         answered = len(load.answers)
         assert soon(lambda: len(load.answers) > answered + 20)
     assert running(sagemaker).port == port
-    assert len(load.errors) <= 4 and all("broke off the connection" in error for error in load.errors)
+    assert len(load.errors) <= 8  # what it had, and what was at its door when it died
+    assert all("broke off the connection" in error for error in load.errors)
 
 
 def router(port: int) -> int:

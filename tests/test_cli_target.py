@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_account import AWS, ROLE, Account, account, command, definition
+from local_jobs import put_archive
 
 from pipeline.cli import target
+from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
+from pipeline.local.service import connect
 
 Capture = pytest.CaptureFixture[str]
 
@@ -131,11 +135,54 @@ def test_a_decision_over_boto3_reaches_the_registry(aws: Account, verb: str, sta
 # which target
 
 
-@pytest.mark.parametrize("words", [["run"], ["deploy"], ["predict", "a.png"], ["endpoints"], ["undeploy", "e"]])
+@pytest.mark.parametrize("words", [["run"], ["deploy"], ["undeploy", "e"]])
 def test_commands_of_this_machine_alone_say_so(aws: Account, words: list[str], capsys: Capture) -> None:
     code, out, err = command(capsys, *words, *AWS)
     assert (code, out) == (1, "")
     assert f"darkroom {words[0]} works on this machine alone so far, not with --target aws" in err
+
+
+# answers every picture with a seven
+SEVEN = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.reply(b"")
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.reply(b'{"predictions": [{"class": "7", "probability": 0.9}]}')
+    def reply(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+HTTPServer((os.environ["DARKROOM_BIND"], int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
+
+
+def test_an_endpoint_of_an_account_is_listed_and_asked(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    program, picture = tmp_path / "seven.py", tmp_path / "a.png"
+    program.write_text(SEVEN)
+    picture.write_bytes(b"a picture")
+    service = connect(aws.clients.home)
+    register_image(service.store, "seven*", ["env", sys.executable, str(program)])
+    put_archive(Path(aws.clients.home), "s3://bucket/seven.tar.gz", {"text": "seven"})
+    container = {"Image": "seven:1", "ModelDataUrl": "s3://bucket/seven.tar.gz"}
+    service.create_model(ModelName="seven", PrimaryContainer=container)
+    variant = {"VariantName": "AllTraffic", "ModelName": "seven"}
+    service.create_endpoint_config(EndpointConfigName="seven", ProductionVariants=[variant])
+    service.create_endpoint(EndpointName="seven", EndpointConfigName="seven")
+    try:
+        code, out, _ = command(capsys, "endpoints", "--json", *AWS)
+        assert (code, [row["EndpointName"] for row in json.loads(out)]) == (0, ["seven"])
+        assert "seven" in command(capsys, "endpoints", *AWS)[1]
+        code, out, err = command(capsys, "predict", str(picture), "--endpoint", "seven", *AWS)
+        assert (code, out) == (0, f"{picture}  7  0.9000\n"), err
+    finally:
+        service.delete_endpoint(EndpointName="seven")
 
 
 def test_stand_ins_are_refused_where_the_real_ones_are(aws: Account, tmp_path: Path, capsys: Capture) -> None:
@@ -145,8 +192,8 @@ def test_stand_ins_are_refused_where_the_real_ones_are(aws: Account, tmp_path: P
 
 def test_the_variable_chooses_and_an_option_wins(aws: Account, monkeypatch: Any, capsys: Capture) -> None:
     monkeypatch.setenv("DARKROOM_TARGET", "aws")
-    assert command(capsys, "endpoints")[0] == 1
-    assert command(capsys, "endpoints", "--target", "local")[0] == 0
+    assert "not with --target aws" in command(capsys, "undeploy", "e")[2]
+    assert "not with --target aws" not in command(capsys, "undeploy", "e", "--target", "local")[2]
     monkeypatch.setenv("DARKROOM_TARGET", "cloud")
     assert "error: DARKROOM_TARGET is 'cloud'\nhint:  set it to local or aws" in command(capsys, "executions")[2]
 

@@ -56,7 +56,7 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("watch", "download", "models", "show-model", "compare", "approve", "reject", "down"),
+    *("watch", "download", "models", "show-model", "compare", "approve", "reject", "predict", "endpoints", "down"),
 )
 
 _MODULES = {  # module → the commands that it holds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command, target
-from pipeline.cli.home import darkroom, has_state, home, shown, used_home
+from pipeline.cli.home import darkroom, shown, used_home
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import local_client
@@ -17,7 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-ON_AWS = "--target local; on AWS the pipeline's DeployModel step deploys, and aws sagemaker list-endpoints lists"
+    from pipeline.client import Clients
+
+ON_AWS = "--target local; on AWS approvals and DeployModel deploy: docs/deploying.md has what undeploys and goes back"
 
 
 def deploy_arguments(parser: ArgumentParser) -> None:
@@ -55,10 +57,9 @@ def predict_arguments(parser: ArgumentParser) -> None:
 
 def predict_command(args: Namespace) -> int:
     """Every picture gets its line; one that is refused does not keep the others from being classified."""
-    target.only_here(args, ON_AWS)
     from pipeline.cli import complain
 
-    clients = local_client(used_home())
+    clients = target.used(args)
     name = endpoints.find(clients, args.endpoint)
     answers, refused = [], 0
     for image in args.images:
@@ -81,20 +82,20 @@ def list_arguments(parser: ArgumentParser) -> None:
 
 
 def list_command(args: Namespace) -> int:
-    target.only_here(args, ON_AWS)
-    if not has_state():
+    clients = target.looked_at(args)
+    if clients is None:
         return print_nothing(args.json)
-    clients = local_client(home())
-    rows = []
-    for row in endpoints.newest_first(clients):
-        name = row["EndpointName"]
-        more = {"Url": local_setup.address(clients, name), "LogPath": local_setup.log_path(clients, name)}
-        rows.append({**row, **more})
+    rows = [{**row, **_whereabouts(clients, row["EndpointName"])} for row in endpoints.newest_first(clients)]
     if args.json:
         print_json(rows)
         return 0
     if not rows:
-        print(f"there is no endpoint; {darkroom()} deploy", file=sys.stderr)
+        further = "" if clients.place else f"; {darkroom()} deploy"
+        print(f"there is no endpoint{clients.place}{further}", file=sys.stderr)
+        return 0
+    if clients.place:
+        on_aws = [(row["EndpointName"], row["EndpointStatus"], moment(row["CreationTime"])) for row in rows]
+        print_table(("ENDPOINT", "STATUS", "CREATED"), on_aws)
         return 0
     cells = []
     for row in rows:
@@ -102,6 +103,13 @@ def list_command(args: Namespace) -> int:
         cells.append((row["EndpointName"], row["EndpointStatus"], created, row["Url"] or "asleep", log))
     print_table(("ENDPOINT", "STATUS", "CREATED", "ADDRESS", "LOG"), cells)
     return 0
+
+
+def _whereabouts(clients: Clients, name: str) -> dict[str, str]:
+    """Only on this machine has an endpoint an address and a log of its own."""
+    if clients.place:
+        return {}
+    return {"Url": local_setup.address(clients, name), "LogPath": local_setup.log_path(clients, name)}
 
 
 def undeploy_arguments(parser: ArgumentParser) -> None:

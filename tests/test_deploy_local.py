@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import serve_stub, soon
+from local_jobs import put_archive
 from over_http import client
 from rendered import ENTRYPOINTS, about
 
@@ -86,8 +88,8 @@ def function(server: LoopbackServer, code: str, tmp_path: Path) -> Function:
 
 
 def registered(server: LoopbackServer) -> str:
-    sagemaker, s3 = client(server, "sagemaker"), client(server, "s3")
-    s3.put_object(Bucket="bucket", Key="model.tar.gz", Body=b"an archive")
+    sagemaker = client(server, "sagemaker")
+    put_archive(Path(server.home), "s3://bucket/model.tar.gz", {"text": "model"})
     sagemaker.create_model_package_group(ModelPackageGroupName="digits")
     container = {"Image": "serve:1", "ModelDataUrl": "s3://bucket/model.tar.gz"}
     types = {"SupportedContentTypes": ["image/png"], "SupportedResponseMIMETypes": ["application/json"]}
@@ -97,22 +99,21 @@ def registered(server: LoopbackServer) -> str:
     return str(created["ModelPackageArn"])
 
 
-def test_a_life_from_start_to_nothing(server: LoopbackServer, function: Function) -> None:
+def test_a_life_from_start_to_nothing(server: LoopbackServer, function: Function, tmp_path: Path) -> None:
+    serve_stub(connect(server.home).store, "serve:1", tmp_path)
     arn = registered(server)
     started = function(**EVENT, model_package_arn=arn)
     assert started["endpoint_config_name"].startswith(f"{NAME}-v1-"), started
     assert function(**EVENT, model_package_arn=arn)["endpoint_config_name"] == started["endpoint_config_name"]
     sagemaker, scaling = client(server, "sagemaker"), client(server, "application-autoscaling")
-    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME)
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=NAME, WaiterConfig={"Delay": 1})
     assert function(action="advance", endpoint_name=NAME)["phase"] == "good"
     targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert [each["ResourceId"] for each in targets] == [f"endpoint/{NAME}/variant/AllTraffic"]
     refused = function(**{**EVENT, "smoke_test": "true"}, model_package_arn=arn)
     assert refused["errorType"] == "DeployRefused"
     assert "has no golden pictures" in refused["errorMessage"]
-    for _ in range(3):
-        if function(action="undeploy", endpoint_name=NAME)["phase"] == "absent":
-            break
+    assert soon(lambda: function(action="undeploy", endpoint_name=NAME)["phase"] == "absent")
     alarms = client(server, "cloudwatch").describe_alarms()["MetricAlarms"]
     left = (sagemaker.list_endpoints()["Endpoints"], sagemaker.list_endpoint_configs()["EndpointConfigs"], alarms)
     assert left == ([], [], [])

@@ -1,112 +1,69 @@
-"""The archive in Ray Serve, started by the commands of AWS's image: the same answers as our own server gives."""
+"""The archive's deployment under Ray Serve itself, in its local testing mode: no cluster, no port, the same answers."""
 
 from __future__ import annotations
 
-import http.client
+import base64
 import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO
 
 import inference
 import pictures
 import pytest
 import test_inference
 import torch
+import yaml
 from training import packing
 
-BIN = Path(sys.executable).parent
-SECONDS = 180.0  # a limit, not a measurement
+PNG = pictures.encoded(pictures.noisy((200, 40, 30), (20, 20), 1))
+IN_RAY = """
+import base64, json, sys
+import deployment
+from ray import serve
+from starlette.requests import Request
+
+app = serve.run(deployment.Classifier.bind(), _local_testing_mode=True)
+
+def ask(body, accept):
+    parts = [{"type": "http.request", "body": body, "more_body": False}]
+    async def receive():
+        return parts.pop()
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+    scope["headers"] = [(b"accept", accept.encode())]
+    answer = app.remote(Request(scope, receive)).result()
+    return answer.status_code, answer.media_type, base64.b64encode(answer.body).decode()
+
+print(json.dumps([ask(base64.b64decode(body), accept) for body, accept in json.load(sys.stdin)]))
+"""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def ray_serve(model: Path, log: IO[str]) -> Iterator[int]:
-    """What the image's entry point does: ray start, serve start, serve run of the archive's config.yaml."""
-    cluster, port = free_port(), free_port()
-    work = tempfile.mkdtemp(prefix="ray-")  # the paths of Ray's sockets may have 107 characters
-    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    env |= {"PYTHONPATH": str(model), "RAY_USAGE_STATS_ENABLED": "0"}
-    told = {**env, "RAY_ADDRESS": f"127.0.0.1:{cluster}"}
-    head = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={cluster}", "--num-gpus=0"]
-    head += ["--include-dashboard=False", "--num-cpus=1", "--object-store-memory=80000000", f"--temp-dir={work}"]
-    started = [_started(head, env, log)]
-    try:
-        _until(lambda: _listens(cluster))
-        # Not `ray stop`: that ends every Ray on the machine.
-        begun = _started(["serve", "start", "--http-host=127.0.0.1", f"--http-port={port}"], told, log)
-        assert begun.wait(SECONDS) == 0
-        started.append(_started(["serve", "run", str(model / packing.RAY_CONFIG)], told, log))
-        yield port
-    finally:
-        for process in reversed(started):
-            process.send_signal(signal.SIGTERM)
-            process.wait(SECONDS)
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _started(command: list[str], env: dict[str, str], log: IO[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([str(BIN / command[0]), *command[1:]], env=env, stdout=log, stderr=log, cwd="/")
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "Ray does not come up"
-        time.sleep(0.2)
-
-
-def ask(port: int, body: bytes, accept: str = "application/json") -> tuple[int, str, bytes]:
-    """As the image's adapter hands requests on: content type, Accept, body."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", "/", body, {"Content-Type": "application/json", "Accept": accept})
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get("Content-Type", ""), answer.read()
-
-
-def _is_up(port: int) -> bool:
-    try:
-        return ask(port, b"no picture")[0] == 415
-    except OSError:
-        return False
+def in_ray(model: Path, questions: list[tuple[bytes, str]]) -> list[tuple[int, str, bytes]]:
+    """Status, content type and body of each answer; with the archive on Python's path, as in AWS's image."""
+    asked = json.dumps([[base64.b64encode(body).decode(), accept] for body, accept in questions])
+    env = {**os.environ, "PYTHONPATH": str(model), "RAY_USAGE_STATS_ENABLED": "0"}
+    ran = subprocess.run([sys.executable, "-c", IN_RAY], env=env, input=asked, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    return [(status, kind, base64.b64decode(body)) for status, kind, body in json.loads(ran.stdout.splitlines()[-1])]
 
 
 @pytest.mark.slow
 def test_ray_serve_answers_as_the_handlers_do(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    (tmp_path / "model").mkdir()
-    model = test_inference.make_model(tmp_path / "model")
+    model = test_inference.make_model(tmp_path)
     packing.copy_code(model)
-    png = pictures.encoded(pictures.noisy((200, 40, 30), (20, 20), 1))
     predictor = inference.model_fn(model)
-    with (tmp_path / "log").open("w") as log, ray_serve(model, log) as port:
-        _until(lambda: _is_up(port))
-        for body in (png, test_inference.npy(test_inference.PIXELS)):
-            for accept in ("application/json", "text/csv", "application/x-npy"):
-                content, kind = inference.output_fn(inference.predict_fn(body, predictor), accept)
-                status, given, answer = ask(port, body, accept)
-                assert (status, given.partition(";")[0]) == (200, kind)
-                assert answer == content
-        status, _, answer = ask(port, png[:50])
-        assert status == 400 and "cut short" in json.loads(answer)["error"]
-        assert ask(port, png, "text/html")[0] == 406
+    good = [(PNG, accept) for accept in ("application/json", "text/csv", "application/x-npy")]
+    answers = in_ray(model, [*good, (PNG[:50], "*/*"), (PNG, "text/html")])
+    for (body, accept), answer in zip(good, answers[:-2], strict=True):
+        content, kind = inference.output_fn(inference.predict_fn(body, predictor), accept)
+        assert answer == (200, kind, content)
+    assert [status for status, _, _ in answers[-2:]] == [400, 406]
+
+
+def test_the_configuration_names_what_the_module_has() -> None:
+    (application,) = yaml.safe_load(packing.RAY_APPLICATION)["applications"]
+    module, _, name = application["import_path"].partition(":")
+    assert f"{module}.py" == packing.RAY_MODULE
+    assert f"def {name}(" in (Path(inference.__file__).parent / packing.RAY_MODULE).read_text()

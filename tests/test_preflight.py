@@ -416,7 +416,7 @@ DEFECTS = {
         lambda account: _function(account, Handler="index.handler"),
     ),
     "a function that is cut off": Defect(
-        *("function", "warning", "it is cut off after 3 s", "--timeout 60"),
+        *("function", "warning", "it is cut off after 3 s", "--timeout 480"),
         lambda account: _function(account, Timeout=3),
     ),
     "a function that may not deploy": Defect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.config.deployment import production_name
 from pipeline.iam import clauses
 from pipeline.iam.execution import SERVICE, alarms_of, packages_of, passing, property_files
 from pipeline.iam.scope import Scope
@@ -98,8 +99,8 @@ def finding(scope: Scope) -> list[Statement]:
 
 
 def invoking(scope: Scope) -> list[Statement]:
-    """lambda_invoke.py: this endpoint alone, about pictures that callers bring or that lie below --read."""
-    endpoint = scope.place.sagemaker("endpoint", scope.config.endpoint_name)
+    """lambda_invoke.py: production alone, about pictures that callers bring or that lie below --read."""
+    endpoint = scope.place.sagemaker("endpoint", production_name(scope.config))
     pictures = tuple(scope.place.objects(each) for each in scope.reads)
     reading = [Statement("ReadPictures", ("s3:GetObject",), pictures)] if pictures else []
     return [

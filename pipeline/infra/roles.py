@@ -73,11 +73,7 @@ def _for_both_endpoints(setting: Setting) -> list[policies.Role]:
         policies.roles(config, setting.definition, setting.reads, subjects)
         for config in (setting.config, _with_endpoint(setting.config, setting.production))
     )
-    return [
-        # the function that asks may ask production alone
-        other if one.kind == "invoke-lambda" else replace(one, statements=_union(one, other))
-        for one, other in zip(staging, production, strict=True)
-    ]
+    return [replace(one, statements=_union(one, other)) for one, other in zip(staging, production, strict=True)]
 
 
 def _with_endpoint(config: Config, name: str) -> Config:

@@ -9,14 +9,13 @@ from typing import Any
 
 from pipeline.errors import ServiceError
 from pipeline.infra.functions import SECONDS
-from pipeline.infra.packaging import DEPLOY, Package
+from pipeline.infra.packaging import CHAMPION, DEPLOY, INVOKE, Package
 from pipeline.preflight import rights
 from pipeline.preflight.finding import Finding, error, ok, warning
 from pipeline.preflight.setting import Setting
 
 ABSENT = "ResourceNotFoundException"
-_KINDS = {DEPLOY: "deploy-lambda"}
-_OTHER = "champion-lambda"
+_KINDS = {DEPLOY: "deploy-lambda", CHAMPION: "champion-lambda", INVOKE: "invoke-lambda"}
 
 
 def there(setting: Setting) -> Iterator[Finding]:
@@ -37,7 +36,7 @@ def rights_of(setting: Setting) -> Iterator[Finding]:
         arn = setting.arn("lambda", f"function:{package.function}")
         found = _configuration(setting, arn)
         if found is not None:
-            for role in setting.roles_of(_KINDS.get(package.program, _OTHER)):
+            for role in setting.roles_of(_KINDS[package.program]):
                 yield from rights.covers(setting, str(found["Role"]), role.statements, package.function)
 
 

@@ -254,6 +254,7 @@ CONFIG = """
 dataset: {kind: imagefolder, source: pictures}
 tuning: {enabled: false}
 retries: {processing: null}
+prices: {ml.m5.xlarge: 0.5}
 """
 
 
@@ -274,6 +275,8 @@ def test_of_a_configuration_code_and_pictures_are_foretold_as_a_run_has_them(her
     assert main(["plan", "--json", "--exit-code"]) == 3
     found = json.loads(capsys.readouterr().out)
 
+    prices = [price for step in found["Execution"]["Steps"] for price in (step["Cost"] or {}).get("Prices", [])]
+    assert {(price["UsdPerHour"], price["Source"]) for price in prices} == {(0.5, "pipeline.yaml")}
     assert found["Execution"]["Parameters"]["DatasetUri"] == ran["PipelineParameters"]["DatasetUri"]
     assert [(code["Step"], code["Changed"]) for code in found["Code"]] == [("TrainModel", ["train.py"])]
     assert _files(here) == before

@@ -275,6 +275,21 @@ def test_it_lists_and_without_a_terminal_deletes_nothing_unless_told(real: Hosti
     assert f"deleted endpoint {STAGING}\n" in err
 
 
+def test_a_price_of_pipeline_yaml_counts_and_that_of_a_file_before_it(
+    real: Hosting, down: Down, tmp_path: Path
+) -> None:
+    deployed(real, STAGING)
+    (tmp_path / "pipeline.yaml").write_text("prices: {ml.m5.large: 0.25}")
+    (tmp_path / "own.json").write_text('{"ml.m5.large": 0.5}')
+
+    def hourly(*words: str) -> float:
+        (found,) = json.loads(down("--idle", "30d", "--json", *words, *AWS)[1])
+        return float(found["UsdPerHour"])
+
+    assert hourly() == pytest.approx(2 * 0.25)
+    assert hourly("--prices", str(tmp_path / "own.json")) == pytest.approx(2 * 0.5)
+
+
 def test_what_is_too_young_stays(real: Hosting, down: Down) -> None:
     deployed(real, STAGING)
     code, out, _ = down("--yes", "--json", *AWS)

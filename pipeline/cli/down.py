@@ -106,9 +106,9 @@ def _prices(args: Namespace, today: str) -> Prices:
     from pipeline.config import load_config
     from pipeline.plan import prices
 
-    region = args.region or load_config(Path(args.config)).pipeline.region
-    own = prices.read(args.prices) if args.prices else {}
-    return prices.Prices(region, own, args.prices or "", today)
+    config = load_config(Path(args.config))
+    own = prices.read(args.prices) if args.prices else config.prices
+    return prices.Prices(args.region or config.pipeline.region, own, args.prices or args.config, today)
 
 
 def _refuse_strangers(named: Sequence[str], found: Sequence[Fleet]) -> None:

@@ -50,12 +50,11 @@ def run(args: Namespace) -> int:
     from pipeline.plan.making import make
 
     given = parameters.parse(args.set)
-    money = _money(args.prices)
     with ExitStack() as stack:
         aside = _aside(stack)
         subject, given = _subject(args, given, aside)
         parameters.check(Definition.parse(subject.text).parameters, given)
-        plan = make(_clients(args, aside), subject, given, money, time.time())
+        plan = make(_clients(args, aside), subject, given, _money(args, subject), time.time())
         _show(args, plan)
         if args.output:
             _write(args.output, plan)
@@ -131,14 +130,17 @@ def _with_dataset(compiled: CompiledOnDisk, given: dict[str, str], where: str) -
     return {**given, DATASET: uploads.address(where, path, compiled.manifest["dataset"]["folder"])}
 
 
-def _money(path: str | None) -> Money:
+def _money(args: Namespace, subject: Subject) -> Money:
+    """Of --prices; without it of pipeline.yaml, where that is what is planned."""
     from datetime import UTC, datetime
 
     from pipeline.plan import prices
     from pipeline.plan.making import Money
 
     today = datetime.now(UTC).date().isoformat()
-    return Money(prices.read(path), path, today) if path else Money({}, "", today)
+    if args.prices:
+        return Money(prices.read(args.prices), args.prices, today)
+    return Money(subject.config.prices if subject.config else {}, args.config, today)
 
 
 def _show(args: Namespace, plan: Plan) -> None:

@@ -18,6 +18,8 @@ from pipeline.dataset_source import ARCHIVES, in_s3, is_archive
 
 TagKey = Annotated[str, Field(pattern=names.TAG_KEY)]
 TagValue = Annotated[str, Field(pattern=names.TAG_VALUE)]
+Machine = Annotated[str, Field(pattern=names.MACHINE)]
+Usd = Annotated[float, Field(ge=0, le=10_000)]  # above it somebody wrote another unit
 
 
 class Config(Section):
@@ -44,6 +46,10 @@ class Config(Section):
         default={},
         max_length=40,
         description="Tags of the pipeline and of its jobs: letters, digits, blanks and _.:/=+-@; names not with aws:.",
+    )
+    prices: dict[Machine, Usd] = Field(
+        default={},
+        description="What an hour of a machine costs you in USD, in place of the price that darkroom knows.",
     )
 
     @property

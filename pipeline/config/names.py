@@ -14,6 +14,7 @@ PREFIX = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*(/[a-zA-Z0-9][a-zA-Z0-9._-]*)*$(?!\n)"
 # A folder below a bucket, not the bucket itself: what is written there may be deleted there, too.
 S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/(?!/)([^\x00-\x20/]+/)+$(?!\n)"
 IMAGE = r"^[a-z0-9][a-z0-9.:-]*(/[a-z0-9._-]+)+([:@][a-zA-Z0-9._:-]+)?$(?!\n)"
+MACHINE = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$(?!\n)"
 DURATION = r"^P(?=.*[1-9])([0-9]+W|([0-9]+Y)?([0-9]+M)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?)?)$(?!\n)"
 TAG_KEY = r"^(?!aws:)[\w .:/=+@-]{1,128}$(?!\n)"
 TAG_VALUE = r"^[\w .:/=+@-]{0,256}$(?!\n)"

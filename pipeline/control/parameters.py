@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 BOOLEANS = ("true", "false")
+LONGEST = 1024  # characters that StartPipelineExecution takes of a value
+_INTEGER = range(-(2**31), 2**31)  # every Integer in SageMaker's API model is one of 32 bits
 
 
 def parse(assignments: Sequence[str]) -> dict[str, str]:
@@ -48,6 +50,9 @@ def _problems(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) 
         yield f"there is no parameter {name!r}{nearest(name, declared)}"
         return
     parameter = declared[name]
+    if len(value) > LONGEST:
+        yield f"{name} has {len(value)} characters; SageMaker takes {LONGEST}"
+        return
     if not _is_a(parameter["Type"], value):
         yield f"{name} is of type {parameter['Type']}: {value!r} is not{_example(parameter['Type'])}"
         return
@@ -59,7 +64,8 @@ def _problems(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) 
 def _is_a(kind: str, value: str) -> bool:
     match kind:
         case "Integer":
-            return value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
+            digits = value.removeprefix("-")
+            return digits.isascii() and digits.isdigit() and int(value) in _INTEGER
         case "Float":
             return _is_finite(value)
         case "Boolean":
@@ -69,6 +75,8 @@ def _is_a(kind: str, value: str) -> bool:
 
 
 def _is_finite(value: str) -> bool:
+    if not value.isascii() or "_" in value or value != value.strip():
+        return False  # Python's own liberties
     try:
         number = float(value)
     except ValueError:

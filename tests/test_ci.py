@@ -68,6 +68,23 @@ def test_only_main_changes_anything_and_only_after_the_tests() -> None:
     assert JOBS["deploy"]["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
 
 
+def test_a_pull_requests_plan_is_its_comment_and_main_upserts_what_was_planned_and_starts_it() -> None:
+    def lines(job: str) -> str:
+        return "\n".join(step["run"] for step in JOBS[job]["steps"] if "run" in step)
+
+    assert "github.event_name == 'pull_request'" in JOBS["plan"]["if"]
+    assert lines("plan").endswith("darkroom plan --target aws --markdown > plan.md")
+    sent, fetched = (
+        next(step["with"]["name"] for step in JOBS[job]["steps"] if f"{verb}-artifact" in step.get("uses", ""))
+        for job, verb in (("plan", "upload"), ("comment", "download"))
+    )
+    assert (JOBS["comment"]["needs"], sent) == ("plan", fetched)
+    assert re.search(r"plan\.md > comment\.md.*\ngh pr comment .*--body-file comment\.md", lines("comment"))
+    deploying = re.findall(r"darkroom (\w+) ?(\S*)", lines("deploy"))
+    assert [name for name, _ in deploying] == ["plan", "upsert", "start"]
+    assert ("upsert", "plan.json") in deploying and "-o plan.json" in lines("deploy")
+
+
 def test_the_serving_image_is_built_on_main_as_packages_name_it() -> None:
     """An immutable tag is pushed once; what the script builds from is there."""
     assert JOBS["image"]["needs"] == "test"

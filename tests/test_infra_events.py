@@ -140,6 +140,24 @@ def test_the_clock_has_the_function_look_at_both_endpoints(monkeypatch: pytest.M
     assert looked == {"action": "advance", "endpoint_name": f"{STAGING},{PRODUCTION}"}
 
 
+@pytest.mark.parametrize(
+    ("name", "topic", "address"),
+    [
+        ("WaitingModel", "ApproverTopic", "ApproverEmail"),
+        ("FailedExecution", "TeamTopic", "TeamEmail"),
+        ("EndpointTrouble", "TeamTopic", "TeamEmail"),
+    ],
+)
+def test_a_message_reaches_the_address_of_whom_it_is_for(name: str, topic: str, address: str) -> None:
+    [target] = rule(name)["Targets"]
+    assert target["Arn"] == {"Ref": topic}
+    given = {address: "somebody@example.org"}
+    assert Stack(shipped(), **STACK, **given).of("AWS::SNS::Subscription") == {
+        f"{topic}Subscription": {"TopicArn": {"Ref": topic}, "Protocol": "email", "Endpoint": given[address]}
+    }
+    assert Stack(shipped(), **STACK).of("AWS::SNS::Subscription") == {}
+
+
 def test_messages_name_what_it_is_about() -> None:
     told = lines("WaitingModel", package("PendingManualApproval"))
     assert told[0] == "Version 2 of darkroom-digits waits for approval."

@@ -19,6 +19,7 @@ from pipeline.local.server import LoopbackServer, serve
 from pipeline.local.service import LocalSageMaker
 from pipeline.local.store import Store
 
+Capture = pytest.CaptureFixture[str]
 ROLE = "arn:aws:iam::111122223333:role/role"
 
 
@@ -88,9 +89,12 @@ def test_pipelines_are_created_over_http(sagemaker: Any) -> None:
     assert json.loads(sagemaker.describe_pipeline(PipelineName="p")["PipelineDefinition"]) == definition
 
 
-def test_an_operation_that_is_not_in_the_table_is_refused(sagemaker: Any) -> None:
+def test_an_operation_that_is_not_in_the_table_is_refused_and_logged(sagemaker: Any, capfd: Capture) -> None:
     with refusal("UnknownOperationException"):
         sagemaker.list_notebook_instances()
+    refused, called = capfd.readouterr().err.splitlines()[-2:]
+    assert "UnknownOperationException: " in refused and "ListNotebookInstances" in refused
+    assert "POST SageMaker.ListNotebookInstances 404" in called
 
 
 def test_a_service_that_is_not_here_is_refused(server: LoopbackServer) -> None:

@@ -123,6 +123,14 @@ def test_each_endpoint_is_told_with_machines_price_and_last_call(hosting: Hostin
     assert (asked["Period"], asked["EndTime"] - asked["StartTime"]) == (3600, DAY)
 
 
+def test_an_endpoint_whose_configuration_somebody_deleted_is_listed_and_can_go(hosting: Hosting) -> None:
+    hosting.sagemaker.delete_endpoint_config(EndpointConfigName=deployed(hosting, STAGING))
+    (found,) = fleets.fleets(hosting, [STAGING], DAY, FREE, NOW)
+    assert (found.name, found.variants, found.hourly) == (STAGING, [(VARIANT, fleets.UNKNOWN, 2)], None)
+    removal.remove(removal.parts(hosting, STAGING, True), lambda said: None)
+    assert there(hosting)["endpoints"] == []
+
+
 def test_a_machine_whose_price_nobody_said_costs_unknown(hosting: Hosting) -> None:
     deployed(hosting, STAGING)
     (found,) = fleets.fleets(hosting, [STAGING], DAY, Prices("us-east-1", {}, "", ""), NOW)

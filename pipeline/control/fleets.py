@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.plan.prices import Prices
 
 HOUR_S = 3600
+UNKNOWN = "unknown"  # a machine that nothing tells any more
 _ABSENT = ("ValidationException", "ResourceNotFound")
 # deploy names models and configurations <endpoint>-v<version>-<hex digits>, cut where that is too long
 _MADE = re.compile(r"(.+)-v[0-9]+-[0-9a-f]{8,10}(-[a-z0-9-]+)?")
@@ -83,9 +84,14 @@ def _fleet(
 
 
 def _variants(hosting: Hosting, endpoint: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """(name, machine, how many run now) of each."""
-    config = hosting.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    """(name, machine, how many run now) of each. The configuration may be deleted while its machines run, and cost."""
     running = {each["VariantName"]: each.get("CurrentInstanceCount") for each in endpoint.get("ProductionVariants", ())}
+    try:
+        config = hosting.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    except ServiceError as exc:
+        if exc.code not in _ABSENT:
+            raise
+        return [(name, UNKNOWN, int(count or 0)) for name, count in running.items()]
     return [
         (
             each["VariantName"],

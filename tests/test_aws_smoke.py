@@ -149,6 +149,7 @@ CONFIRMED = {
     **dict.fromkeys(("lambda-outputs", "champion-readable", "one-object", "hit-metadata", "cache-order"), "again"),
     **dict.fromkeys(("kept-outputs",), "again"),
     **dict.fromkeys(("integer-parameters", "fail-message"), "failed"),
+    **dict.fromkeys(("limit-parameters", "trial-checkpoints"), "limited"),
 }
 
 
@@ -191,6 +192,34 @@ def test_what_is_otherwise_is_refuted_with_what_to_change(account: SimpleNamespa
     assert account.run("programs-start", "--execution", account.ran.broken) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"REFUTED: {rows.by_name()['programs-start'].otherwise}"
+
+
+def test_the_alarms_of_a_scaling_policy_are_looked_at(account: SimpleNamespace, capsys: Capture) -> None:
+    """Of an endpoint that never comes into service: its image is nobody's."""
+    sagemaker, scaling = (
+        boto3.client(name, region_name="us-east-1") for name in ("sagemaker", "application-autoscaling")
+    )
+    role = "arn:aws:iam::111122223333:role/role"
+    sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": "image:1"}, ExecutionRoleArn=role)
+    variant = {"VariantName": "A", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="scaled", EndpointConfigName="c")
+    key = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/scaled/variant/A",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    scaling.register_scalable_target(**key, MinCapacity=1, MaxCapacity=4)
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    tracking = {"TargetValue": 70.0, "PredefinedMetricSpecification": metric}
+    scaling.put_scaling_policy(
+        **key,
+        PolicyName="p",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration=tracking,
+    )
+    assert account.run("scaling-alarms", "--endpoint", "scaled") == 0
+    assert "[(3, 60, 1.0), (15, 60, 0.9)]" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

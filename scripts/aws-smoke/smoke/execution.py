@@ -58,6 +58,11 @@ class Execution:
             raise CannotTell(f"{self.arn} has no step {name}", "name an execution that has it with --execution")
         return self.steps[name]
 
+    def ran(self, name: str) -> bool:
+        """Whether the step had a job of its own, and not the one of an earlier execution."""
+        row = self.steps.get(name, {})
+        return bool(row.get("Metadata")) and "CacheHitResult" not in row
+
     def began(self, kind: str) -> dict[str, dict[str, Any]]:
         """Steps with a job of this kind, whether it ran in this execution or an earlier one."""
         return {name: row for name, row in self.steps.items() if kind in row.get("Metadata", {})}

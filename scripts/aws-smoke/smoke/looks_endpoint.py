@@ -59,6 +59,30 @@ def rolled_back(account: Account) -> Verdict:
     return judged(status == "InService" and bool(reason), f"{name} is {status} by {kept}: {reason or 'no reason'}")
 
 
+def scaling_alarms(account: Account) -> Verdict:
+    """Seconds that the two alarms of each policy look back, and the share of the target that the lower one asks for."""
+    name = account.options.endpoint or account.pipeline.endpoint_name
+    policies = [
+        policy
+        for policy in account.pages(
+            "application-autoscaling", "describe_scaling_policies", "ScalingPolicies", ServiceNamespace="sagemaker"
+        )
+        if policy["ResourceId"].startswith(f"endpoint/{name}/") and policy["PolicyType"] == "TargetTrackingScaling"
+    ]
+    if not policies:
+        raise CannotTell(f"no variant of {name} has a target tracking policy", "--endpoint NAME, of one that has")
+    saw = []
+    for policy in policies:
+        target = policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+        alarms = account.ask(
+            "cloudwatch", "describe_alarms", AlarmNames=[each["AlarmName"] for each in policy["Alarms"]]
+        )
+        for alarm in alarms["MetricAlarms"]:
+            saw.append((alarm["EvaluationPeriods"], alarm["Period"], round(alarm["Threshold"] / target, 3)))
+    right = all((count, share) == (3, 1.0) or (count * period, share) == (900, 0.9) for count, period, share in saw)
+    return judged(bool(saw) and right, f"periods, seconds of each, share of the target: {saw}")
+
+
 def grey_picture(side: int = 32) -> bytes:
     """A PNG, written by hand, so that nothing but this command's own imports are needed."""
     rows = (b"\0" + b"\x80" * side) * side
@@ -75,5 +99,6 @@ def _chunk(named: tuple[bytes, bytes]) -> bytes:
 CHECKS = (
     Check("serving", ENDPOINT, serving, "InService, and an answer to a picture"),
     Check("served-package", ENDPOINT, served_package, "its model names package or archive; the package, who decided"),
+    Check("scaling-alarms", ENDPOINT, scaling_alarms, "3 periods above the target; 15 minutes below 0.9 of it"),
     Check("rolled-back", ENDPOINT, rolled_back, "InService by the old configuration, and a FailureReason"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from smoke.account import Account
@@ -12,6 +13,7 @@ from smoke.stages import AGAIN, EXECUTION, SPECIAL
 from smoke.verdict import CannotTell, Check, Verdict, judged
 
 LAMBDA_SECONDS = 600
+_LIMITS = ("MaxRuntimeInSeconds", "VolumeSizeInGB")
 _NO_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): .*")
 
 
@@ -71,10 +73,33 @@ def integer_parameters(account: Account) -> Verdict:
     pairs = {
         "MaxTuningJobs": limits["MaxNumberOfTrainingJobs"],
         "MaxParallelTuningJobs": limits["MaxParallelTrainingJobs"],
-        "TrainingInstanceCount": found.training()["ResourceConfig"]["InstanceCount"],
     }
+    if found.ran("TrainModel"):  # the count is no cache key
+        pairs["TrainingInstanceCount"] = found.training()["ResourceConfig"]["InstanceCount"]
     wrong = {name: taken for name, taken in pairs.items() if name in values and values[name] != str(taken)}
     return judged(not wrong, f"parameters {values}; the jobs have {pairs}")
+
+
+def limit_parameters(account: Account) -> Verdict:
+    """Of processing and training jobs, wherever the two members stand in their requests. Neither is a cache key."""
+    found = execution(account)
+    asked = {
+        (step["Name"], path): value["Get"].partition(".")[2]
+        for step in found.definition["Steps"]
+        if step["Type"] in ("Processing", "Training") and found.ran(step["Name"])
+        for path, value in _members(step["Arguments"])
+        if path[-1] in _LIMITS and isinstance(value, dict) and str(value.get("Get", "")).startswith("Parameters.")
+    }
+    if not asked:
+        raise CannotTell(
+            f"no step that ran takes {' or '.join(_LIMITS)} from a parameter",
+            "--execution ARN, of a definition in which one does",
+        )
+    values, taken = found.parameters, dict[str, str]()
+    for (name, path), parameter in asked.items():
+        taken[f"{name} {path[-1]} {parameter}"] = str(dict(_members(found.job(name)))[path])
+    right = all(value == values.get(key.rpartition(" ")[2], value) for key, value in taken.items())
+    return judged(right, f"parameters {values}; the jobs have {taken}")
 
 
 def deploy_time(account: Account) -> Verdict:
@@ -127,6 +152,13 @@ def _jobs(found: Execution) -> dict[str, dict[str, Any]]:
     return jobs
 
 
+def _members(request: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, value) of all members of all objects in it."""
+    for key, value in request.items() if isinstance(request, dict) else ():
+        yield (*path, key), value
+        yield from _members(value, (*path, key))
+
+
 def _isolated(job: dict[str, Any]) -> bool:
     return bool(job.get("EnableNetworkIsolation") or job.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
 
@@ -146,6 +178,7 @@ CHECKS = (
     Check("tuned-values", EXECUTION, tuned_values, "BestTrainingJob's texts, of ranged names alone, are TrainModel's"),
     Check("step-metadata", EXECUTION, step_metadata, "one key for each step that has begun"),
     Check("integer-parameters", SPECIAL, integer_parameters, "the jobs' limits and count are those of `--set`"),
+    Check("limit-parameters", SPECIAL, limit_parameters, "runtime or volume of the job is that of `--set`"),
     Check("deploy-time", EXECUTION, deploy_time, f"Succeeded well within {LAMBDA_SECONDS} s"),
     Check("lambda-text", EXECUTION, lambda_text, "Metadata.Lambda.OutputParameters has texts, archive among them"),
     Check("log-streams", EXECUTION, log_streams, "<job>/algo-<n>-<time>, trials <tuning job>-<number>-<8 hex digits>"),

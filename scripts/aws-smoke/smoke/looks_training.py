@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from smoke.account import Account
-from smoke.execution import Execution, execution, executions, keys
+from smoke.execution import TUNING, Execution, execution, executions, keys
 from smoke.stages import EXECUTION, SPECIAL
 from smoke.verdict import CannotTell, Check, Verdict, judged
 
 _SPOT = "a spot job (examples/cifar10.yaml) that is interrupted: its SecondaryStatusTransitions say Interrupted"
+_TRIALS = "--execution ARN, of a definition whose tuning step has a CheckpointConfig, with two trials or more"
 _STOPPED = "darkroom stop while TrainModel runs, with training.checkpoints"
 _GPUS = ("ml.g5.12xlarge", "ml.g5.24xlarge", "ml.g5.48xlarge", "ml.g4dn.12xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge")
 _GPUS += ("ml.g6.12xlarge", "ml.g6.24xlarge", "ml.g6.48xlarge", "ml.p4d.24xlarge", "ml.p5.48xlarge")
@@ -23,6 +24,29 @@ def checkpoints(account: Account) -> Verdict:
         raise CannotTell(f"the job was not interrupted; {len(keys(account, address))} objects at {address}", _SPOT)
     resumed = [line for line in found.log("TrainModel") if "checkpoint" in line]
     return judged(bool(resumed), f"after the interruption its log says {resumed[:3]}")
+
+
+def trial_checkpoints(account: Account) -> Verdict:
+    found = execution(account)
+    name = next(iter(found.began(TUNING)), "TuneModel")
+    job = found.job(name)["HyperParameterTuningJobName"]
+    rows = account.pages(
+        "sagemaker",
+        "list_training_jobs_for_hyper_parameter_tuning_job",
+        "TrainingJobSummaries",
+        HyperParameterTuningJobName=job,
+    )
+    trials = [account.ask("sagemaker", "describe_training_job", TrainingJobName=row["TrainingJobName"]) for row in rows]
+    addresses = {trial["CheckpointConfig"]["S3Uri"] for trial in trials if "CheckpointConfig" in trial}
+    if len(trials) < 2 or not addresses:
+        raise CannotTell(f"{name}: {len(trials)} trials, which keep their state at {sorted(addresses)}", _TRIALS)
+    kept = [key for address in sorted(addresses) for key in keys(account, address)]
+    if not kept:
+        raise CannotTell(f"nothing was kept at {sorted(addresses)}", _TRIALS)
+    apart = len(addresses) == len(trials) or all(
+        any(trial["TrainingJobName"] in key for key in kept) for trial in trials
+    )
+    return judged(apart, f"{len(trials)} trials keep their state at {sorted(addresses)}: {kept[:5]}")
 
 
 def stopped_job(account: Account) -> Verdict:
@@ -127,6 +151,7 @@ CHECKS = (
     Check("output-archive", EXECUTION, output_archive, "output.tar.gz lies beside model.tar.gz"),
     Check("retry-names", SPECIAL, retry_names, "no step failed of a transient error that its policies do not name"),
     Check("checkpoints", SPECIAL, checkpoints, "after Interrupted the log says that it goes on from a checkpoint"),
+    Check("trial-checkpoints", SPECIAL, trial_checkpoints, "each trial's state has an address or a folder of its own"),
     Check("checkpoint-deletions", SPECIAL, checkpoint_deletions, "delete markers below the checkpoint's address"),
     Check("stopped-job", SPECIAL, stopped_job, "Stopped, and health/health.json below the checkpoint's address"),
     Check("onnx", SPECIAL, onnx, "Completed, and the log names onnx before it trains"),

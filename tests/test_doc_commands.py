@@ -170,7 +170,8 @@ def test_every_exception_and_every_word_that_is_looked_for_is_still_in_the_docum
 # What moto makes nothing of; cfn-lint and tests/test_infra.py look at these.
 NOT_IN_MOTO = {
     *("AWS::S3::BucketPolicy", "AWS::SageMaker::ModelPackageGroup", "AWS::SNS::TopicPolicy", "AWS::SNS::Subscription"),
-    *("AWS::SQS::QueuePolicy", "AWS::CloudWatch::Alarm", "AWS::Lambda::EventInvokeConfig", "AWS::IAM::OIDCProvider"),
+    *("AWS::SQS::QueuePolicy", "AWS::CloudWatch::Alarm", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Alias"),
+    "AWS::IAM::OIDCProvider",
 }
 
 

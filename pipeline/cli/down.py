@@ -89,7 +89,7 @@ def _hosting(args: Namespace) -> Hosting:
 
 
 def _ours(args: Namespace) -> list[str]:
-    """Nothing that makes endpoints tags them: they are known by their names."""
+    """By their names, with which `darkroom deploy` and the deploying function make them."""
     from pathlib import Path
 
     from pipeline.config import deployment, load_config

@@ -127,6 +127,25 @@ def test_a_value_is_checked_where_the_definition_uses_it(tmp_path: Path) -> None
         bounds.check(text, {"Hosts": "0"}, str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TrainingEpochs", "0", "a training of 0 epochs"),
+        ("TuningEpochs", "-1", "a training of -1 epochs"),
+        ("TrainingInstanceCount", "0", "a job of 0 instances"),
+        ("MaxParallelTuningJobs", "9", "9 jobs beside each other, 4 in all"),
+        ("MaxTuningJobs", "0", "below the minimum of 1"),
+        ("AccuracyThreshold", "95", "a share from 0 to 1"),
+    ],
+)
+def test_what_the_shipped_pipeline_cannot_take_of_its_parameters_is_refused(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    text = (Path(__file__).parent / "data/golden/shipped.json").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        bounds.check(text, {name: value}, str(tmp_path))
+
+
 # commit
 
 

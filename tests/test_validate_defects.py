@@ -287,6 +287,7 @@ POLICIES = [
 
 JOBS = [
     Defect("training on 0 instances", ALL, "Train", "Arguments.ResourceConfig.InstanceCount", 0, "0 instances"),
+    Defect("training of 0 epochs", "golden/gpu", "TrainModel", "Arguments.HyperParameters.epochs", "0", "0 epochs"),
     Defect("volume of 0", ALL, "Train", "Arguments.ResourceConfig.VolumeSizeInGB", 0, "0 GB"),
     Defect("key on NVMe storage", ALL, "Split", CLUSTER, grown(InstanceType="ml.g5.xlarge", VolumeKmsKeyId="k"), "NVMe", at=f"{CLUSTER}.VolumeKmsKeyId"),
     Defect("NVMe in a parameter's enum", "golden/gpu", "TrainModel", "Arguments.ResourceConfig.VolumeKmsKeyId", "k", "parameter TrainingInstanceType"),

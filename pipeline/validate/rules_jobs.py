@@ -33,6 +33,7 @@ def check_training(document: Document, step: Step) -> None:
     for request in training_requests(step):
         _check_resources(document, request["ResourceConfig"])
         _check_count(document, request["ResourceConfig"])
+        _check_epochs(document, request)
         _check_spot(document, request)
         _check_algorithm(request["AlgorithmSpecification"])
         _check_channels(document, request)
@@ -71,6 +72,16 @@ def _check_count(document: Document, resources: Node) -> None:
     for value, words in document.possible(count.value):
         if number(value) == 0:
             count.error(f"{words}a job of 0 instances", "write at least 1")
+
+
+def _check_epochs(document: Document, request: Node) -> None:
+    """The one hyperparameter that all programs mean alike; a training of none fails after the data was prepared."""
+    for member in ("HyperParameters", "StaticHyperParameters"):
+        epochs = request[member]["epochs"]
+        for value, words in document.possible(epochs.value):
+            count = number(value)
+            if count is not None and count < 1:
+                epochs.error(f"{words}a training of {count:g} epochs", "write at least 1")
 
 
 def _check_nvme(document: Document, instance: Node, key: Node) -> None:

@@ -71,6 +71,7 @@ FAULTS = ("throttled", "broken", LOST, UNHEARD)
         (UNHEARD, ("show", "last", "--pipeline", "done")),
         ("broken", ("logs", "last", "Work", "--pipeline", "done")),
         (LOST, ("models", "--group", "reading")),
+        (UNHEARD, ("versions", "--pipeline", "done")),
     ],
 )
 def test_who_only_reads_may_read_again(
@@ -99,6 +100,29 @@ def test_a_start_that_fails_anywhere_says_what_was_not_done(
     uncertain = fault in ("broken", LOST, UNHEARD)
     assert ("whether an execution was started is not known" in said[2]) == uncertain
     assert [len(aws.executions(f"{fault}-{number}")) for number in (1, 2, 3, 4)] == [1] * 4
+
+
+def test_a_plan_an_upsert_and_a_promotion_that_fail_anywhere_can_be_repeated(
+    aws: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Of a new pipeline each time; each call is done, and its answer lost."""
+    monkeypatch.chdir(tmp_path)  # no pipeline.yaml: the code is in these definitions
+    role = ROLE.replace("111122223333", "123456789012")  # with --target aws the placeholder account is refused
+    names = [f"sent-{number}" for number in range(MOST_CALLS)]
+    paths = [definition(tmp_path / f"{name}.json") for name in names]
+    plans = [str(tmp_path / f"{name}.plan") for name in names]
+
+    planned = each_call_fails(aws, capsys, LOST, lambda number: ("plan", paths[number], "-o", plans[number]))
+    for number in range(1, 22):  # an upsert makes fewer calls
+        Path(paths[number]).write_text(Path(paths[number]).read_text().replace(ROLE, role))
+        assert command(capsys, "plan", paths[number], "-o", plans[number], *AWS)[0] == 0
+    sent = each_call_fails(aws, capsys, LOST, lambda number: ("upsert", plans[number], "--role", role))
+    promoted = each_call_fails(aws, capsys, LOST, lambda number: ("promote", "production", "--pipeline", names[number]))
+
+    assert planned and len(sent) > 5 and len(promoted) > 1
+    for number in range(1, len(promoted) + 1):
+        rows = aws.clients.sagemaker.list_pipeline_versions(PipelineName=names[number])["PipelineVersionSummaries"]
+        assert [sorted(row["PipelineVersionAliases"]) for row in rows] == [["current", "production"]]
 
 
 def test_a_start_without_a_token_says_with_which_it_is_harmless_to_repeat(

@@ -321,7 +321,7 @@ class Account:
     def _build_functions(self) -> None:
         arns = {role.kind: role.arn for role in policies.roles(self.config, self.definition)}
         for package in packages(self.config, self.root):
-            kind = "deploy-lambda" if package.program == "lambda_deploy.py" else "champion-lambda"
+            kind = f"{package.program.removesuffix('.py').removeprefix('lambda_')}-lambda"
             self.client("lambda").create_function(
                 FunctionName=package.function,
                 Runtime="python3.12",

@@ -22,6 +22,7 @@ from pipeline.client import local_client
 from pipeline.local.server import LoopbackServer
 
 ROOT = Path(__file__).parent.parent
+MOST_TRIES = 5
 FOLDER = ROOT / "scripts/aws-smoke"
 sys.path.insert(0, str(FOLDER))
 
@@ -161,8 +162,11 @@ def words(account: SimpleNamespace, which: str) -> tuple[str, ...]:
 def test_the_local_service_confirms_what_it_shares_with_aws(
     account: SimpleNamespace, name: str, capsys: Capture
 ) -> None:
-    code = account.run(name, *words(account, CONFIRMED[name]))
-    out = capsys.readouterr().out
+    for _ in range(MOST_TRIES):
+        code = account.run(name, *words(account, CONFIRMED[name]))
+        out = capsys.readouterr().out
+        if not out.endswith("CANNOT TELL: again\n"):  # an execution of its own ended before it was stopped
+            break
     assert code == 0, out
     assert out.splitlines()[-1] == "CONFIRMED"
     assert f"assumed   {rows.by_name()[name].assumption}" in out

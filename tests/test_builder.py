@@ -242,7 +242,11 @@ SECTIONS = {
         "{not_worse_than_champion: true, champion_margin: 0.99}",
     ),
     "registry": choices("{}", "{group: g, approval_status: Rejected}"),
-    "deploy": choices("{}", "{endpoint_name: e, instance_type: ml.g5.xlarge, instance_count: 100}"),
+    "deploy": choices(
+        "{}",
+        "{endpoint_name: e, instance_type: ml.g5.xlarge, instance_count: 100, scaling: null}",
+        "{smoke_test: false, asynchronous: {output: 's3://answers/a/'}, scaling: {min: 0, metric: backlog}}",
+    ),
     "cache": choices("{}", "{enabled: false}", "{expire_after: P1Y2M4DT5H6M}"),
     "retries": choices(
         "{}",

@@ -87,7 +87,8 @@ def test_the_handlers_say_of_golden_pictures_what_the_evaluation_said(trained: P
     assert rows
     for row in rows:
         request = inference.input_fn(base64.b64decode(row["body"]), row["content_type"])
-        answer = json.loads(inference.output_fn(inference.predict_fn(request, predictor)))["predictions"][0]
+        body, _ = inference.output_fn(inference.predict_fn(request, predictor))
+        answer = json.loads(body)["predictions"][0]
         assert answer["class"] == row["class"]
         assert answer["probability"] == pytest.approx(row["probability"], abs=1e-5)
 

@@ -76,7 +76,8 @@ def test_no_configuration_leads_to_more_than_is_forced_or_to_what_iam_refuses(
 
 def test_roles_of_the_stack_have_no_more_either() -> None:
     found = stack_roles(about())
-    assert {role.kind for role in found} == {"execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda"}
+    lambdas = {"deploy-lambda", "champion-lambda", "invoke-lambda"}
+    assert {role.kind for role in found} == {"execution", "ci-plan", "ci-deploy", *lambdas}
     assert [finding for role in found for finding in check.findings(role)] == []
 
 

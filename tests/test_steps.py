@@ -26,7 +26,8 @@ TOLD = ("HyperParameters", "Environment")
 PARSE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import evaluate, lambda_champion, lambda_deploy, prepare
+import evaluate, lambda_champion, prepare
+from rollout import asking
 from training import hyperparameters
 folders = {"SM_CHANNEL_TRAIN": "a", "SM_CHANNEL_VALIDATION": "b", "SM_MODEL_DIR": "c", "SM_OUTPUT_DATA_DIR": "d"}
 parsers = {"prepare": prepare.parser(), "evaluate": evaluate.parser(), "train": hyperparameters.parser(folders)}
@@ -37,7 +38,7 @@ for program, calls in json.load(sys.stdin).items():
             parsers[program].parse_args(arguments)
         except BaseException as error:
             refused.append(f"{program} {arguments}: {error!r}")
-print(json.dumps({"refused": refused, "deploy": lambda_deploy.NEEDED, "champion": lambda_champion.NEEDED}))
+print(json.dumps({"refused": refused, "deploy": asking.NEEDED, "champion": lambda_champion.NEEDED}))
 """
 
 

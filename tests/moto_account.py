@@ -33,6 +33,7 @@ from pipeline.config import Config, load_config
 from pipeline.definition import Definition
 from pipeline.iam import policies
 from pipeline.iam.actions import actions_of
+from pipeline.infra.functions import SECONDS
 from pipeline.infra.packaging import packages
 from pipeline.plan import values
 from pipeline.preflight.setting import Setting
@@ -328,7 +329,7 @@ class Account:
                 Role=arns[kind],
                 Handler=package.handler,
                 Code={"ZipFile": package.body},
-                Timeout=60,
+                Timeout=SECONDS[package.program],
             )
 
     def _build_images(self) -> None:

@@ -259,6 +259,7 @@ def test_a_deployment_makes_model_config_and_endpoint(package: str) -> None:
         "instance_type": "ml.m5.large",
         "instance_count": "1",
         "role_arn": "arn:aws:iam::123456789012:role/serving",
+        "smoke_test": "false",  # this package holds no model
     }
     told = lambda_deploy.handler(event, None, {name: boto3.client(name) for name in SERVICES})
     assert told["endpoint_name"] == "moto-staging"

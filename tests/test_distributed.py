@@ -142,7 +142,8 @@ def test_two_processes_train_as_one_does_for_50_steps(splits: Path, tmp_path: Pa
 
 FROZEN = ["--model", "resnet18", "--trainable_layers", "0", "--lr", "0.01"]
 STATES = ["--accumulate", "2", "--augment", "flip", "--ema", "0.9", "--optimizer", "adamw", "--sampling", "balanced"]
-STATES = ["--model", "squeezenet1_1", "--dropout", "0.0000001", "--lr", "0.0001", "--batch_size", "15", *STATES]
+# AdamW divides by gradients however small: at a rate of 0.0001 a CPU without AVX-512 drifted to 1.7e-3
+STATES = ["--model", "squeezenet1_1", "--dropout", "0.0000001", "--lr", "0.00003", "--batch_size", "15", *STATES]
 
 
 @pytest.mark.parametrize("more", [FROZEN, [*FROZEN, "--augment", "flip"], STATES], ids=["head", "frozen", "states"])

@@ -145,6 +145,7 @@ CONFIRMED = {
         ("absent-group", "unknown-operation", "wrong-type", "absent-alarm", "same-bytes", "start-token"), ""
     ),
     **dict.fromkeys(("alias-conflict", "older-version", "other-request", "wrong-state", "selected-branch"), ""),
+    **dict.fromkeys(("tags-at-once",), ""),
     **dict.fromkeys(("programs-start", "no-network", "tuned-values", "step-metadata", "deploy-time"), "first"),
     **dict.fromkeys(("lambda-text", "output-archive", "look-rate", "imports", "log-streams"), "first"),
     **dict.fromkeys(("lambda-outputs", "champion-readable", "one-object", "hit-metadata", "cache-order"), "again"),
@@ -250,7 +251,15 @@ def left(session: boto3.Session) -> list[str]:
     return [name for name in found if "darkroom-smoke-" in name]
 
 
-@pytest.mark.parametrize(("words", "code"), [(("endpoint-event", "--endpoint", "e"), 3), (("listing-arn",), 1)])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("endpoint-event", "--endpoint", "e"), 3),
+        (("deployment-event", "--endpoint", "e"), 3),
+        (("listing-arn",), 1),
+        (("rules-arn",), 1),
+    ],
+)
 def test_roles_rules_and_queues_are_gone_afterwards(
     moto: SimpleNamespace, capsys: Capture, words: tuple[str, ...], code: int
 ) -> None:

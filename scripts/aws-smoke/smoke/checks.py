@@ -5,8 +5,11 @@ from __future__ import annotations
 from smoke import (
     looks_data,
     looks_debugger,
+    looks_deploying,
     looks_endpoint,
+    looks_functions,
     looks_preflight,
+    looks_server,
     looks_service,
     looks_stack,
     looks_steps,
@@ -21,7 +24,7 @@ from smoke.verdict import Check
 
 LOOKS = (
     *(looks_service, looks_preflight, looks_stack, looks_steps, looks_data, looks_training, looks_debugger),
-    looks_endpoint,
+    *(looks_functions, looks_endpoint, looks_server, looks_deploying),
 )
 MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms)
 _ORDER = tuple(STAGES)

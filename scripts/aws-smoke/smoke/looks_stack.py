@@ -8,15 +8,15 @@ from typing import Any
 
 from smoke.account import Account
 from smoke.execution import keys
+from smoke.stack import DAYS, counted, name_of, resource
 from smoke.stages import AGAIN, EXECUTION, SPECIAL, STACK
 from smoke.verdict import CannotTell, Check, Verdict, judged
 
-_DAYS = 14
 _MADE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
 
 def stack(account: Account) -> Verdict:
-    name = _name(account)
+    name = name_of(account)
     [found] = account.ask("cloudformation", "describe_stacks", StackName=name)["Stacks"]
     phases = {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
     if phases.get("Functions") != "present":
@@ -27,20 +27,20 @@ def stack(account: Account) -> Verdict:
 def mails(account: Account) -> Verdict:
     """Messages that the topics took, and invocations that the rules could not deliver."""
     published = {
-        name: _sum(account, "AWS/SNS", "NumberOfMessagesPublished", "TopicName", _resource(account, name))
+        name: sum(counted(account, "AWS/SNS NumberOfMessagesPublished", ("TopicName", resource(account, name))))
         for name in ("ApproverTopic", "TeamTopic")
     }
     failed = {
-        name: _sum(account, "AWS/Events", "FailedInvocations", "RuleName", _resource(account, name))
+        name: sum(counted(account, "AWS/Events FailedInvocations", ("RuleName", resource(account, name))))
         for name in ("WaitingModel", "FailedExecution")
     }
     if not any(published.values()) and not any(failed.values()):
-        raise CannotTell(f"nothing was published in {_DAYS} days", "an execution: its model waits for approval")
+        raise CannotTell(f"nothing was published in {DAYS} days", "an execution: its model waits for approval")
     return judged(not any(failed.values()), f"published {published}, could not be delivered {failed}")
 
 
 def rules_alarm(account: Account) -> Verdict:
-    name = f"{_name(account)}-rules"
+    name = f"{name_of(account)}-rules"
     rows = account.ask(
         "cloudwatch", "describe_alarm_history", AlarmName=name, HistoryItemType="StateUpdate", MaxRecords=50
     )["AlarmHistoryItems"]
@@ -73,8 +73,15 @@ def tiering(account: Account) -> Verdict:
 
 
 def denied_calls(account: Account) -> Verdict:
-    """What CloudTrail has of the roles' calls in the last day."""
-    role = account.pipeline.pipeline.role_arn.rpartition("/")[2]
+    return _denied(account, account.pipeline.pipeline.role_arn.rpartition("/")[2], "an execution")
+
+
+def deploy_denials(account: Account) -> Verdict:
+    return _denied(account, resource(account, "DeployFunctionRole"), "an approval that deploys")
+
+
+def _denied(account: Account, role: str, cause: str) -> Verdict:
+    """What CloudTrail has of the role's calls in the last day."""
     begin = datetime.now(UTC) - timedelta(days=1)
     ours, denied = 0, list[str]()
     for row in account.pages("cloudtrail", "lookup_events", "Events", StartTime=begin, MaxResults=50):
@@ -85,44 +92,15 @@ def denied_calls(account: Account) -> Verdict:
             if event.get("errorCode", "").startswith(("AccessDenied", "Client.UnauthorizedOperation")):
                 denied.append(f"{event['eventSource']}:{event['eventName']} {event.get('errorMessage', '')}")
     if not ours:
-        raise CannotTell(
-            f"CloudTrail has no call of {role} in the last day", "an execution; a quarter of an hour later"
-        )
+        raise CannotTell(f"CloudTrail has no call of {role} in the last day", f"{cause}; a quarter of an hour later")
     return judged(not denied, f"{ours} calls of {role}; denied: {sorted(set(denied)) or 'none'}")
-
-
-def _name(account: Account) -> str:
-    return account.options.stack or account.pipeline.pipeline.name
-
-
-def _resource(account: Account, logical: str) -> str:
-    """Its physical name; the last part of an ARN."""
-    found = account.ask(
-        "cloudformation", "describe_stack_resource", StackName=_name(account), LogicalResourceId=logical
-    )
-    return str(found["StackResourceDetail"]["PhysicalResourceId"]).rpartition(":")[2]
-
-
-def _sum(account: Account, namespace: str, metric: str, dimension: str, value: str) -> float:
-    end = datetime.now(UTC)
-    rows = account.ask(
-        "cloudwatch",
-        "get_metric_statistics",
-        Namespace=namespace,
-        MetricName=metric,
-        Dimensions=[{"Name": dimension, "Value": value}],
-        StartTime=end - timedelta(days=_DAYS),
-        EndTime=end,
-        Period=86400,
-        Statistics=["Sum"],
-    )["Datapoints"]
-    return float(sum(row["Sum"] for row in rows))
 
 
 CHECKS = (
     Check("stack", STACK, stack, "CREATE_COMPLETE or UPDATE_COMPLETE, with Functions=present"),
     Check("function-network", STACK, function_network, "the function with a VpcConfig is Active"),
     Check("denied-calls", EXECUTION, denied_calls, "CloudTrail has calls of the execution role, and no denial"),
+    Check("deploy-denials", AGAIN, deploy_denials, "CloudTrail has calls of the deploying function, and no denial"),
     Check("mails", AGAIN, mails, "the topics took messages, and no rule failed to deliver one"),
     Check("rules-alarm", SPECIAL, rules_alarm, "the alarm went to ALARM when one rule's topic refused it"),
     Check("tiering", SPECIAL, tiering, "objects below runs/ in INTELLIGENT_TIERING, none with an ArchiveStatus"),

@@ -16,6 +16,7 @@ _QUEUE = "a queue and a rule, deleted again"
 _MAKES = "a queue, a rule, and a group with two model packages without a model, deleted again"
 _NOTE = "a queue, a rule, and a group with one model package without a model, deleted again"
 _PACKAGE, _ENDPOINT = "SageMaker Model Package State Change", "SageMaker Endpoint State Change"
+_DEPLOYMENT = "SageMaker Endpoint Deployment State Change"
 _FIELDS = "UpdatedModelPackageFields"
 
 
@@ -84,6 +85,18 @@ def endpoint_event(account: Account) -> Verdict:
     known = trouble(SimpleNamespace(endpoints=[name]))["detail"]["EndpointStatus"]
     quiet = ("CREATING", "Creating", "IN_SERVICE", "InService", "UPDATING", "Updating", "DELETING", "Deleting")
     return judged(set(statuses) <= {*known, *quiet}, f"{name} went through {statuses}")
+
+
+def deployment_event(account: Account) -> Verdict:
+    """Waits for the events of an update: approve another model while it does."""
+    name = account.options.endpoint
+    if not name:
+        raise CannotTell("no endpoint was named", "--endpoint NAME --seconds 1800, of one that is updated meanwhile")
+    messages = _listening(account, _DEPLOYMENT, {"EndpointArn": [{"suffix": f":endpoint/{name}"}]})
+    details = [event["detail"] for event in messages(enough=3)]
+    if not details:
+        raise CannotTell(f"no event of {name} in {account.options.seconds:.0f} s", "update it while this waits")
+    return judged(all(each.get("EndpointName") == name for each in details), json.dumps(details))
 
 
 def _of_a_package(account: Account) -> list[dict[str, Any]]:
@@ -168,4 +181,5 @@ CHECKS = (
     Check("new-package-event", FREE, new_package_event, f"the new package's event has no {_FIELDS}", _MAKES),
     Check("approval-note", FREE, approval_note, "a note's event names no approval; a second approval's does", _NOTE),
     Check("endpoint-event", ENDPOINT, endpoint_event, "statuses spelled as the team's rule knows them", _QUEUE),
+    Check("deployment-event", ENDPOINT, deployment_event, "events while an update goes on, with EndpointName", _QUEUE),
 )

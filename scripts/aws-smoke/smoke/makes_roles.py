@@ -42,6 +42,14 @@ def listing_arn(account: Account) -> Verdict:
     return judged(code in _DENIED, f"{code or 'done'} {message}".strip())
 
 
+def rules_arn(account: Account) -> Verdict:
+    """ListRuleNamesByTarget, granted on the ARNs of rules alone."""
+    number = account.identity["Account"]
+    ask = _as_nobody(account, "events:ListRuleNamesByTarget", f"arn:aws:events:{account.region}:{number}:rule/*")
+    code, message = ask("events", "list_rule_names_by_target", TargetArn=account.pipeline.deploy_function)
+    return judged(code in _DENIED, f"{code or 'done'} {message}".strip())
+
+
 def _as_nobody(account: Account, action: str, resource: str) -> Any:
     """Calls with the rights of a new role: code and message of the refusal."""
     arn = _role(account, {"Effect": "Allow", "Action": action, "Resource": resource})
@@ -92,4 +100,5 @@ def _policy(statement: dict[str, Any]) -> str:
 CHECKS = (
     Check("denial-words", FREE, denial_words, "each denial names its action, as darkroom's hint reads it", _MAKES),
     Check("listing-arn", FREE, listing_arn, "AccessDeniedException in spite of the statement", _MAKES),
+    Check("rules-arn", FREE, rules_arn, "AccessDeniedException in spite of the statement", _MAKES),
 )

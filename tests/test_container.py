@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +222,7 @@ import os, sys
 from pipeline.local.container import Spec
 from pipeline.local.isolation import Isolation
 home, mark = sys.argv[1:]
-isolation = Isolation.enter(home, "arn:" + home)
+isolation = Isolation.enter(home, "arn:execution")
 os.makedirs(home + "/ml")
 script = f"sleep {mark} & setsid sh -c 'setsid sleep {mark} & sleep {mark}' & echo up > /opt/ml/up; sleep {mark}"
 isolation.launch(Spec(["/bin/sh", "-c", script], {"PATH": os.environ["PATH"]}, home + "/ml", home + "/log"))
@@ -232,15 +234,38 @@ signal.pause()
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can find who left his session")
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_killed_runner_leaves_no_process_not_even_one_that_left_its_session(tmp_path: Path, kind: str) -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_ISOLATION": kind}
     mark = marker(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path), mark], env=env, cwd=ROOT) as runner:
-        deadline = time.monotonic() + 20
-        while len(sleepers(mark)) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert len(sleepers(mark)) == 4
+    with asleep(tmp_path, kind, mark) as runner:
         runner.send_signal(signal.SIGKILL)
     assert gone(mark)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_killed_runner_takes_no_job_of_the_one_that_resumes_its_execution(tmp_path: Path, kind: str) -> None:
+    homes = [tmp_path / "killed", tmp_path / "resumed"]
+    first, second = (marker(home) for home in homes)
+    with asleep(homes[0], kind, first) as killed, asleep(homes[1], kind, second):
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert gone(first)
+        assert len(sleepers(second)) == 4
+    assert gone(second)
+
+
+@contextmanager
+def asleep(home: Path, kind: str, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A runner whose job sleeps in four processes. All of them are of one execution."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_ISOLATION": kind}
+    home.mkdir(exist_ok=True)
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(home), mark], env=env, cwd=ROOT) as runner:
+        try:
+            deadline = time.monotonic() + 20
+            while len(sleepers(mark)) < 4 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert len(sleepers(mark)) == 4
+            yield runner
+        finally:
+            runner.kill()
 
 
 def test_state_below_opt_ml_is_refused() -> None:

@@ -23,15 +23,15 @@ _LOOK_S = 0.5
 _HUNT_S = 4.0
 
 
-def start(execution_arn: str) -> tuple[int, int]:
-    """Forks the guard of this process: (its pid, the descriptor for `started` and `ended`)."""
+def start(mark: str) -> tuple[int, int]:
+    """Forks the guard of this process, whose children have `mark` in MARK: (its pid, the descriptor for `started`)."""
     read, write = os.pipe()
     runner = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             become_background(keep=(read,))
-            _watch(read, runner, f"{MARK}={execution_arn}".encode())
+            _watch(read, runner, f"{MARK}={mark}".encode())
         finally:
             os._exit(1)
     os.close(read)
@@ -88,7 +88,7 @@ def _hunt(groups: set[int], mark: bytes) -> None:
 
 
 def _marked(mark: bytes) -> list[int]:
-    """Everything whose environment names the execution: those that left their group. Only Linux lets us look."""
+    """Everything whose environment has the mark: those that left their group. Only Linux lets us look."""
     found = []
     with suppress(FileNotFoundError):
         for name in os.listdir("/proc"):

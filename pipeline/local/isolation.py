@@ -11,6 +11,7 @@ from contextlib import suppress
 from pipeline.errors import DarkroomError
 from pipeline.local import guard, namespace
 from pipeline.local.container import Process
+from pipeline.local.names import random_id
 from pipeline.local.namespace import ML
 from pipeline.local.program import OURS, execute, open_log, spawn, words
 
@@ -38,13 +39,14 @@ class Isolation:
         "_init",
         "_kernel",
         "_kind",
+        "_mark",
         "_reason",
         "_views",
-        "execution_arn",
     )
 
     def __init__(self, execution_arn: str) -> None:
-        self.execution_arn = execution_arn
+        # of this runner alone: the guard of one that was killed must not hunt the jobs of the one that resumes its work
+        self._mark = f"{execution_arn}#{random_id()}"
         self._kind = "rewrite"
         self._reason = ""
         self._kernel: Kernel | None = None
@@ -77,7 +79,7 @@ class Isolation:
                 f"DARKROOM_ISOLATION=namespace: not on this machine: {self.reason}", "unset DARKROOM_ISOLATION"
             )
         if not self._init:
-            self._guard_pid, self._guard_pipe = guard.start(execution_arn)
+            self._guard_pid, self._guard_pipe = guard.start(self._mark)
         return self
 
     def _enter_namespace(self, home: str) -> None:
@@ -132,7 +134,7 @@ class Isolation:
         """Starts a program. One that cannot start exits with NOT_STARTED, and `finish()` says why."""
         log = open_log(spec.log)
         try:
-            env = {**spec.env, guard.MARK: self.execution_arn}
+            env = {**spec.env, guard.MARK: self._mark}
             if self.kind == "namespace":
                 return self._launch_in_view(spec, env, log)
             argv = [self.translate(spec.tree, word) for word in spec.argv]

@@ -80,8 +80,8 @@ def aws_client(home: str, region: str = "", profile: str = "", options: str = ""
     sagemaker, runtime, s3, logs = (
         Calls(service, make, region, profile) for service in ("sagemaker", "sagemaker-runtime", "s3", "logs")
     )
-    place = f" in {region}"
-    return Clients(sagemaker, runtime, Storage(s3), home, aws_pause, CloudWatch(logs), "", place, options)
+    place, patience = f" in {region}", time.sleep if _stands_in() else aws_pause
+    return Clients(sagemaker, runtime, Storage(s3), home, patience, CloudWatch(logs), "", place, options)
 
 
 def aws_services(region: str = "", profile: str = "") -> tuple[Callable[[str], Any], str]:
@@ -116,6 +116,14 @@ def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
     retries = {"mode": "standard", "total_max_attempts": int(attempts) if attempts.isdecimal() else AWS_ATTEMPTS}
     config = Config(retries=retries, connect_timeout=10, user_agent_extra="darkroom")
     return lambda service: session.client(service, region_name=region, config=config), region
+
+
+def _stands_in() -> bool:
+    """Whether `darkroom local` or the like answers for the account: it throttles nobody."""
+    from urllib.parse import urlsplit
+
+    url = os.environ.get("AWS_ENDPOINT_URL_SAGEMAKER") or os.environ.get("AWS_ENDPOINT_URL", "")
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def aws_pause(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:

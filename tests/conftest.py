@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 # The same examples each time, so that a red build is about the change; HYPOTHESIS_PROFILE=default looks for new ones.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# botocore parses a service's model once a session, and nearly every test over HTTP opens several.
+_model = cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda _, path: _model(path)
 
 
 @pytest.fixture(scope="module")

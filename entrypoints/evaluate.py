@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import archive
-import images
 import inference
 import jsonfile
 import numpy as np
 from data import Split, open_split
-from evaluation import calibration, champion, comparison, golden, gradcam, metrics
+from evaluation import calibration, champion, comparison, errors, golden, metrics
 from numpy.typing import NDArray
 from refusal import Parser, Refusal, exit_code, leave, note_file
 
-WORST = 24  # errors shown with their picture
 AT_ONCE = 256  # pictures read at a time
-SHOWN_SIZE = 96  # pixels at most: the report inlines them
 PER_CLASS = ("precision", "recall", "f1")
 PATIENCE = 5  # times the seconds that the new model took: a champion may be a larger network
 LONGEST = 432_000  # seconds: five days, as long as a Processing job may take
@@ -90,12 +86,14 @@ def evaluate(args: argparse.Namespace) -> None:
     jsonfile.write(args.output_dir / "evaluation" / "evaluation.json", body)
     golden.write(args.output_dir / "evaluation", test, inference.chances(scores, predictor.temperature))
     matrix = metrics.confusion(test.labels, predicted, len(test.classes))
+    said = errors.answers(predictor, test, scores)
     report = {
         **figures,
         **({"champion": {**compared, "reason": reason}} if reason else {}),
         "confusion": {"classes": list(test.classes), "matrix": matrix.tolist()},
         "reliability": {name: [each._asdict() for each in bins] for name, bins in reliability.items()},
-        **_worst(predictor, test, scores),
+        **errors.worst(predictor, said),
+        **errors.by_cell(said),
         "pictures_per_second": round(len(test) / seconds, 1),
         "trained_on_this_data": card.get("data", {}).get("digest") == test.manifest["source"]["digest"],
         "architecture": card["architecture"],
@@ -207,42 +205,6 @@ def _behind(compared: dict[str, Any]) -> float:
     if not compared:
         return 0.0
     return 0.0 - float(compared["difference"]) if compared["compared"] else 1.0
-
-
-def _worst(predictor: inference.Predictor, test: Split, scores: NDArray[np.float32]) -> dict[str, Any]:
-    """The errors that the model was surest of, each with its picture and, where there is one, its Grad-CAM."""
-    chances = inference.chances(scores, predictor.temperature)
-    predicted = scores.argmax(1)
-    wrong = np.flatnonzero(predicted != test.labels)
-    surest = wrong[np.argsort(-chances[wrong, predicted[wrong]], kind="stable")][:WORST]
-    pictures = [test.centred(index, index + 1)[0] for index in surest]
-    found = None
-    if pictures:
-        found = gradcam.maps(predictor.network, inference.inputs(predictor, np.stack(pictures)), predicted[surest])
-    rows = []
-    for place, (index, pixels) in enumerate(zip(surest, pictures, strict=True)):
-        cells = found.cells[place] if found else None
-        rows.append(
-            {
-                "name": test.names[index],
-                "actual": test.classes[test.labels[index]],
-                "predicted": test.classes[predicted[index]],
-                "probability": round(float(chances[index, predicted[index]]), 6),
-                "probability_of_actual": round(float(chances[index, test.labels[index]]), 6),
-                "png": _png(_shown(pixels)),
-                **({} if cells is None else {"gradcam": _png(gradcam.overlay(_shown(pixels), cells))}),
-            }
-        )
-    size = found.size if found else None
-    return {"worst": rows, **({"gradcam": {"layer": found.layer, "size": size}} if found and size else {})}
-
-
-def _shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return images.squared(pixels, min(SHOWN_SIZE, len(pixels)))
-
-
-def _png(pixels: NDArray[np.uint8]) -> str:
-    return base64.b64encode(images.png(pixels)).decode("ascii")
 
 
 if __name__ == "__main__":

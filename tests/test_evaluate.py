@@ -9,6 +9,7 @@ import json
 import math
 import shutil
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import pytest
 import torch
 import train
 from data import open_split
-from evaluation import calibration, metrics
+from evaluation import calibration, errors, metrics
 from hosting import Hosting
 from refusal import Refusal
 from rollout import account
@@ -107,7 +108,7 @@ def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
     run(trained, tmp_path / "out")
     report = pictures.json_of(tmp_path / "out/report/evaluation.json")
     test = open_split(trained / "test")
-    assert len(report["worst"]) == min(evaluate.WORST, report["wrong"]) > 0
+    assert len(report["worst"]) == min(errors.WORST, report["wrong"]) > 0
     for error in report["worst"]:
         assert error["actual"] != error["predicted"]
         pixels = images.read(base64.b64decode(error["png"]), 16)
@@ -118,6 +119,45 @@ def test_errors_come_with_their_pictures(trained: Path, tmp_path: Path) -> None:
             assert not np.array_equal(overlay, pixels)
     assert any("gradcam" in error for error in report["worst"])
     assert report["pictures_per_second"] > 0
+
+
+def test_every_error_has_a_small_picture_with_its_cell_of_the_matrix(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    report = pictures.json_of(tmp_path / "out/report/evaluation.json")
+    body = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")
+    cells = Counter((row["actual"], row["predicted"]) for row in report["errors"]["pictures"])
+    matrix = body["multiclass_classification_metrics"]["confusion_matrix"]
+    wrong = {(one, other): count for one, row in matrix.items() for other, count in row.items() if one != other}
+    assert cells == Counter({cell: count for cell, count in wrong.items() if count})
+    assert report["errors"]["left_out"] == 0
+
+
+def answered(folder: Path, size: int, labels: list[int], said: list[int], sure: list[float]) -> errors.Answers:
+    """Pictures of one class for each of `labels`, of which a model of three classes said `said`, so sure."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (len(labels), size, size, 3), dtype=np.uint8)
+    test = open_split(pictures.split(folder / "test", pixels, labels, ["a", "b", "c"]))
+    chances = np.full((len(labels), 3), 0.0)
+    chances[np.arange(len(labels)), said] = sure
+    return errors.Answers(test, chances, np.array(said))
+
+
+def test_where_room_is_short_every_cell_has_a_picture_before_any_has_two(tmp_path: Path) -> None:
+    said = answered(tmp_path, 8, [0, 0, 0, 1, 2, 0], [1, 1, 1, 2, 2, 2], [0.9, 0.8, 0.7, 0.4, 1.0, 0.5])
+    whole = errors.by_cell(said)["errors"]["pictures"]
+    assert [(row["actual"], row["predicted"], row["probability"]) for row in whole] == [
+        *(("a", "b", 0.9), ("a", "c", 0.5), ("b", "c", 0.4)),
+        *(("a", "b", 0.8), ("a", "b", 0.7)),
+    ]
+    room = sum(len(row["png"]) for row in whole[:3])
+    short = errors.by_cell(said, room)["errors"]
+    assert (short["pictures"], short["left_out"]) == (whole[:3], 2)
+    assert errors.by_cell(said, room - 1)["errors"]["left_out"] == 3
+
+
+def test_larger_pictures_are_jpegs_of_64_pixels(tmp_path: Path) -> None:
+    (row,) = errors.by_cell(answered(tmp_path, 200, [0], [1], [0.9]))["errors"]["pictures"]
+    assert images.dimensions(base64.b64decode(row["jpeg"])) == (errors.SMALL_SIZE,) * 2
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -144,7 +144,8 @@ def finished_run(home: Path) -> Clients:
     put_json(storage, "s3://bucket/report/evaluation.json", {"worst": worst, "accuracy_interval": [0.9, 0.97]})
     storage.put_bytes("s3://bucket/report/half.json", b'{"a": ')
     epochs = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1.2 / n, "validation_accuracy": 0.9} for n in (1, 2)]
-    put_archive(storage, "s3://bucket/j/output/output.tar.gz", {"epochs": epochs, "hyperparameters": {"lr": EVIL}})
+    training = {"epochs": epochs, "hyperparameters": {"lr": EVIL}, "versions": {"python": "3.11", EVIL: EVIL}}
+    put_archive(storage, "s3://bucket/j/output/output.tar.gz", training)
     log = home / "Publish.log"
     log.write_text(f"first\n{EVIL}\n")
     service = FakeSageMaker(log)

@@ -126,7 +126,7 @@ def test_a_huge_picture_is_not_read(clients: Clients) -> None:
 
 def test_pictures_beyond_the_budget_are_counted_and_the_charts_come_first(clients: Clients) -> None:
     names = [f"contact/{number:03d}-c.jpg" for number in range(7)]
-    pictures = put_pictures(clients, **dict.fromkeys(names, JPEG + bytes(2**20)))
+    pictures = put_pictures(clients, **dict.fromkeys(names, JPEG + bytes(2**20 // 3)))
     put_dataset(clients, pictures={**pictures, "contact": names})
     found = collect(clients, ARN).pictures
     assert list(found.shown) == ["classes.svg", "sizes.svg", "duplicates/00.jpg", *names[:4]]

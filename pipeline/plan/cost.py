@@ -65,7 +65,7 @@ def estimate(clients: Clients, forecast: Forecast, prices: Prices) -> Cost:
 
 def _step(clients: Clients, forecast: Forecast, found: Prediction, prices: Prices) -> StepCost:
     request = forecast.request(forecast.definition.steps[found.step])
-    fleets = _fleets(found.kind, request)
+    fleets = fleets_of(found.kind, request)
     machines = " + ".join(f"{fleet.count} × {fleet.machine}" for fleet in fleets)
     if found.outcome in (HIT, SKIPPED):
         return StepCost(found.step, machines, 0.0, 0.0)
@@ -82,7 +82,7 @@ def _step(clients: Clients, forecast: Forecast, found: Prediction, prices: Price
     likely = _likely(clients, forecast, found, request)
     most = None if longest is None else hourly * longest / 3600
     missing = "nothing limits its time" if most is None else "it has never run" if likely is None else ""
-    if likely and _is_spot(found.kind, request):
+    if likely and is_spot(found.kind, request):
         likely, missing = None, "spot costs less, and how much is not known"
     return StepCost(
         *(found.step, machines, most, None if likely is None else hourly * likely / 3600),
@@ -91,11 +91,11 @@ def _step(clients: Clients, forecast: Forecast, found: Prediction, prices: Price
     )
 
 
-def _is_spot(kind: str, request: Mapping[str, Any]) -> bool:
+def is_spot(kind: str, request: Mapping[str, Any]) -> bool:
     return (_trial(request) if kind == "Tuning" else request).get("EnableManagedSpotTraining") is True
 
 
-def _fleets(kind: str, request: Mapping[str, Any]) -> list[Fleet]:
+def fleets_of(kind: str, request: Mapping[str, Any]) -> list[Fleet]:
     """Empty where the request does not tell, or not yet."""
     match kind:
         case "Processing":

@@ -55,8 +55,8 @@ def chart(series: Sequence[Series], x: str, y: str, *, log_x: bool = False, log_
     points = [point for one in kept for point in one.points]
     if not points:
         return Markup("")
-    across = _axis(x, [value for value, _ in points], log_x)
-    up = _axis(y, [value for _, value in points], log_y, pad=0.06)
+    across = axis(x, [value for value, _ in points], log_x)
+    up = axis(y, [value for _, value in points], log_y, pad=0.06)
     parts = [_grid(across, up), *(_series(number, one, across, up) for number, one in enumerate(kept))]
     head = '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
     opening = Markup(head).format(w=WIDTH, h=HEIGHT, label=f"{y} by {x}")
@@ -67,7 +67,7 @@ def _finite(points: Sequence[Point]) -> list[Point]:
     return [(px, py) for px, py in points if math.isfinite(px) and math.isfinite(py)]
 
 
-def _axis(label: str, values: Sequence[float], log: bool, pad: float = 0.0) -> Axis:
+def axis(label: str, values: Sequence[float], log: bool, pad: float = 0.0) -> Axis:
     low, high = min(values), max(values)
     log = log and low > 0
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
@@ -125,6 +125,16 @@ def _series(order: int, one: Series, across: Axis, up: Axis) -> Markup:
     line = Markup('<path class="line {}" d="{}"/>').format(colour, first + path)
     ends = Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"/>')
     return line + (Markup("").join(ends.format(colour, x, y) for x, y in places) if len(places) <= 30 else Markup(""))
+
+
+def is_wide(points: Sequence[Point]) -> bool:
+    """Whether the places across read better on a logarithmic axis."""
+    return is_wide_range([across for across, _ in points])
+
+
+def is_wide_range(values: Sequence[float]) -> bool:
+    """More than a factor of eight between positive values."""
+    return bool(values) and min(values) > 0 and max(values) / min(values) > 8
 
 
 def number(value: float) -> str:

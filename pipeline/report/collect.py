@@ -11,6 +11,8 @@ from pipeline.client import Clients
 from pipeline.control import archived, executions, health, logs, outcome
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError, Unavailable
+from pipeline.report import charges, lineage
+from pipeline.report.charges import Charge
 from pipeline.report.pictures import Pictures, fetch
 from pipeline.report.sections import is_ours
 
@@ -55,6 +57,9 @@ class Run:
     logs: dict[str, list[str]] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
     health: health.Health | None = None
+    charges: dict[str, Charge] = field(default_factory=dict)
+    lineage: list[tuple[str, str]] = field(default_factory=list)
+    options: str = ""  # of the commands that lead to where it ran
 
     @property
     def arn(self) -> str:
@@ -69,19 +74,24 @@ class Run:
 def collect(clients: Clients, arn: str) -> Run:
     """A run that failed half-way has less to show; that is no error."""
     steps = executions.steps(clients, arn)
+    execution = executions.describe(clients, arn)
+    packages = outcome.packages(clients, steps)
     found = [(step, name, body) for step in steps for name, body in _sections(clients, step)]
     return Run(
-        execution=executions.describe(clients, arn),
+        execution=execution,
         definition=Definition.parse(executions.definition(clients, arn)),
         steps=steps,
         parameters=executions.parameter_values(clients, arn),
         tunings=[tuning for step in steps if (tuning := _tuning(clients, step))],
         sections={name: body for _, name, body in found},
         evaluation=outcome.evaluation(clients, arn, steps),
-        packages=outcome.packages(clients, steps),
+        packages=packages,
         logs={step["StepName"]: _log(clients, step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
         health=health.read(clients, steps, page=True),
+        charges=charges.of(clients, arn, steps),
+        lineage=lineage.of(clients, execution, steps, packages),
+        options=clients.options,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.control.champion import called
+from pipeline.models.evaluation import ClassFigures, Evaluation
 from pipeline.report.charts import Series, chart
 
 OPEN_CLASSES = 12  # of the comparison; the rest is folded
@@ -14,14 +15,50 @@ MACRO = (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
 VERDICTS = {"better": "good", "worse": "bad"}
 
 
-def view(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Empty where a job of an earlier version, or of somebody else, told nothing of it."""
+def view(evaluation: dict[str, Any], measured: Evaluation) -> dict[str, Any]:
+    """Empty where a job of an earlier version, or of somebody else, told nothing of it.
+
+    `evaluation`: what the job left for the page; `measured`: evaluation.json, by which gates and registry go.
+    """
     found = {
+        "accuracy": _accuracy(evaluation, measured),
+        "classes": [_class(each) for each in measured.classes],
         "figures": _figures(evaluation),
         "calibration": _calibration(evaluation),
         "champion": _champion(evaluation.get("champion")),
     }
     return {name: part for name, part in found.items() if part}
+
+
+def _accuracy(evaluation: dict[str, Any], measured: Evaluation) -> dict[str, Any]:
+    """Shares in percent; of `thousand` pictures so many are wrong, and between so many."""
+    if measured.accuracy is None:
+        return {}
+    told = evaluation.get("accuracy_interval")
+    interval = measured.interval or (tuple(told) if told else None)
+    return {
+        "share": _percent(measured.accuracy),
+        "value": measured.accuracy,
+        "count": measured.count,
+        "right": None if measured.count is None else round(measured.accuracy * measured.count),
+        "interval": None if interval is None else [f"{100 * each:.2f}" for each in interval],
+        "wrong": _of_thousand(measured.accuracy),
+        "wrong_between": None if interval is None else [_of_thousand(each) for each in reversed(interval)],
+    }
+
+
+def _of_thousand(accuracy: float) -> str:
+    return f"{1000 * (1 - accuracy):.0f}"
+
+
+def _class(found: ClassFigures) -> dict[str, Any]:
+    """Each figure as (value to sort by, text)."""
+    shares = {name: getattr(found, name) for name, _ in MACRO}
+    return {
+        "name": found.name,
+        "count": found.count,
+        **{name: ("", "") if value is None else (f"{value:.6f}", _percent(value)) for name, value in shares.items()},
+    }
 
 
 def _figures(evaluation: dict[str, Any]) -> list[tuple[str, str]]:

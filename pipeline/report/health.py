@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from markupsafe import escape
+
 from pipeline.control import health, managed
 from pipeline.control.health import ERROR, FINE, FOUND, NOT_EVALUATED, Health, Rule
 
@@ -11,6 +13,9 @@ ORDER = (FOUND, ERROR, NOT_EVALUATED, FINE)
 STATES = {FOUND: "bad", ERROR: "bad", NOT_EVALUATED: "stopped", FINE: "good"}
 WAITING = "stopped"  # the look of what is neither good nor bad: in progress, stopped, not evaluated
 OPEN = 25  # rules; the rest is folded
+LARGEST_PAGE = (
+    900_000  # characters of the profile as an attribute; a larger one stays where it lies: the page is mailed
+)
 
 
 def view(found: Health | None) -> dict[str, Any]:
@@ -28,7 +33,7 @@ def view(found: Health | None) -> dict[str, Any]:
         "rows": rows[:OPEN],
         "more": rows[OPEN:],
         "recorded": _recorded(found),
-        "page": found.page,
+        "page": found.page if found.page and len(escape(found.page)) <= LARGEST_PAGE else None,
         "file": health.PAGE,
         "address": found.address,
         "managed": _managed(found),

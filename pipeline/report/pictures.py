@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.client import Clients
 
 LARGEST = 3 * 2**20  # bytes of one picture; one above is left out
-BUDGET = 6 * 2**20  # characters that all pictures take in the page; what is left over stays in storage
+BUDGET = 2 * 2**20  # characters that all pictures take in the page, which goes by mail; the rest stays in storage
 KINDS = {".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 # As entrypoints/preparation/drawings.py names them.
 NAME = re.compile(r"((contact|duplicates)/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.(svg|jpg)")

@@ -11,7 +11,8 @@ from typing import Any
 NUMBER = (int, float)
 COUNT = range(10**12)
 SIDE = range(1, 10**6)
-ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, "png": str, "gradcam?": str}
+PICTURE = {"png?": str, "jpeg?": str, "gradcam?": str}  # base64; gradcam is of the kind of the picture
+ERROR = {"name": str, "actual": str, "predicted": str, "probability": NUMBER, **PICTURE}
 BIN = {"count": COUNT, "confidence": NUMBER, "accuracy": NUMBER}
 PAIRED = {"count": COUNT, "difference": NUMBER, "interval": [NUMBER, NUMBER]}
 CHAMPION = {
@@ -32,6 +33,7 @@ CHAMPION = {
 EVALUATION = {
     "accuracy_interval?": [NUMBER, NUMBER],
     "worst?": [ERROR],
+    "errors?": {"pictures": [ERROR], "left_out?": COUNT},
     "top_5_accuracy?": NUMBER,
     "macro?": {"precision?": NUMBER, "recall?": NUMBER, "f1?": NUMBER},
     "pictures_per_second?": NUMBER,
@@ -75,7 +77,7 @@ DATASET = {
 }
 # section → the members that the page reads; `?` marks those that may be missing, `*` stands for any key
 SHAPES: dict[str, Any] = {
-    "training": {"epochs?": [EPOCH], "hyperparameters?": {}},
+    "training": {"epochs?": [EPOCH], "hyperparameters?": {}, "versions?": {"*": str}},
     "dataset": DATASET,
     "evaluation": EVALUATION,
 }

@@ -1,0 +1,171 @@
+"""The first screen: may this go live? Gate, champion, health and data in a line each, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any
+
+from pipeline.control import champion, health, managed, registry
+from pipeline.control.health import FOUND, Health
+from pipeline.models.evaluation import Evaluation, Paired
+from pipeline.report.collect import Run
+
+GOOD, BAD, LOOK, NONE = "good", "bad", "stopped", ""  # classes of the style; NONE: there is nothing to say
+WORDS = {
+    "GreaterThanOrEqualTo": "≥",
+    "GreaterThan": ">",
+    "LessThanOrEqualTo": "≤",
+    "LessThan": "<",
+    "Equals": "=",
+}
+VERDICTS = {"better": GOOD, "worse": BAD}
+MENDED = ("drop", "move")  # what the doctor did away with
+SUMMARIES = {
+    BAD: "Something speaks against it",
+    LOOK: "Look at this before you decide",
+    GOOD: "Nothing was found that speaks against it",
+    NONE: "Not decided by anything that this pipeline measures",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """`state`: how it looks; `word` is the badge, `text` why."""
+
+    subject: str
+    state: str
+    word: str
+    text: str
+
+
+def view(run: Run, measured: Evaluation) -> dict[str, Any]:
+    lines = [*_execution(run), *_gates(run), _champion(run, measured.paired), _health(run.health), _data(run)]
+    states = {line.state for line in lines}
+    state = next((each for each in (BAD, LOOK, GOOD) if each in states), NONE)
+    return {
+        "lines": lines,
+        "state": state,
+        "summary": SUMMARIES[state],
+        "decisions": [_decision(run, package) for package in run.packages if "ModelPackageVersion" in package],
+    }
+
+
+def _execution(run: Run) -> Iterator[Line]:
+    """Told only where it did not succeed."""
+    status = run.execution["PipelineExecutionStatus"]
+    if status != "Succeeded":
+        failed = [step["StepName"] for step in run.steps if step["StepStatus"] == "Failed"]
+        state = BAD if status == "Failed" else LOOK
+        yield Line("Execution", state, status, f"failed: {', '.join(failed)}" if failed else "")
+
+
+def _gates(run: Run) -> Iterator[Line]:
+    """Every condition that was asked, with what it compared."""
+    asked = [step for step in run.steps if step["StepType"] == "Condition"]
+    for step in asked:
+        outcome = str(((step.get("Metadata") or {}).get("Condition") or {}).get("Outcome", "")).lower()
+        state = {"true": GOOD, "false": BAD}.get(outcome, LOOK)
+        conditions = run.definition.steps[step["StepName"]].arguments.get("Conditions") or []
+        text = "; ".join(_condition(run, each) for each in conditions if isinstance(each, dict))
+        yield Line("Gate", state, {"true": "passed", "false": "not passed"}.get(outcome, "not known"), text)
+    if not asked:
+        declared = any(step.type == "Condition" for step in run.definition.steps.values())
+        yield Line("Gate", LOOK if declared else NONE, "not reached" if declared else "none", "")
+
+
+def _condition(run: Run, condition: dict[str, Any]) -> str:
+    sign = WORDS.get(str(condition.get("Type")))
+    if sign is None:
+        return f"{condition.get('Type')} of several values"
+    return f"{_operand(run, condition.get('LeftValue'))} {sign} {_operand(run, condition.get('RightValue'))}"
+
+
+def _operand(run: Run, value: Any) -> str:
+    """accuracy 0.9874, or 0.95 (AccuracyThreshold)."""
+    if not isinstance(value, dict):
+        return _figure(value)
+    if "Std:JsonGet" in value:
+        path = str(value["Std:JsonGet"].get("Path", ""))
+        words = [part for part in path.split(".") if part != "value"]
+        return f"{words[-1].replace('_', ' ') if words else path} {_figure(_at(run.evaluation, path))}".strip()
+    name = str(value.get("Get", ""))
+    parameter = name.removeprefix("Parameters.")
+    default = run.definition.parameters.get(parameter, {}).get("DefaultValue", "")
+    given = run.parameters.get(parameter, default) if parameter != name else ""
+    return f"{_figure(given)} ({parameter})" if given != "" else name
+
+
+def _at(report: Any, path: str) -> Any:
+    for key in path.split("."):
+        report = report.get(key, "") if isinstance(report, dict) else ""
+    return report
+
+
+def _figure(value: Any) -> str:
+    try:
+        return f"{float(value):.4f}".rstrip("0").rstrip(".") if value != "" else ""
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _champion(run: Run, paired: Paired | None) -> Line:
+    if paired is None:
+        return Line("Champion", NONE, "none", "no approved model to compare with" if run.evaluation else "")
+    name = champion.called(paired.champion) or "the approved model"
+    if not paired.verdict:
+        return Line("Champion", LOOK, "not compared", f"{name} could not be judged on these pictures")
+    low, high = (f"{100 * each:+.2f}" for each in paired.interval)
+    text = f"{100 * paired.difference:+.2f} points against {name}, 95 % between {low} and {high}"
+    return Line("Champion", VERDICTS.get(paired.verdict, NONE), paired.verdict, text)
+
+
+def _health(found: Health | None) -> Line:
+    if found is None:
+        return Line("Training health", NONE, "not judged", "no rules were asked for")
+    if found.unknown is not None:
+        return Line("Training health", LOOK, "not known", found.unknown)
+    issues = [rule for rule in found.rules if rule.status == FOUND]
+    outside = [row for rows in found.managed for row in rows if row.status == FOUND]
+    told = "; ".join(
+        part for part in (health.told_of_ours(found) if found.asked else "", managed.told(found.managed)) if part
+    )
+    if issues or outside:
+        return Line("Training health", LOOK, "issues", told)
+    return Line("Training health", GOOD, "no issues", told)
+
+
+def _data(run: Run) -> Line:
+    dataset = run.sections.get("dataset", {})
+    if "findings" not in dataset:
+        return Line("Data", NONE, "not looked at", "")
+    rows = dataset["findings"]
+    open_rows = [row for row in rows if row.get("action") not in MENDED]
+    text = ", ".join(_finding(row) for row in rows)
+    if open_rows:
+        return Line("Data", LOOK, f"{len(open_rows)} to look at", text)
+    return Line("Data", GOOD, "in order" if not rows else "mended", text or "the doctor found nothing")
+
+
+def _finding(row: dict[str, Any]) -> str:
+    count = f" ({row['count']:,})" if "count" in row else ""
+    action = f": {row['action']}" if row.get("action") else ""
+    return f"{row['finding'].replace('_', ' ')}{count}{action}"
+
+
+def _decision(run: Run, package: dict[str, Any]) -> dict[str, Any]:
+    """What is due, as in `darkroom show-model`."""
+    version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
+    which = f"{version} --group {quote(package['ModelPackageGroupName'])}"
+    again = " --again" if status == registry.REJECTED else ""
+    commands = [] if status == registry.APPROVED else [f'approve {which} --reason "…"{again}']
+    commands += [] if status == registry.REJECTED else [f'reject {which} --reason "…"']
+    return {
+        "version": version,
+        "group": package["ModelPackageGroupName"],
+        "status": status,
+        "state": {registry.APPROVED: GOOD, registry.REJECTED: BAD}.get(status, LOOK),
+        "commands": [f"darkroom {command}{run.options}" for command in commands],
+        "look": f"darkroom show-model {which}{run.options}",
+    }

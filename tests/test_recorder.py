@@ -27,11 +27,11 @@ CPU = torch.device("cpu")
 
 def small() -> nn.Sequential:
     torch.manual_seed(0)
-    layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8 * 36, 4))
+    layers = (nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(5 * 36, 4))
     return nn.Sequential(*layers)
 
 
-def batch(seed: int, size: int = 6) -> tuple[Tensor, Tensor]:
+def batch(seed: int, size: int = 5) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(seed)
     return torch.randn(size, 3, 8, 8, generator=random), torch.randint(0, 4, (size,), generator=random)
 
@@ -254,6 +254,28 @@ def test_a_layer_that_is_called_twice_has_two_names(tmp_path: Path) -> None:
     assert one(found, "input", "act#2", "min") == -1
 
 
+def test_an_input_that_several_layers_share_is_each_time_what_it_is_then(tmp_path: Path) -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other, self.last = (nn.Linear(192, 4) for _ in range(3))
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            flat = pictures.flatten(1)
+            out = self.one(flat) + self.other(flat)
+            return out + self.last(flat.add_(1000))
+
+    recorder = Recorder(tmp_path, network := Shared(), 4, 1)
+    recorder.begins(0)
+    with torch.no_grad():
+        network(batch(0)[0])
+    recorder.gradients()
+    recorder.close()
+    found = records.read(tmp_path)
+    assert one(found, "input", "one", "mean") == one(found, "input", "other", "mean") < 1
+    assert one(found, "input", "last", "min") > 900
+
+
 def test_nothing_is_left_in_the_network_between_records_nor_in_its_copies(tmp_path: Path) -> None:
     network = small()
     recorder = Recorder(tmp_path, network, 4, 2)
@@ -303,7 +325,7 @@ def test_two_ranks_are_one_record(tmp_path: Path) -> None:
     assert one(found, "input", "1", "max") == every.max()
     assert one(found, "input", "1", "std") == pytest.approx(every.std(correction=0).item(), rel=1e-4)
     assert found.series("weight", "1.weight")[0].tolist() == [0]
-    assert found.steps["examples"].tolist() == [12]
+    assert found.steps["examples"].tolist() == [10]
     labels = torch.cat([labels for _, labels in parts])
     assert found.classes[0]["shown"] == torch.bincount(labels, minlength=4).tolist()
 
@@ -340,7 +362,7 @@ def test_epochs_end_with_counts_of_classes_and_a_confusion_matrix(tmp_path: Path
     recorder.validated(1, 0.5, 0.75, 3, {"evaluation": 2.0})
     recorder.close()
     found = records.read(tmp_path)
-    assert [sum(row["shown"]) for row in found.classes] == [12, 3]
+    assert [sum(row["shown"]) for row in found.classes] == [10, 3]
     matrix = found.classes[1]["confusion"]
     assert (matrix[0], matrix[3]) == ([1, 1, 0, 0], [0, 0, 0, 1])
     assert found.losses("validation")[1].tolist() == [0.5]
@@ -357,7 +379,7 @@ def test_a_step_that_an_error_ends_is_in_the_tables(tmp_path: Path) -> None:
     recorder.gradients()
     recorder.close()
     found = records.read(tmp_path)
-    assert one(found, "gradient", "4.weight", "nan") == 4 * 288
+    assert one(found, "gradient", "4.weight", "nan") == 4 * 180
     assert found.names("update") == []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from health import view
 from health.recording import statistics
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,7 +64,7 @@ def test_small_tensors_have_numpys_statistics(tensors: list[NDArray[np.float32]]
 
 @pytest.mark.parametrize("dtype", (torch.bfloat16, torch.float16, torch.float64))
 def test_other_precisions_are_computed_in_float32(dtype: torch.dtype) -> None:
-    values = torch.randn(2000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values = torch.randn(1000, generator=torch.Generator().manual_seed(0)).to(dtype)
     values[7], values[9] = math.inf, math.nan
     agree(rows(values)[0], expected(values.float().numpy()))
 
@@ -82,7 +83,7 @@ def test_of_large_tensors_the_sample_speaks_and_extremes_and_counts_are_exact() 
     row = rows(values)[0]
     assert (row["count"], row["min"], row["max"]) == (300_000, -77, 88)
     assert (row["non_finite"], row["nan"]) == (3, 1)
-    places = statistics.chosen(300_000, statistics.SAMPLE, torch.device("cpu"))
+    places = statistics.chosen(300_000, view.SAMPLE, torch.device("cpu"))
     seen = values.flatten()[places]
     agree(
         {**row, **dict.fromkeys(("count", "min", "max", "non_finite", "nan"), 0)},
@@ -107,12 +108,26 @@ def test_a_sample_has_different_places_of_all_stretches_and_always_the_same() ->
 
 def test_a_tensor_is_all_zero_only_where_all_of_it_is() -> None:
     nearly = torch.zeros(100_000)
-    nearly[
-        int(np.setdiff1d(np.arange(100_000), statistics.chosen(100_000, statistics.SAMPLE, nearly.device).numpy())[0])
-    ] = 1e-3
+    nearly[int(np.setdiff1d(np.arange(100_000), statistics.chosen(100_000, view.SAMPLE, nearly.device).numpy())[0])] = (
+        1e-3
+    )
     zero, almost = rows(torch.zeros(100_000), nearly)
     assert np.float32(zero["zero_share"]) == 1
     assert np.float32(almost["zero_share"]) < 1
+
+
+@pytest.mark.parametrize("most", (math.inf, 6.0), ids=("ReLU", "ReLU6"))
+@pytest.mark.parametrize("odd", ((), (math.inf, -math.inf), (math.nan,)), ids=str)
+@pytest.mark.parametrize("shape", ((7, 3), (40, 8, 6, 6)), ids=str)
+def test_what_a_relu_gave_follows_from_what_it_was_given(shape: tuple[int, ...], odd: Any, most: float) -> None:
+    values = 5 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    values.view(-1)[: len(odd)] = torch.tensor(odd)
+    output = values.clamp(0, most)
+    both = [statistics.rectified(statistics.take(values), output, most), statistics.take(output, units=True)]
+    got = statistics.fetched(statistics.sent(both))
+    np.testing.assert_array_equal(*got.figures)
+    np.testing.assert_array_equal(*np.split(got.content, 2))
+    np.testing.assert_array_equal(got.active[0], got.active[1])
 
 
 def test_what_is_taken_does_not_change_with_the_tensor() -> None:

@@ -72,6 +72,7 @@ SYSTEM = {
     "gpu_memory_mb": "object",
     "gpu_memory_share": "object",  # % of each GPU's own
 }
+SAMPLE = 1024  # elements of a tensor at most, that its mean, deviation, percentiles and ratio are of
 KINDS = ("weight", "gradient", "update", "input", "output")
 ABSENT = {"mode": "train", "epoch": 1}  # where rows of `of` leave a column out; else NaN, 0, "", False
 

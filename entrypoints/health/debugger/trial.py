@@ -179,8 +179,8 @@ def _columns(
     own = part.samples()
     fits = all(name in after and len(after[name]) == len(sample) for name, sample in own.items())
     samples = [after[name] for name in own] if own and fits else []
-    copy = statistics.sent(part.taken, samples)
-    return recorded.columns(Record(part.step, part.rows, 1.0, copy), limits, before)
+    moved = statistics.together(samples) if samples else None
+    return recorded.columns(Record(part.step, part.rows, 1.0, statistics.sent(part.taken), moved), limits, before)
 
 
 def _joined(tables: list[recorded.Table]) -> Columns:

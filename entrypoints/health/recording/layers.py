@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from functools import partial
+import weakref
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from health.recording.statistics import Taken
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 SATURATING = (nn.Sigmoid, nn.Tanh)
 OTHERS = (nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh)
+MOST = {nn.ReLU: math.inf, nn.ReLU6: 6.0}  # that they give
 ACTIVATIONS = (*OTHERS, *RECTIFIERS, *SATURATING)
 
 
@@ -30,19 +32,24 @@ class Layers:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self.looked_at = [(name, layer) for name, layer in network.named_modules() if _is_looked_at(layer)]
+        self.rows = {
+            layer: Row("input", name or class_of(layer), class_of(layer))
+            for name, layer in network.named_modules()
+            if _is_looked_at(layer)
+        }
         self.hooks: list[RemovableHandle] = []
-        self.last: tuple[Tensor, int, Taken] | None = None  # one layer's output is another's input
+        self.known: dict[int, tuple[weakref.ref[Tensor], int, Taken]] = {}  # one layer's output is others' input
+        self.given: Taken | None = None  # to the latest layer
         self.seen: list[tuple[Row, Taken]] = []  # a module's second call in a pass has #2 in its name
-        self.calls: dict[str, int] = {}
+        self.calls: dict[nn.Module, int] = {}
 
     def look(self) -> None:
         """At the next forward pass."""
         self.seen, self.calls = [], {}
-        for name, layer in self.looked_at:
-            self.hooks.append(layer.register_forward_pre_hook(partial(self._given, name or class_of(layer))))
+        for layer in self.rows:
+            self.hooks.append(layer.register_forward_pre_hook(self._before))
             if isinstance(layer, RECTIFIERS + SATURATING):
-                self.hooks.append(layer.register_forward_hook(partial(self._gave, name or class_of(layer))))
+                self.hooks.append(layer.register_forward_hook(self._behind))
         self.hooks.append(self.network.register_forward_hook(lambda *_: self.rest()))
         compiled("force_eager")
 
@@ -51,26 +58,37 @@ class Layers:
             compiled("default")
         for hook in self.hooks:
             hook.remove()
-        self.hooks, self.last = [], None
+        self.hooks, self.known, self.given = [], {}, None
 
-    def _given(self, name: str, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.calls[name] = self.calls.get(name, 0) + 1
-        if not inputs or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
-            return
-        if self.last and self.last[0] is inputs[0] and self.last[1] == inputs[0]._version:
-            taken = self.last[2]._replace(places=None)
+    def _before(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.calls[layer] = self.calls.get(layer, 0) + 1
+        self.given = None
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point():
+            self.given = self._known(inputs[0])
+            self.seen.append((self._called(layer, "input"), self.given))
+
+    def _behind(self, layer: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
+        most = MOST.get(type(layer))
+        if most is not None and self.given is not None and self.given.size == output.numel():
+            taken = statistics.rectified(self.given, output, most)
         else:
-            taken = statistics.take(inputs[0])
-        self.last = inputs[0], inputs[0]._version, taken
-        self.seen.append((Row("input", self._called(name), class_of(layer)), taken))
+            taken = statistics.take(output, units=isinstance(layer, RECTIFIERS))
+        self._keep(output, taken)
+        self.seen.append((self._called(layer, "output"), taken))
 
-    def _gave(self, name: str, layer: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
-        taken = statistics.take(output, units=isinstance(layer, RECTIFIERS))
-        self.last = output, output._version, taken
-        self.seen.append((Row("output", self._called(name), class_of(layer)), taken))
+    def _known(self, given: Tensor) -> Taken:
+        there, version, taken = self.known.get(id(given), (None, 0, None))
+        if there is None or taken is None or there() is not given or version != given._version:
+            taken = statistics.take(given)
+            self._keep(given, taken)
+        return taken._replace(places=None)
 
-    def _called(self, name: str) -> str:
-        return name if self.calls[name] == 1 else f"{name}#{self.calls[name]}"
+    def _keep(self, tensor: Tensor, taken: Taken) -> None:
+        self.known[id(tensor)] = weakref.ref(tensor), tensor._version, taken
+
+    def _called(self, layer: nn.Module, kind: str) -> Row:
+        row, call = self.rows[layer], self.calls[layer]
+        return row._replace(kind=kind, name=row.name if call == 1 else f"{row.name}#{call}")
 
 
 def class_of(layer: nn.Module) -> str:

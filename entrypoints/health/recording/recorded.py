@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from health import view
 from health.recording import statistics
-from health.recording.statistics import Copy, Floats
+from health.recording.statistics import Arriving, Copy, Floats
 
 
 class Limits(NamedTuple):
@@ -30,7 +30,8 @@ class Row(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Of one step, on its way to the CPU: `rows`, of which weights are the first, and samples of them after the step.
+    """Of one step, on its way to the CPU: `rows`, of which weights are the first; `after`, samples of them when the
+    optimiser had stepped, if it did.
 
     `scale`: what a GradScaler had multiplied the gradients with.
     """
@@ -39,6 +40,7 @@ class Record(NamedTuple):
     rows: list[Row]
     scale: float
     copy: Copy
+    after: Arriving | None = None
 
 
 Table = dict[str, NDArray[Any] | list[str]]
@@ -59,31 +61,31 @@ class Part(NamedTuple):
 
 def columns(record: Record, limits: Limits, before: Floats | None) -> tuple[Table, Floats]:
     """Rows for the table, and the samples of the weights: `before` of the next record."""
-    taken, after = _taken(record, limits)
+    taken = _taken(record, limits)
     weights = sum(row.kind == "weight" for row in record.rows)
     started = taken.content[: taken.sizes[:weights].sum()]
     if before is not None and len(before) == len(started):
         taken.change[:weights] = statistics.changes(before, started, taken.sizes[:weights])
-    whole = _with_updates(taken, weights, started, after) if len(after) else taken
+    whole = taken if record.after is None else _with_updates(taken, weights, started, record.after.floats())
     found: dict[str, NDArray[Any]] = {**statistics.described(whole.figures, whole.sizes, whole.content)}
     found |= {"step": np.full(len(whole.rows), record.step), "count": whole.counts}
     found |= {"ratio": whole.ratio, "change": whole.change, "idle_share": whole.idle, **_saturation(whole, limits)}
     return _table(whole.rows, found, _skipped(record, found)), started.copy()
 
 
-def _taken(record: Record, limits: Limits) -> tuple[Part, Floats]:
-    """With the scaler's factor taken out of the gradients; and the samples of the weights after the step."""
+def _taken(record: Record, limits: Limits) -> Part:
+    """With the scaler's factor taken out of the gradients."""
     counts, figures, sizes, content, active = statistics.fetched(record.copy)
-    rows, sizes = record.rows, sizes[: len(record.rows)]
+    rows = record.rows
     nothing = (np.full(len(rows), math.nan) for _ in range(3))
-    part = Part(rows, counts, figures, sizes, content[: sizes.sum()], *nothing)
+    part = Part(rows, counts, figures, sizes, content, *nothing)
     for number, shares in active.items():
         part.idle[number] = (shares < limits.inactivity / 100).mean() if len(shares) else math.nan
     if record.scale != 1:
         gradients = np.array([row.kind == "gradient" for row in rows])
         figures[gradients, :2] /= record.scale
         part.content[np.repeat(gradients, sizes)] /= np.float32(record.scale)
-    return part, content[len(part.content) :]
+    return part
 
 
 def _with_updates(taken: Part, weights: int, started: Floats, after: Floats) -> Part:
@@ -124,7 +126,9 @@ def _skipped(record: Record, found: Mapping[str, NDArray[Any]]) -> bool:
 
 
 def _table(rows: list[Row], found: Mapping[str, NDArray[Any]], skipped: bool) -> Table:
-    wanted = [number for number, row in enumerate(rows) if not skipped or row.kind not in ("gradient", "update")]
+    if skipped:
+        wanted = [number for number, row in enumerate(rows) if row.kind not in ("gradient", "update")]
+        rows, found = [rows[number] for number in wanted], {name: column[wanted] for name, column in found.items()}
     with np.errstate(over="ignore"):  # of a float64 network: infinite in the table
-        table: Table = {name: column.astype(view.TENSORS[name])[wanted] for name, column in found.items()}
-    return table | {name: [getattr(rows[number], name) for number in wanted] for name in Row._fields}
+        table: Table = {name: column.astype(view.TENSORS[name]) for name, column in found.items()}
+    return table | {name: list(texts) for name, texts in zip(Row._fields, zip(*rows, strict=True), strict=True)}

@@ -29,7 +29,7 @@ from health.recording import recorded, records, statistics
 from health.recording.layers import Layers, class_of
 from health.recording.recorded import Limits, Record, Row
 from health.recording.records import ClassesWriter, Writer
-from health.recording.statistics import Floats, Taken
+from health.recording.statistics import Floats
 
 EVERY = 100  # steps between two records, at most
 RECORDS = 20  # of a job, at least
@@ -72,8 +72,7 @@ class Recorder:
         self.classes = ClassesWriter(records.path(folder, "classes", rank), resumed_at)
         self.recording = False
         self.now = (resumed_at or 0) - 1
-        self.scale = 1.0
-        self.taken: list[tuple[Row, Taken]] = []
+        self.stepping: Record | None = None  # whose gradients were taken, before the optimiser's step
         self.sent: list[Record] = []
         self.before: Floats | None = None  # samples of the weights in the latest record
         self.losses: list[tuple[Mapping[str, Any], Tensor]] = []
@@ -96,18 +95,25 @@ class Recorder:
         if not self.recording:
             return
         self.layers.rest()
-        self.scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
-        self.taken = [(Row("weight", *names), statistics.take(weight)) for names, weight in self.weights]
-        for names, weight in self.weights:
-            if weight.grad is not None:
-                self.taken.append((Row("gradient", *names), statistics.take(weight.grad)))
-        self.taken += self.layers.seen
+        learning = [(names, weight, weight.grad) for names, weight in self.weights if weight.grad is not None]
+        rows = [Row("weight", *names) for names, _ in self.weights] + [
+            Row("gradient", *names) for names, *_ in learning
+        ]
+        taken = [statistics.take(weight, kept=True) for _, weight in self.weights]
+        taken += [statistics.take(gradient, kept=True) for *_, gradient in learning]
+        rows, taken = rows + [row for row, _ in self.layers.seen], taken + [each for _, each in self.layers.seen]
+        self.layers.seen = []
+        if rows:
+            self.stepping = Record(self.now, rows, _scale(scaler), statistics.sent(taken))
 
     def stepped(self) -> None:
         """After the optimiser's step."""
-        if not self.recording or not self.taken:
+        if self.stepping is None:
             return
-        self._send([statistics.sampled(statistics.flattened(weight.detach())) for _, weight in self.weights])
+        samples = [statistics.sampled(statistics.flattened(weight.detach())) for _, weight in self.weights]
+        after = statistics.together(samples) if samples else None
+        self.sent.append(self.stepping._replace(after=after))
+        self.stepping = None
         if self.device.type == "cpu":
             self._receive()
 
@@ -118,8 +124,12 @@ class Recorder:
     def step(self, epoch: int, loss: Tensor, lr: float, examples: int, timing: Mapping[str, Any]) -> None:
         """At the end of a step; nothing waits for a GPU but every tenth time. `timing`: the columns of times."""
         row = {"step": self.now, "epoch": epoch, "mode": "train", "lr": lr, "accuracy": math.nan, "examples": examples}
-        self.losses.append(({**row, **timing, "recorded": self.recording}, loss.detach()))
-        if self.device.type == "cpu" or len(self.losses) >= GATHERED:
+        row = {**row, **timing, "recorded": self.recording}
+        if self.device.type == "cpu":
+            self.steps.add({**row, "loss": loss.item()})
+            return
+        self.losses.append((row, loss.detach()))
+        if len(self.losses) >= GATHERED:
             self._receive()
 
     def trained(self, epoch: int) -> None:
@@ -153,16 +163,11 @@ class Recorder:
     def close(self) -> None:
         """Also after an error: a step that began to be recorded, and was not taken, is in the tables."""
         self.layers.rest()
-        if self.taken:
-            self._send([])
+        if self.stepping is not None:
+            self.sent.append(self.stepping)
         self._receive()
         for writer in (self.steps, self.tensors, self.classes):
             writer.close()
-
-    def _send(self, after: list[Tensor]) -> None:
-        copy = statistics.sent([taken for _, taken in self.taken], after)
-        self.sent.append(Record(self.now, [row for row, _ in self.taken], self.scale, copy))
-        self.taken = []
 
     def _receive(self) -> None:
         """What is on its way from a GPU."""
@@ -185,6 +190,10 @@ class Recorder:
             left = self.limits.bytes - self.threshold
             self.every = 2 * self.every if left > self.limits.bytes // 64 else 0
             self.threshold += left // 2
+
+
+def _scale(scaler: GradScaler | None) -> float:
+    return scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
 
 
 def _trained(network: nn.Module) -> list[tuple[tuple[str, str], nn.Parameter]]:

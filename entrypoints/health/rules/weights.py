@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from health.rules import tensor_rows
 from health.rules.tensor_rows import Mask, Names, Rows
 from health.verdicts import Verdict, fine, issues, missing, number
-from health.view import Records
-
-SAMPLE = 2048  # elements of an update at most, that its norm is of
+from health.view import SAMPLE, Records
 
 
 def poor_weight_initialization(

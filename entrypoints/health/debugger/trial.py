@@ -17,9 +17,10 @@ from health import view
 from health.debugger import names, saved
 from health.debugger.names import Names
 from health.debugger.saved import Step, Torn
-from health.recording import merging, recorded, statistics
+from health.recording import merging, recorded, samples
 from health.recording.recorded import Limits, Record, Row
-from health.recording.statistics import Floats, Taken
+from health.recording.samples import Taken
+from health.recording.statistics import Floats
 from health.rules.scaling import Job
 from health.view import Columns, Records
 
@@ -163,7 +164,7 @@ def _parts(steps: Iterable[Step], known: Names | None) -> Iterator[Part]:
             row = names.row(tensor.name, known)
             if row is not None and tensor.values.dtype.kind == "f":
                 values = torch.from_numpy(np.array(tensor.values))
-                found.append((row, statistics.take(values, units=row.kind == "output" and row.layer in UNITS)))
+                found.append((row, samples.take(values, units=row.kind == "output" and row.layer in UNITS)))
         if found:
             found.sort(key=lambda pair: ORDER.get(pair[0].kind, 2))
             yield Part(step.mode_step, [row for row, _ in found], [taken for _, taken in found])
@@ -178,9 +179,8 @@ def _columns(
 ) -> tuple[recorded.Table, Floats]:
     own = part.samples()
     fits = all(name in after and len(after[name]) == len(sample) for name, sample in own.items())
-    samples = [after[name] for name in own] if own and fits else []
-    moved = statistics.together(samples) if samples else None
-    return recorded.columns(Record(part.step, part.rows, 1.0, statistics.sent(part.taken), moved), limits, before)
+    moved = samples.together([after[name] for name in own]) if own and fits else None
+    return recorded.columns(Record(part.step, part.rows, 1.0, samples.sent(part.taken), moved), limits, before)
 
 
 def _joined(tables: list[recorded.Table]) -> Columns:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from health.recording import statistics
+from health.recording import samples
 from health.recording.recorded import Row
-from health.recording.statistics import Taken
+from health.recording.samples import Taken
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 SATURATING = (nn.Sigmoid, nn.Tanh)
@@ -70,16 +70,16 @@ class Layers:
     def _behind(self, layer: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
         most = MOST.get(type(layer))
         if most is not None and self.given is not None and self.given.size == output.numel():
-            taken = statistics.rectified(self.given, output, most)
+            taken = samples.rectified(self.given, output, most)
         else:
-            taken = statistics.take(output, units=isinstance(layer, RECTIFIERS))
+            taken = samples.take(output, units=isinstance(layer, RECTIFIERS))
         self._keep(output, taken)
         self.seen.append((self._called(layer, "output"), taken))
 
     def _known(self, given: Tensor) -> Taken:
         there, version, taken = self.known.get(id(given), (None, 0, None))
         if there is None or taken is None or there() is not given or version != given._version:
-            taken = statistics.take(given)
+            taken = samples.take(given)
             self._keep(given, taken)
         return taken._replace(places=None)
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from health import view
-from health.recording import statistics
-from health.recording.statistics import Arriving, Copy, Floats
+from health.recording import samples, statistics
+from health.recording.samples import Arriving, Copy
+from health.recording.statistics import Floats
 
 
 class Limits(NamedTuple):
@@ -75,7 +76,7 @@ def columns(record: Record, limits: Limits, before: Floats | None) -> tuple[Tabl
 
 def _taken(record: Record, limits: Limits) -> Part:
     """With the scaler's factor taken out of the gradients."""
-    counts, figures, sizes, content, active = statistics.fetched(record.copy)
+    counts, figures, sizes, content, active = samples.fetched(record.copy)
     rows = record.rows
     nothing = (np.full(len(rows), math.nan) for _ in range(3))
     part = Part(rows, counts, figures, sizes, content, *nothing)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from health.recording import recorded, records, statistics
+from health.recording import recorded, records, samples
 from health.recording.layers import Layers, class_of
 from health.recording.recorded import Limits, Record, Row
 from health.recording.records import ClassesWriter, Writer
@@ -99,19 +99,19 @@ class Recorder:
         rows = [Row("weight", *names) for names, _ in self.weights] + [
             Row("gradient", *names) for names, *_ in learning
         ]
-        taken = [statistics.take(weight, kept=True) for _, weight in self.weights]
-        taken += [statistics.take(gradient, kept=True) for *_, gradient in learning]
+        taken = [samples.take(weight, kept=True) for _, weight in self.weights]
+        taken += [samples.take(gradient, kept=True) for *_, gradient in learning]
         rows, taken = rows + [row for row, _ in self.layers.seen], taken + [each for _, each in self.layers.seen]
         self.layers.seen = []
         if rows:
-            self.stepping = Record(self.now, rows, _scale(scaler), statistics.sent(taken))
+            self.stepping = Record(self.now, rows, _scale(scaler), samples.sent(taken))
 
     def stepped(self) -> None:
         """After the optimiser's step."""
         if self.stepping is None:
             return
-        samples = [statistics.sampled(statistics.flattened(weight.detach())) for _, weight in self.weights]
-        after = statistics.together(samples) if samples else None
+        stepped = [samples.sampled(samples.flattened(weight.detach())) for _, weight in self.weights]
+        after = samples.together(stepped) if stepped else None
         self.sent.append(self.stepping._replace(after=after))
         self.stepping = None
         if self.device.type == "cpu":

@@ -371,6 +371,34 @@ def test_epochs_end_with_counts_of_classes_and_a_confusion_matrix(tmp_path: Path
     assert found.steps["forward"].tolist()[:2] == [0.5, 0.5]
 
 
+def test_nothing_waits_for_a_gpu_but_every_tenth_step(tmp_path: Path) -> None:
+    """A meta device computes no values, so that whoever asks for one fails."""
+    with torch.device("meta"):
+        network = small()
+        pictures, labels = torch.randn(50, 3, 8, 8), torch.zeros(50, dtype=torch.int64)
+    recorder = Recorder(tmp_path, network, 4, 3)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+
+    def step(number: int) -> None:
+        recorder.begins(number)
+        loss = F.cross_entropy(network(pictures), labels)
+        loss.backward()
+        recorder.shown(labels)
+        recorder.gradients()
+        optimizer.step()
+        recorder.stepped()
+        recorder.step(1, loss, 0.1, len(labels), {})
+
+    for number in range(9):
+        step(number)
+    recorder.judged(network(pictures), labels)
+    assert [len(record.rows) for record in recorder.sent] == 3 * [2 * 6 + 4]
+    with pytest.raises(RuntimeError, match="meta"):
+        step(9)
+    for writer in (recorder.steps, recorder.tensors, recorder.classes):
+        writer.close()
+
+
 def test_a_step_that_an_error_ends_is_in_the_tables(tmp_path: Path) -> None:
     network = small()
     recorder = Recorder(tmp_path, network, 4, 1)

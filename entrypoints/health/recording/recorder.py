@@ -141,9 +141,7 @@ class Recorder:
         """Of a batch in validation."""
         self.shown(labels)
         if len(self.confusion):
-            self.confusion += torch.bincount(
-                labels * len(self.counts) + scores.argmax(1), minlength=len(self.confusion)
-            )
+            self.confusion.index_add_(0, labels * len(self.counts) + scores.argmax(1), torch.ones_like(labels))
 
     def validated(self, epoch: int, loss: float, accuracy: float, examples: int, timing: Mapping[str, Any]) -> None:
         row = {"step": self.now, "epoch": epoch, "mode": "validation"}

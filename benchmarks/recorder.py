@@ -6,9 +6,9 @@
 ResNet18 at 32 px with convolutions.prepare, SGD, on pictures made up here; one process for each batch size and count of
 threads. In each round all cases run one after the other, in an order that turns: a step without, a step that writes its
 loss, a step that is recorded. What a step costs at an interval follows from the medians of what the other two take
-more than the first in their round. CPU time of the process, as other work on the machine does not count in it; --wall:
-the time that passes, for a quiet machine. --smdebug: a step as well in which SageMaker Debugger's hook saves weights,
-gradients, inputs and outputs of ReLU and the loss, 100 MB a round on disk.
+more than the first in their round; ± is the standard error of that. CPU time of the process, as other work on the
+machine does not count in it; --wall: the time that passes, for a quiet machine. --smdebug: a step as well in which
+SageMaker Debugger's hook saves weights, gradients, inputs and outputs of ReLU and the loss, 100 MB a round on disk.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,18 +69,33 @@ def measure(batch: int, args: argparse.Namespace) -> None:
                 cases.kinds[name]()
                 if turn >= 3:
                     runs[name].append(clock() - began)
-    plain = statistics.median(runs["plain"])
-    losses, recorded = (surplus(runs["plain"], runs[name]) for name in ("losses", "recorded"))
-    start = f"| {batch} | {os.environ['OMP_NUM_THREADS']} | {1000 * plain:.1f} ms |"
-    print(f"{start} losses only ({1000 * losses:+.2f} ms) | {1 + losses / plain:.4f} | |")
+    tell(batch, runs)
+
+
+def tell(batch: int, runs: dict[str, list[float]]) -> None:
+    start = f"| {batch} | {os.environ['OMP_NUM_THREADS']} | {1000 * statistics.median(runs['plain']):.1f} ms |"
+    added = {name: f"({1000 * surplus(runs['plain'], times):+.2f} ms)" for name, times in runs.items()}
+    print(f"{start} losses only {added['losses']} | {ratio(runs, 'recorded', 0)} | |")
     for every in INTERVALS:
-        share = 1 + (losses * (every - 1) + recorded) / every / plain
-        print(f"{start} every {every} ({1000 * recorded:+.1f} ms) | {share:.4f} | {ASKED.get(every, '')} |")
-    if "saved" in runs:
-        saved = surplus(runs["plain"], runs["saved"])
-        for every in INTERVALS[2:]:
-            print(f"{start} smdebug, every {every} ({1000 * saved:+.0f} ms) | {1 + saved / every / plain:.4f} | |")
+        case = f"{start} every {every} {added['recorded']}"
+        print(f"{case} | {ratio(runs, 'recorded', 1 / every)} | {ASKED.get(every, '')} |")
+    for every in INTERVALS[2:] if "saved" in runs else ():
+        print(f"{start} smdebug, every {every} {added['saved']} | {ratio(runs, 'saved', 1 / every)} | |")
     sys.stdout.flush()
+
+
+def ratio(runs: dict[str, list[float]], kind: str, share: float) -> str:
+    """To the step without, where this share of the steps is of that kind; its standard error by drawing rounds anew."""
+    rounds, random = range(len(runs["plain"])), Random(0)
+    drawn = [cost(runs, kind, share, random.choices(rounds, k=len(rounds))) for _ in range(400)]
+    return f"{cost(runs, kind, share, rounds):.4f} ± {statistics.stdev(drawn):.4f}"
+
+
+def cost(runs: dict[str, list[float]], kind: str, share: float, rounds: Sequence[int]) -> float:
+    """The other steps write their losses, unless smdebug saves tensors: then we record nothing."""
+    plain, others, those = ([runs[name][number] for number in rounds] for name in ("plain", "losses", kind))
+    rest = surplus(plain, others) if kind == "recorded" else 0.0
+    return 1 + (rest * (1 - share) + surplus(plain, those) * share) / statistics.median(plain)
 
 
 def surplus(plain: list[float], other: list[float]) -> float:

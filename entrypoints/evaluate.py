@@ -13,7 +13,7 @@ import inference
 import jsonfile
 import numpy as np
 from data import Split, open_split
-from evaluation import calibration, champion, comparison, errors, golden, metrics
+from evaluation import calibration, champion, comparison, errors, golden, metrics, page
 from numpy.typing import NDArray
 from refusal import Parser, Refusal, exit_code, leave, note_file
 
@@ -100,6 +100,7 @@ def evaluate(args: argparse.Namespace) -> None:
         "hyperparameters": card.get("hyperparameters", {}),
     }
     jsonfile.write(args.output_dir / "report" / "evaluation.json", report)
+    page.write(args.output_dir / "report", report)
     low, high = figures["accuracy_interval"]
     print(f"accuracy={figures['accuracy']:.4f} (95%: {low:.4f} to {high:.4f}) on {len(test)} test pictures", flush=True)
 

@@ -15,6 +15,7 @@ from steps.settings import caching
 NAME = "EvaluateModel"
 PROGRAM = "evaluate.py"
 WORDS = ("Evaluate model", "Measures the trained model on the test split, which no earlier step has seen.")
+PAGES, PAGE = "report", "model.html"  # the output, and in it the page that the evaluation leaves of the model
 REPORT = PropertyFile(name="EvaluationReport", output_name="evaluation", path="evaluation.json")
 
 
@@ -37,7 +38,7 @@ def evaluate_model(
         inputs.append(processing.s3_input("champion", champion.properties.Outputs[ARCHIVE]))
         folders["champion"] = "champion"
         words = ["--champion-package", champion.properties.Outputs[PACKAGE]]
-    outputs = [processing.s3_output(context, NAME, name) for name in (REPORT.output_name, "report")]
+    outputs = [processing.s3_output(context, NAME, name) for name in (REPORT.output_name, PAGES)]
     request = processing.request(context, PROGRAM, context.config.role("evaluate_model"), inputs, outputs)
     request["AppSpecification"]["ContainerArguments"] = [*words, *processing.places(**folders)]
     step = RequestStep(NAME, StepTypeEnum.PROCESSING, request, WORDS)

@@ -10,12 +10,15 @@ from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
 from steps.context import Context
-from steps.evaluate_model import REPORT
+from steps.evaluate_model import NAME as EVALUATION
+from steps.evaluate_model import PAGE, PAGES, REPORT
 from steps.find_champion import PACKAGE
 from steps.request_step import RequestStep
 from steps.settings import output_key, service_retries
 
 NAME = "RegisterModel"
+LONGEST_VALUE = 256  # characters of a value of CustomerMetadataProperties
+LONGEST_EXECUTION = 12  # characters of an execution's id
 WORDS = ("Register model", "Adds the model to the registry, where somebody approves or rejects it.")
 # serve.py looks at the body's first bytes; these are the kinds that it knows.
 CONTENT_TYPES = [
@@ -39,7 +42,7 @@ def register_model(
         "ModelMetrics": {"ModelQuality": {"Statistics": _statistics(evaluation)}},
         "Domain": "COMPUTER_VISION",
         "Task": "IMAGE_CLASSIFICATION",
-        "CustomerMetadataProperties": _provenance(context, champion),
+        "CustomerMetadataProperties": {**_provenance(context, champion), **_page(context, evaluation)},
     }
     if config.security.kms_key:
         request["SecurityConfig"] = output_key(config)
@@ -72,6 +75,15 @@ def _statistics(evaluation: RequestStep) -> dict[str, Any]:
     folder = evaluation.properties.ProcessingOutputConfig.Outputs[REPORT.output_name].S3Output.S3Uri
     # The folder's address ends in "/": joined on nothing, it stays one address.
     return {"ContentType": "application/json", "S3Uri": Join(on="", values=[folder, REPORT.path])}
+
+
+def _page(context: Context, evaluation: RequestStep) -> dict[str, Any]:
+    """Where the model's page lies; left out where the folder's name alone fills what a value may hold."""
+    longest = context.config.pipeline.address("runs", "x" * LONGEST_EXECUTION, EVALUATION, PAGES) + PAGE
+    if len(longest) > LONGEST_VALUE:
+        return {}
+    folder = evaluation.properties.ProcessingOutputConfig.Outputs[PAGES].S3Output.S3Uri
+    return {"page": Join(on="", values=[folder, PAGE])}
 
 
 def _provenance(context: Context, champion: LambdaStep | None) -> dict[str, Any]:

@@ -132,6 +132,16 @@ def test_every_error_has_a_small_picture_with_its_cell_of_the_matrix(trained: Pa
     assert report["errors"]["left_out"] == 0
 
 
+def test_the_models_own_page_has_the_figures_and_pictures_of_the_evaluation(trained: Path, tmp_path: Path) -> None:
+    run(trained, tmp_path / "out")
+    html = (tmp_path / "out/report/model.html").read_text(encoding="utf-8")
+    report = pictures.json_of(tmp_path / "out/report/evaluation.json")
+    assert f"<b>{100 * report['accuracy']:.2f} %</b>" in html
+    for row in [*report["errors"]["pictures"], *report["worst"]]:
+        assert f'src="data:image/png;base64,{row["png"]}"' in html
+    assert html.count('class="confusion"') == len({(row["actual"], row["predicted"]) for row in report["worst"]})
+
+
 def answered(folder: Path, size: int, labels: list[int], said: list[int], sure: list[float]) -> errors.Answers:
     """Pictures of one class for each of `labels`, of which a model of three classes said `said`, so sure."""
     random = np.random.default_rng(0)

@@ -480,6 +480,13 @@ def test_a_package_says_where_it_comes_from_within_the_services_limits(name: str
         assert re.fullmatch(r"[\w .:/=+@-]{1,256}", text)
 
 
+@every_config
+def test_a_package_names_the_page_that_its_evaluation_left(name: str) -> None:
+    page = steps(definition(name))["RegisterModel"]["Arguments"]["CustomerMetadataProperties"]["page"]
+    folder = {"Get": "Steps.EvaluateModel.ProcessingOutputConfig.Outputs['report'].S3Output.S3Uri"}
+    assert page == {"Std:Join": {"On": "", "Values": [folder, "model.html"]}}
+
+
 @pytest.mark.parametrize(("name", "number"), [("shipped", 1), ("transfer", 2)])
 def test_a_gate_that_is_not_met_names_both_values_of_each_condition(name: str, number: int) -> None:
     message = steps(definition(name))["AccuracyTooLow"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]

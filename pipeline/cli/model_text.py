@@ -160,6 +160,8 @@ def of_origin(clients: Clients, found: Dossier) -> Facts:
     yield "archive", archive(found.package) or UNKNOWN
     yield "", "size not known" if found.size is None else f"{found.size:,} bytes"
     yield "evaluation", registry.evaluation_address(found.package) or UNKNOWN
+    if page := registry.page_address(found.package):
+        yield "page", page
     if card := found.package.get("ModelCard"):
         yield "card", f"model card, {card.get('ModelCardStatus', 'of no status')}"
     yield "report", _report(clients, found)

@@ -114,6 +114,11 @@ def evaluation(clients: Clients, package: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def page_address(package: Mapping[str, Any]) -> str:
+    """Of the page that EvaluateModel left of the model; empty if the package names none."""
+    return str((package.get("CustomerMetadataProperties") or {}).get("page", ""))
+
+
 def evaluation_address(package: Mapping[str, Any]) -> str:
     """Empty if it links none."""
     quality = (package.get("ModelMetrics") or {}).get("ModelQuality") or {}

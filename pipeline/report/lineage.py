@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import executions, outcome, upserting, versions
+from pipeline.control import executions, outcome, registry, upserting, versions
 from pipeline.errors import ServiceError, Unavailable
 
 # .../code/train-0123456789abcdef/sourcedir.tar.gz: the folder names the code by its content (pipeline/source.py)
@@ -27,6 +27,7 @@ def of(clients: Clients, execution: dict[str, Any], steps: list[dict[str, Any]],
         *(("code", name) for name in _code(executions.definition(clients, arn))),
         *(("image", image) for image in dict.fromkeys(_images(clients, steps))),
         *(("model package", str(package.get("ModelPackageArn", ""))) for package in packages),
+        *(("the model's own page", registry.page_address(package)) for package in packages),
     ]
     return [(name, value) for name, value in rows if value]
 

@@ -133,6 +133,22 @@ def histogram(edges: Sequence[float], counts: Sequence[int]) -> Html:
     return _svg("how many steps took how long", joined([grid, *bars]))
 
 
+def reliability(points: Sequence[tuple[float, float]]) -> Html:
+    """(confidence, accuracy) of each bin; a model that is as right as it is sure lies on the dashed line."""
+    least = min([value for point in points for value in point], default=0.0)
+    ends = Axis(max(0.0, least - 0.05), 1.0)
+    middle = f"M{_x(ends, ends.low)} {_y(ends, ends.low)}L{_x(ends, 1.0)} {_y(ends, 1.0)}"
+    parts = [_grid(ends, ends, (short, short), "confidence"), fill('<path class="limit" d="{}"/>', middle)]
+    if points:
+        way = "L".join(f"{_x(ends, across)} {_y(ends, up)}" for across, up in points)
+        parts.append(fill('<path class="line" d="M{}"/>', way))
+    dot = '<circle class="s0" cx="{}" cy="{}" r="3"><title>{}</title></circle>'
+    for across, up in points:
+        text = f"confidence {share(across)}, accuracy {share(up)}"
+        parts.append(fill(dot, _x(ends, across), _y(ends, up), text))
+    return _svg("accuracy by confidence", joined(parts))
+
+
 def cores(shares: Sequence[float]) -> Html:
     """The mean use of each core, in %."""
     wide = (WIDTH - LEFT - RIGHT) / max(len(shares), 1)

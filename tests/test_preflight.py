@@ -537,12 +537,15 @@ def test_credentials_that_aws_does_not_know_end_it_with_one_error(account: Accou
     assert len(account.front.calls) == 1
 
 
-def test_an_answer_that_is_no_answer_of_aws_ends_the_check_alone(account: Account, sound: Setting) -> None:
-    """Proxies answer with pages of their own."""
-    account.front.begin(lambda operation, number: PAGE_OF_PROXY if operation == "GetRole" else "")
+@pytest.mark.parametrize(("operation", "check"), [("GetRole", "role"), ("GetBucketLocation", "bucket")])
+def test_an_answer_that_is_no_answer_of_aws_ends_the_check_alone(
+    account: Account, sound: Setting, operation: str, check: str
+) -> None:
+    """Proxies answer with pages of their own, which botocore reads in two places."""
+    account.front.begin(lambda asked, number: PAGE_OF_PROXY if asked == operation else "")
     found = [each for each in checking.run(sound) if each.status != "ok"]
-    assert [each.check for each in found] == ["role"]
-    assert "GetRole got no answer" in found[0].message
+    assert [each.check for each in found] == [check]
+    assert f"{operation} got no answer" in found[0].message
     account.front.begin()
 
 
@@ -659,6 +662,20 @@ def test_as_json_it_is_a_list_and_an_error_ends_in_1(check: Run) -> None:
     code, out, _ = check("--aws", "--json", "--set", "TrainingInstanceCount=9")
     assert code == 1
     assert json.loads(out)[0]["Status"] == "error"
+
+
+def test_the_credentials_that_it_uses_are_nowhere(check: Run, account: Account, monkeypatch: Any, folder: Path) -> None:
+    """As tests/test_secrets.py has it of the other commands; moto takes any."""
+    secret, token = "wJalr+SECRET+of/this+test+alone+9876543210", "FwoGZXIvYXdzTOKENofThisTestAlone9876543210"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    said = "".join(check("--aws")[1:])
+    for fault in (DENIED, PAGE_OF_PROXY):
+        account.front.begin(lambda operation, _, fault=fault: fault)  # type: ignore[misc]
+        said += "".join(check("--aws", "--json")[1:])
+    assert len(said) > 10_000
+    kept = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert [each for each in (secret, token) if each in said or any(each.encode() in text for text in kept)] == []
 
 
 def test_where_nobody_knows_who_asks_it_ends_in_1(check: Run, account: Account) -> None:

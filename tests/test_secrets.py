@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from aws_account import AWS, ROLE, Account, account, command, definition
+from registered import Registered, against, evaluated
 
+from pipeline.local.guard import MARK
 from pipeline.local.server import LoopbackServer
 
 SECRET = "wJalr+SECRET+of/this+test+alone+0123456789"
@@ -68,6 +70,56 @@ def test_no_command_prints_or_keeps_the_credentials_that_it_uses(
     assert all(each not in said for each in HIDDEN.values())
     assert json.loads(Path(plan).read_text())
     assert found_in(tmp_path, Path(server.home)) == []
+
+
+def test_nor_do_those_about_models_and_endpoints(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    local = Registered(Path(aws.clients.home))
+    local.add()
+    local.decide(1, "Approved")
+    local.add(evaluated(0.92, champion=against(local.package(1)["ModelPackageArn"])), code="f" * 16)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(MARK, "execution")  # as in a run, where CreateEndpoint starts no process
+        deployed(aws, "darkroom-digits-staging")
+    (tmp_path / "pipeline.yaml").write_text("{}")
+    said = ""
+    for words in (
+        ("show-model", "2"),
+        ("show-model", "2", "--json"),
+        ("compare", "2", "1"),
+        ("compare", "2", "--json"),
+        ("endpoints", "--json"),
+        ("down", "--endpoints", "-c", str(tmp_path / "pipeline.yaml"), "--idle", "0", "--yes"),
+    ):
+        code, out, err = command(capsys, *words, *AWS)
+        assert code == 0, (words, out, err)
+        said += out + err
+    assert "deleted" in said
+    assert all(each not in said for each in HIDDEN.values())
+    assert found_in(tmp_path, Path(aws.clients.home)) == []
+
+
+def deployed(aws: Account, name: str) -> None:
+    sagemaker, role = aws.clients.sagemaker, "arn:aws:iam::111122223333:role/serve"
+    sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
+    variant = {"VariantName": "AllTraffic", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c")
+
+
+def test_nor_do_a_stop_and_a_resumption(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    mark, said = tmp_path / "mark", ""
+    program = f"{LOOKS}\nimport time\nos.path.exists({str(mark)!r}) or time.sleep(60)"
+    code, out, said = command(capsys, "start", definition(tmp_path / "stopped.json", program), "--role", ROLE, *AWS)
+    assert code == 0, said
+    for words, expected in ((("stop",), 0), (("resume",), 0), (("stop",), 1)):
+        if words == ("resume",):
+            mark.write_text("")
+        code, more, err = command(capsys, *words, out.strip(), *AWS)
+        assert code == expected, (words, more, err)
+        said += more + err
+    assert "Work: succeeded" in said
+    assert all(each not in said for each in HIDDEN.values())
+    assert found_in(tmp_path, Path(aws.clients.home)) == []
 
 
 @pytest.mark.parametrize("fault", ["expired", "unknown", "signature", "denied", "broken", "lost"])

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
-from pipeline.aws.errors import Call, translated
+from pipeline.aws.errors import UNREADABLE, Call, translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Calls:
         self._sent = 0
         try:
             yield
-        except (BotoCoreError, ClientError, ResponseParserError) as exc:
+        except (BotoCoreError, ClientError, *UNREADABLE) as exc:
             about = self._about._replace(operation=operation, resource=resource, attempts=max(1, self._sent))
             raise translated(exc, about) from exc
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 from functools import cache
+from xml.etree.ElementTree import ParseError
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -46,14 +47,16 @@ _SIGN_IN = (
     *(boto.UnauthorizedSSOTokenError, boto.SSOTokenLoadError, boto.TokenRetrievalError, boto.CredentialRetrievalError),
     *(boto.LoginError, boto.MetadataRetrievalError),
 )
-# a parser that gives up met what no service of AWS says, such as the page of a proxy
-_LOST = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, ResponseParserError)
+# a parser that gives up met what no service of AWS says, such as the page of a proxy; botocore's handler of
+# GetBucketLocation has one of its own
+UNREADABLE = (ResponseParserError, ParseError)
+_LOST = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, *UNREADABLE)
 _REGION = (boto.NoRegionError, boto.InvalidRegionError)
 _ADDRESS = re.compile(r'"(https?://[^/"]+)')
 
 
 def translated(exc: Exception, call: Any) -> DarkroomError:
-    """`exc`: a BotoCoreError, a ClientError or a ResponseParserError."""
+    """`exc`: a BotoCoreError, a ClientError or one of UNREADABLE."""
     match exc:
         case boto.ClientError():
             return _refused(exc, call)

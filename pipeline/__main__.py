@@ -9,13 +9,17 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 done, 1 an expected failure, 2 usage, 130 stopped by Ctrl-C."""
+def main(argv: Sequence[str] | None = None, session: Any = None) -> int:
+    """Returns the exit code: 0 done, 1 an expected failure, 2 usage, 130 stopped by Ctrl-C.
+
+    `session`: boto3's, in place of the one that --profile means.
+    """
     from pipeline.cli import execute
 
-    return execute(sys.argv[1:] if argv is None else argv)
+    return execute(sys.argv[1:] if argv is None else argv, session)
 
 
 def script() -> None:

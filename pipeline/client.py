@@ -59,24 +59,25 @@ def local_hosting(home: str) -> Hosting:
     return Hosting(service, scaling, alarms, alarms)
 
 
-def aws_hosting(region: str = "", profile: str = "") -> Hosting:
+def aws_hosting(region: str = "", profile: str = "", session: Any = None) -> Hosting:
     """Otherwise as aws_client()."""
-    service, _ = aws_services(region, profile)
+    service, _ = aws_services(region, profile, session)
     metrics = service("cloudwatch")
     return Hosting(service("sagemaker"), service("application-autoscaling"), metrics, metrics)
 
 
-def aws_client(home: str, region: str = "", profile: str = "", options: str = "") -> Clients:
+def aws_client(home: str, region: str = "", profile: str = "", options: str = "", session: Any = None) -> Clients:
     """SageMaker of an AWS account; `home` keeps what belongs to this machine alone.
 
     AWS_ENDPOINT_URL leads all of it elsewhere. Without `region`: AWS_REGION, AWS_DEFAULT_REGION, the profile's.
+    `session`: of boto3, in place of the profile's.
     Raises ServiceError where there is no such profile, or no region.
     """
     from pipeline.aws.calls import Calls
     from pipeline.aws.logs import CloudWatch
     from pipeline.aws.storage import Storage
 
-    make, region = _session(region, profile)
+    make, region = _session(region, profile, session)
     sagemaker, runtime, s3, logs = (
         Calls(service, make, region, profile) for service in ("sagemaker", "sagemaker-runtime", "s3", "logs")
     )
@@ -84,7 +85,7 @@ def aws_client(home: str, region: str = "", profile: str = "", options: str = ""
     return Clients(sagemaker, runtime, Storage(s3), home, patience, CloudWatch(logs), "", place, options)
 
 
-def aws_services(region: str = "", profile: str = "") -> tuple[Callable[[str], Any], str]:
+def aws_services(region: str = "", profile: str = "", session: Any = None) -> tuple[Callable[[str], Any], str]:
     """Every service of an AWS account, by boto3's name of it, and the region; otherwise as aws_client().
 
     What it makes is remembered: one client for each service.
@@ -93,11 +94,11 @@ def aws_services(region: str = "", profile: str = "") -> tuple[Callable[[str], A
 
     from pipeline.aws.calls import Calls
 
-    make, region = _session(region, profile)
+    make, region = _session(region, profile, session)
     return cache(lambda service: Calls(service, make, region, profile)), region
 
 
-def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
+def _session(region: str, profile: str, session: Any) -> tuple[Callable[[str], Any], str]:
     """What makes boto3's clients, each when it is needed, and their region."""
     import boto3
     from botocore.config import Config
@@ -106,7 +107,7 @@ def _session(region: str, profile: str) -> tuple[Callable[[str], Any], str]:
     from pipeline.aws.errors import Call, no_region, translated
 
     try:
-        session = boto3.Session(profile_name=profile or None)
+        session = session or boto3.Session(profile_name=profile or None)
         region = region or os.environ.get("AWS_REGION", "") or session.region_name or ""
     except BotoCoreError as exc:
         raise translated(exc, Call("sts", profile=profile or os.environ.get("AWS_PROFILE", ""))) from exc

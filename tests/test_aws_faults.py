@@ -1,4 +1,4 @@
-"""Every call of every command fails once: the command says what was done and what was not, and can be repeated."""
+"""Faults over real sockets, and of what runs on: waits, stops, resumptions. test_aws_each_call.py has all else."""
 
 from __future__ import annotations
 
@@ -64,67 +64,6 @@ def each_call_fails(aws: Account, capsys: Capture, fault: str, words: Callable[[
 FAULTS = ("throttled", "broken", LOST, UNHEARD)
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ("throttled", ("executions", "--pipeline", "done", "--json")),
-        (UNHEARD, ("show", "last", "--pipeline", "done")),
-        ("broken", ("logs", "last", "Work", "--pipeline", "done")),
-        (LOST, ("models", "--group", "reading")),
-        (UNHEARD, ("versions", "--pipeline", "done")),
-    ],
-)
-def test_who_only_reads_may_read_again(
-    aws: Account, done: str, fault: str, words: tuple[str, ...], capsys: Capture
-) -> None:
-    aws.register("reading")
-    said = each_call_fails(aws, capsys, fault, lambda number: words)
-    assert len(said) >= 1
-    assert all("this call changes nothing" in each or "wait a minute" in each for each in said)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_start_that_fails_anywhere_says_what_was_not_done(
-    aws: Account, tmp_path: Path, fault: str, capsys: Capture
-) -> None:
-    """A new pipeline each time: three calls, and each of them fails once."""
-
-    def words(number: int) -> tuple[str, ...]:
-        token = f"token-of-{fault}-{number}".ljust(40, "0")
-        return ("start", definition(tmp_path / f"{fault}-{number}.json"), "--role", ROLE, "--token", token)
-
-    said = each_call_fails(aws, capsys, fault, words)
-    assert len(said) == 3  # DescribePipeline, CreatePipeline, StartPipelineExecution
-    assert "nothing was started" in said[0]
-    assert "nothing was started" in said[1]
-    uncertain = fault in ("broken", LOST, UNHEARD)
-    assert ("whether an execution was started is not known" in said[2]) == uncertain
-    assert [len(aws.executions(f"{fault}-{number}")) for number in (1, 2, 3, 4)] == [1] * 4
-
-
-def test_a_plan_an_upsert_and_a_promotion_that_fail_anywhere_can_be_repeated(
-    aws: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    """Of a new pipeline each time; each call is done, and its answer lost."""
-    monkeypatch.chdir(tmp_path)  # no pipeline.yaml: the code is in these definitions
-    role = ROLE.replace("111122223333", "123456789012")  # with --target aws the placeholder account is refused
-    names = [f"sent-{number}" for number in range(MOST_CALLS)]
-    paths = [definition(tmp_path / f"{name}.json") for name in names]
-    plans = [str(tmp_path / f"{name}.plan") for name in names]
-
-    planned = each_call_fails(aws, capsys, LOST, lambda number: ("plan", paths[number], "-o", plans[number]))
-    for number in range(1, 22):  # an upsert makes fewer calls
-        Path(paths[number]).write_text(Path(paths[number]).read_text().replace(ROLE, role))
-        assert command(capsys, "plan", paths[number], "-o", plans[number], *AWS)[0] == 0
-    sent = each_call_fails(aws, capsys, LOST, lambda number: ("upsert", plans[number], "--role", role))
-    promoted = each_call_fails(aws, capsys, LOST, lambda number: ("promote", "production", "--pipeline", names[number]))
-
-    assert planned and len(sent) > 5 and len(promoted) > 1
-    for number in range(1, len(promoted) + 1):
-        rows = aws.clients.sagemaker.list_pipeline_versions(PipelineName=names[number])["PipelineVersionSummaries"]
-        assert [sorted(row["PipelineVersionAliases"]) for row in rows] == [["current", "production"]]
-
-
 def test_a_start_without_a_token_says_with_which_it_is_harmless_to_repeat(
     aws: Account, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -155,11 +94,6 @@ def test_the_watcher_of_an_execution_outlasts_each_fault(aws: Account, tmp_path:
     assert "Work: succeeded after" in err
 
 
-@pytest.mark.parametrize("fault", ["throttled", UNHEARD])
-def test_a_watch_outlasts_a_fault_at_each_single_call(aws: Account, done: str, fault: str, capsys: Capture) -> None:
-    assert each_call_fails(aws, capsys, fault, lambda number: ("watch", done)) == []
-
-
 def test_a_watch_of_what_runs_outlasts_faults_of_its_logs_too(aws: Account, tmp_path: Path, capsys: Capture) -> None:
     program = "import time\nfor second in range(3): print('second', second, flush=True) or time.sleep(1)"
     code, out, _ = command(capsys, "start", definition(tmp_path / "logged.json", program), "--role", ROLE, *AWS)
@@ -179,34 +113,6 @@ def test_credentials_that_expire_while_it_runs_leave_it_running(aws: Account, tm
     aws.front.begin()
     assert code == 1
     assert f"  execution {out.strip().rpartition('/')[2]} goes on\nhint:  sign in again" in err
-
-
-@pytest.mark.parametrize(
-    ("fault", "verb", "status"),
-    [
-        ("throttled", "approve", "Approved"),
-        (UNHEARD, "approve", "Approved"),
-        ("broken", "reject", "Rejected"),
-        (LOST, "reject", "Rejected"),
-    ],
-)
-def test_a_decision_that_fails_says_how_the_model_stands(
-    aws: Account, fault: str, verb: str, status: str, capsys: Capture
-) -> None:
-    """A version that waits each time: what is decided already is not sent again."""
-    group = f"{verb}-{fault}"
-
-    def words(number: int) -> tuple[str, ...]:
-        while aws.register(group) < number:
-            pass
-        return (verb, str(number), "--group", group, "--reason", "r")
-
-    said = each_call_fails(aws, capsys, fault, words)
-    assert len(said) == 3  # ListModelPackages, DescribeModelPackage, UpdateModelPackage
-    assert ("as before" in said[-1]) == (fault == "throttled")
-    assert (f"is {status} now is not known" in said[-1]) == (fault != "throttled")
-    found = [aws.clients.sagemaker.describe_model_package(ModelPackageName=f"{group}/{n}") for n in (1, 2, 3, 4)]
-    assert [each["ModelApprovalStatus"] for each in found] == [status] * 4
 
 
 @pytest.mark.parametrize("fault", ["throttled", UNHEARD])

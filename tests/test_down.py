@@ -6,17 +6,14 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_account import AWS, Account, account, command
-from aws_front import LOST, UNHEARD
 
-from pipeline.client import Hosting, aws_hosting, local_hosting
+from pipeline.client import Hosting, local_hosting
 from pipeline.control import fleets, removal
-from pipeline.errors import DarkroomError
 from pipeline.local.guard import MARK
 from pipeline.local.server import LoopbackServer
 from pipeline.plan.prices import Prices
@@ -333,28 +330,6 @@ def test_on_a_terminal_it_asks(
     code, _, err = down("--idle", "0")
     assert (code, there(here)["endpoints"]) == (0, left)
     assert ("nothing was deleted" in err) == bool(left)
-
-
-def test_an_interruption_at_any_call_leaves_what_the_next_removal_finds(real: Hosting, aws: Account) -> None:
-    """Each call fails once, in turn in each way; it says how far it came, and again it completes."""
-    over_http, said = aws_hosting("us-east-1"), []
-    for number, fault in zip(range(1, 60), cycle(("throttled", LOST, UNHEARD, "broken")), strict=False):
-        deployed(real, STAGING)
-        aws.front.begin(lambda _, count, number=number, fault=fault: fault if count == number else "")  # type: ignore[misc]
-        try:
-            removal.remove(removal.parts(over_http, STAGING, True), lambda line: None)
-        except DarkroomError as exc:
-            said.append(exc.message)
-            assert exc.hint
-        reached = len(aws.front.calls) >= number
-        aws.front.begin()
-        removal.remove(removal.parts(over_http, STAGING, True), lambda line: None)
-        left = {key: [name for name in names if not name.startswith("stack")] for key, names in there(real).items()}
-        assert left == NOTHING, (number, fault)
-        if not reached:
-            break
-    assert len(said) == number - 1
-    assert sum(" left; run it again" in each for each in said) == 6  # one for each thing that goes
 
 
 def test_a_removal_that_breaks_off_says_what_was_done(real: Hosting, aws: Account, down: Down) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from aws_account import AWS, Account, account, command
-from aws_front import LOST, UNHEARD
 
 from pipeline.client import Clients, aws_client
 from pipeline.control import download, executions
@@ -330,26 +329,6 @@ def test_an_execution_without_a_model_says_so(aws: Account, tmp_path: Path, caps
     code, _, err = command(capsys, "download", empty.arn, "--only", "model", "-o", str(tmp_path / "o"), *AWS)
     assert (code, f"error: execution {empty.id} has left no model\n  nothing was written" in err) == (1, True)
     assert not (tmp_path / "o").exists()
-
-
-def test_each_call_may_fail_and_the_second_time_completes_it(aws: Account, made: Made, tmp_path: Path) -> None:
-    """Whatever call it is: files are whole or absent, it says how many are there, and the same again completes it."""
-    clients, faults = aws_client(str(tmp_path / "own")), ("throttled", "broken", LOST, UNHEARD)
-    for number in range(1, 40):
-        folder, fault = tmp_path / str(number), faults[number % 4]
-        aws.front.begin(lambda operation, count, at=number, fault=fault: fault if count == at else "")  # type: ignore[misc]
-        try:
-            fetched(clients, made.arn, folder)
-        except ServiceError as exc:
-            assert ("files are in" in exc.message) == ("Object" in exc.operation), exc.message
-            aws.front.begin()
-            fetched(clients, made.arn, folder)
-        else:
-            break
-        assert below(folder) == sorted(["Judge/evaluation.json", METRICS, "Learn/model.tar.gz", RECORD])
-        assert (folder / "Learn/model.tar.gz").read_bytes() == MODEL
-    aws.front.begin()
-    assert 8 < number < 39
 
 
 def test_the_command_says_what_is_there_when_a_call_fails(

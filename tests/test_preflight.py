@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from faulty_session import FaultySession
 from moto_account import (
     ACCOUNT,
     AWS_IMAGES,
@@ -676,6 +679,46 @@ def test_the_credentials_that_it_uses_are_nowhere(check: Run, account: Account, 
     assert len(said) > 10_000
     kept = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
     assert [each for each in (secret, token) if each in said or any(each.encode() in text for text in kept)] == []
+
+
+@pytest.fixture
+def kept(account: Account, folder: Path, monkeypatch: pytest.MonkeyPatch) -> FaultySession:
+    """What boto3 has made once is taken again, and between two attempts nobody waits."""
+    monkeypatch.setenv("DARKROOM_HOME", str(folder / "home"))
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
+    account.front.begin()
+    return FaultySession(account.url, os.environ["AWS_ACCESS_KEY_ID"])
+
+
+def fault_in(account: Account, session: FaultySession, fault: str, failing: Callable[[int], bool]) -> None:
+    """A connection breaks before anything is sent; refusals are the account's."""
+    account.front.begin(lambda _, number: fault if fault != LOST and failing(number) else "")
+    session.begin(lambda _, number: LOST if fault == LOST and failing(number) else "")
+
+
+def test_the_command_outlasts_each_call_at_fault(
+    account: Account, folder: Path, kept: FaultySession, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Once: each call fails at its first attempt, and nothing is told of it. For ever: from the first call on, or that
+    of every sixth operation, nothing is answered, and what cannot be told is told as such; the test above has each."""
+    words = ["check", "--aws", "--json", "-c", str(folder / "pipeline.yaml")]
+    assert main(words, kept) == 0
+    sound, calls = capsys.readouterr().out, list(kept.calls)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    for fault in (THROTTLED, BROKEN, LOST):
+        fault_in(account, kept, fault, lambda number: number % 2 == 1)
+        assert (main(words, kept), capsys.readouterr().out) == (0, sound), fault
+        assert len(kept.calls) == 2 * len(calls)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    firsts = sorted({operation: number for number, operation in reversed(list(enumerate(calls, 1)))}.values())
+    for number, fault in zip(firsts[::6], cycle((THROTTLED, BROKEN, LOST)), strict=False):
+        fault_in(account, kept, fault, lambda count, at=number: count >= at)  # type: ignore[misc]
+        code = main(words, kept)
+        found = json.loads(capsys.readouterr().out)
+        untold = [each for each in found if each["Status"] == "cannot tell"]
+        assert untold and all(each["Mend"] for each in untold), (number, fault)
+        assert code == (1 if number == 1 else 0), (number, fault, found)
+    account.front.begin()
 
 
 def test_where_nobody_knows_who_asks_it_ends_in_1(check: Run, account: Account) -> None:

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, HelpFormatter
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 # arguments(parser) declares what the command takes; run(namespace) does it and returns the exit code
 Command = namedtuple("Command", "arguments run")
@@ -71,10 +72,10 @@ _MODULES = {  # module → the commands that it holds
 }
 
 
-def execute(argv: Sequence[str]) -> int:
-    """Runs one command; every expected failure becomes two lines and exit code 1."""
+def execute(argv: Sequence[str], session: Any = None) -> int:
+    """Runs one command; every expected failure becomes two lines and exit code 1. `session`: see client.py."""
     try:
-        code = _dispatch(argv)
+        code = _dispatch(argv, session)
         sys.stdout.flush()
         return code
     except DarkroomError as exc:
@@ -106,7 +107,7 @@ def spelled(hint: str, typed: Sequence[str] = ()) -> str:
     return hint.replace("darkroom ", f"{darkroom()} ") + lasting
 
 
-def _dispatch(argv: Sequence[str]) -> int:
+def _dispatch(argv: Sequence[str], session: Any) -> int:
     name = argv[0] if argv else ""
     if name in SUMMARIES:
         parser = _parser(name)
@@ -114,6 +115,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         command.arguments(parser)
         args = parser.parse_args(argv[1:])
         args.typed = argv  # for whoever says what to type next
+        args.session = session
         return int(command.run(args))
     if name in ("-h", "--help", "help"):
         print(overview())

@@ -72,7 +72,7 @@ def _setting(args: Namespace) -> Setting:
     definition = Definition.parse(compiled_from(args.config, home(args.config)).definition())
     parameters.check(definition.parameters, given)
     config = load_config(Path(args.config))
-    service, _ = aws_services(config.pipeline.region, args.profile)
+    service, _ = aws_services(config.pipeline.region, args.profile, args.session)
     return Setting(
         config,
         definition,
@@ -91,7 +91,7 @@ def _region(args: Namespace) -> str:
     from pipeline.errors import ServiceError
 
     try:
-        return aws_services(args.region, args.profile)[1]
+        return aws_services(args.region, args.profile, args.session)[1]
     except ServiceError as exc:
         if exc.code != "NoRegion":
             raise

@@ -84,7 +84,7 @@ def _hosting(args: Namespace) -> Hosting:
     from pipeline.client import aws_hosting, local_hosting
 
     if target.chosen(args) == target.AWS:
-        return aws_hosting(args.region, args.profile)
+        return aws_hosting(args.region, args.profile, args.session)
     return local_hosting(home(args.config))
 
 

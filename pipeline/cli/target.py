@@ -65,7 +65,7 @@ def only_here(args: Namespace, instead: str) -> None:
 def _aws(args: Namespace) -> Clients:
     from pipeline.client import aws_client
 
-    return aws_client(home(), args.region, args.profile, typed(args.typed))
+    return aws_client(home(), args.region, args.profile, typed(args.typed), args.session)
 
 
 def typed(argv: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ print(json.dumps([ask(base64.b64decode(body), accept) for body, accept in json.l
 def in_ray(model: Path, questions: list[tuple[bytes, str]]) -> list[tuple[int, str, bytes]]:
     """Status, content type and body of each answer; with the archive on Python's path, as in AWS's image."""
     asked = json.dumps([[base64.b64encode(body).decode(), accept] for body, accept in questions])
-    env = {**os.environ, "PYTHONPATH": str(model), "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {**os.environ, "PYTHONPATH": str(model), "RAY_USAGE_STATS_ENABLED": "0", "DARKROOM_NETWORK": "plain"}
     ran = subprocess.run([sys.executable, "-c", IN_RAY], env=env, input=asked, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return [(status, kind, base64.b64decode(body)) for status, kind, body in json.loads(ran.stdout.splitlines()[-1])]

@@ -34,6 +34,7 @@ def test_variables_change_what_they_name() -> None:
             "DARKROOM_MAX_BODY": "4194304",
             "DARKROOM_BATCH": "4",
             "DARKROOM_BATCH_MS": "50",
+            "DARKROOM_NETWORK": "plain",
             "DARKROOM_QUEUE": "9",
             "DARKROOM_LOG": "all",
             "DARKROOM_CAPTURE": "/c",
@@ -41,7 +42,8 @@ def test_variables_change_what_they_name() -> None:
             "DARKROOM_CAPTURE_MB": "1",
         }
     )
-    assert found == Settings(Path("/m"), "127.0.0.1", 9000, 4 * 2**20, 4, 0.05, 9, "all", Path("/c"), 0.125, 2**20)
+    said = (Path("/m"), "127.0.0.1", 9000, 4 * 2**20, 4, 0.05, "plain", 9, "all", Path("/c"), 0.125, 2**20)
+    assert found == Settings(*said)
 
 
 @pytest.mark.parametrize(("said", "most"), [("6", 6 * 2**20), ("100", 100 * 2**20), ("0", 100 * 2**20)])
@@ -54,7 +56,7 @@ def test_a_batch_transform_says_itself_how_long_its_payloads_are(said: str, most
     [
         *[("SAGEMAKER_BIND_TO_PORT", each) for each in ("", "http", "0", "70000", "-1", "1e3", "٣")],
         *[("DARKROOM_BATCH", "0"), ("DARKROOM_QUEUE", "many"), ("DARKROOM_LOG", "some")],
-        *[("DARKROOM_CAPTURE_PERCENT", "101"), ("DARKROOM_MAX_BODY", "99999999999")],
+        *[("DARKROOM_NETWORK", "fast"), ("DARKROOM_CAPTURE_PERCENT", "101"), ("DARKROOM_MAX_BODY", "99999999999")],
     ],
 )
 def test_a_value_that_cannot_be_is_named(name: str, value: str) -> None:

@@ -99,11 +99,17 @@ class Service:
         import numpy as np
         import torch
 
+        from serving import onednn
+
         settings, may = self.settings, processors.count()
         predictor = inference.model_fn(settings.model_dir)
         self._decoders = ThreadPoolExecutor(may, "decoder", torch.set_num_threads, (1,))
         # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
         several = not predictor.own and predictor.device.type == "cpu"
+        if several and settings.network == "fastest":
+            noise = np.random.default_rng(0).integers(0, 256, (2, *[predictor.image_size] * 2, 3), dtype=np.uint8)
+            network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
+            predictor = predictor._replace(network=network)
         self._batcher = Batcher(
             lambda pictures: inference.probabilities(predictor, pictures),
             Limits(settings.max_batch, settings.batch_seconds, may if several else 1),

@@ -11,6 +11,7 @@ from payload import MAX_BODY
 from refusal import Refusal
 
 MEGABYTE = 2**20
+NETWORKS = ("fastest", "plain")
 LOGS = ("errors", "refused", "all")  # requests that get a line each: 5xx; and 4xx; and all
 
 
@@ -23,6 +24,7 @@ class Settings(NamedTuple):
     max_body: int = MAX_BODY  # bytes
     max_batch: int = 32  # pictures in one forward pass
     batch_seconds: float = 0.2  # and no more than the model does in that time
+    network: str = "fastest"  # or plain: exactly as torch has it
     queue: int = 128  # requests at once, those included that are being worked on
     log: str = "refused"
     capture: Path | None = None  # folder
@@ -39,6 +41,7 @@ def read(env: Mapping[str, str]) -> Settings:
         max_body=_most(env),
         max_batch=int(_number(env, "DARKROOM_BATCH", kept.max_batch, 1, 4096)),
         batch_seconds=_number(env, "DARKROOM_BATCH_MS", 1000 * kept.batch_seconds, 1, 60_000) / 1000,
+        network=_word(env, "DARKROOM_NETWORK", kept.network, NETWORKS),
         queue=int(_number(env, "DARKROOM_QUEUE", kept.queue, 1, 65_536)),
         log=_word(env, "DARKROOM_LOG", kept.log, LOGS),
         capture=Path(env["DARKROOM_CAPTURE"]) if env.get("DARKROOM_CAPTURE") else None,

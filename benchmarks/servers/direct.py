@@ -1,8 +1,9 @@
 """Decode and forward called directly, by the archive's own handlers, without any server.
 
-    python benchmarks/servers/direct.py ARCHIVE COUNT BODY…
+    python benchmarks/servers/direct.py ARCHIVE plain|fastest BODY…
 
-Prints {"times": [seconds of each]} as JSON.
+For each line of standard input, a number, it answers so many requests and prints their seconds as a JSON list.
+`fastest`: with the network that our server makes of the archive's, so that what is left is the server's own share.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ from pathlib import Path
 
 
 def main() -> None:
-    folder, count, *files = sys.argv[1:]
+    folder, kind, *files = sys.argv[1:]
     sys.path.insert(0, str(Path(folder) / "code"))
     import inference
+    import payload
 
     predictor = inference.model_fn(folder)
     bodies = [Path(name).read_bytes() for name in files]
-    times = []
-    for number in range(int(count) + 3):
-        began = time.perf_counter()
-        inference.output_fn(inference.predict_fn(inference.input_fn(bodies[number % len(bodies)]), predictor))
-        times.append(time.perf_counter() - began)
-    print(json.dumps({"times": times[3:]}))  # the first ones are slower
+    if kind == "fastest":
+        from serving import onednn
+
+        pixels = inference.inputs(predictor, payload.decode(bodies[0], predictor.frame))
+        predictor = predictor._replace(network=onednn.fastest(predictor.network, pixels))
+    number = 0
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            body, number = bodies[number % len(bodies)], number + 1
+            began = time.perf_counter()
+            inference.output_fn(inference.predict_fn(inference.input_fn(body), predictor))
+            times.append(time.perf_counter() - began)
+        print(json.dumps(times), flush=True)
 
 
 if __name__ == "__main__":

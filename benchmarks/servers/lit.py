@@ -1,9 +1,8 @@
 """The same archive behind LitServe, as its documentation writes a server with batches; needs nothing of ours.
 
-PYTHON benchmarks/servers/lit.py ARCHIVE PORT
+PYTHON benchmarks/servers/lit.py ARCHIVE PORT BATCH WORKERS
 """
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,8 +49,7 @@ class Classifier(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    most = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    most, workers = int(sys.argv[3]), int(sys.argv[4])
     api = Classifier(max_batch_size=most, batch_timeout=0.005, api_path="/invocations")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
-    print(json.dumps({"port": PORT, "batch": most}), flush=True)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=workers)
     server.run(host="127.0.0.1", port=PORT, generate_client_file=False, log_level="warning", num_api_servers=1)

@@ -3,8 +3,8 @@
     python benchmarks/soaking.py --soak 200000 [--concurrency 32] --fuzz 10000
 
 --soak: a ResNet18 at 32 px, random weights; every answer is compared with what it has to be, and memory is read after
-each tenth. --fuzz: mutated bodies; nothing may be a 5xx, and the process has to be the same one at the end. Ends with
-exit code 1 where an answer was lost or wrong.
+each tenth: the first one is for warming up. --fuzz: mutated bodies; nothing may be a 5xx, and the process has to be the
+same one at the end. Ends with exit code 1 where it is otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ import numpy as np  # noqa: E402  # what is above says where our own modules lie
 from load import request, run  # noqa: E402
 from PIL import Image  # noqa: E402
 from running import archive_of, ours  # noqa: E402
+
+GROWTH = 5.0  # percent
+WARM = 1000  # requests, after which memory counts
 
 
 def main() -> None:
@@ -67,7 +70,7 @@ def mixed(model: Path) -> list[tuple[bytes, int, bytes]]:
 
 
 def soak(model: Path, count: int, concurrency: int) -> bool:
-    """Whether an answer was wrong or lost."""
+    """Whether an answer was wrong or lost, or memory grew."""
     expected = mixed(model)
     wrong: Counter[str] = Counter()
 
@@ -89,8 +92,9 @@ def soak(model: Path, count: int, concurrency: int) -> bool:
     )
     print(f"{statuses}, wrong: {dict(wrong) or 'none'};", end=" ")
     print(f"MiB after each tenth: {' '.join(f'{each:.0f}' for each in memory)}", end=" ")
-    print(f"(growth {100 * (max(memory) / memory[0] - 1):+.1f} %)", flush=True)
-    return bool(wrong) or answered != count // 10 * 10
+    growth = 100 * (max(memory) / memory[0] - 1)
+    print(f"(growth {growth:+.1f} %)", flush=True)
+    return bool(wrong) or answered != count // 10 * 10 or (count // 10 >= WARM and growth >= GROWTH)
 
 
 def _memory(pid: int) -> float:

@@ -288,7 +288,7 @@ def test_answers_by_accept_header_say_what_they_are(server: Server) -> None:
 
 
 def test_mutated_and_good_bodies_by_the_thousand_lose_no_answer(server: Server) -> None:
-    """benchmarks/serving.py does the same with 10,000 and with 200,000."""
+    """benchmarks/soaking.py does the same with 10,000 and with 200,000."""
     chance, seeds = random.Random(3), [PICTURE, *test_inference.FORMS.values()]
     expected = server.invoke(PICTURE)
 

@@ -32,6 +32,7 @@ SUMMARIES = {
     "executions": "list what ran, newest first",
     "watch": "follow an execution with its logs to its end; Ctrl-C ends the watching alone",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
+    "report": "write the page of an execution from which somebody can decide, and print its path",
     "logs": "print a step's log",
     "download": "fetch report, metrics and model of an execution into a folder",
     "stop": "stop an execution",
@@ -57,7 +58,19 @@ SUMMARIES = {
 # the commands of a hint that lead to AWS or not
 TARGETED = (
     *("plan", "upsert", "start", "versions", "promote", "rollback", "executions", "show", "logs", "stop", "resume"),
-    *("watch", "download", "models", "show-model", "compare", "approve", "reject", "predict", "endpoints", "down"),
+    *(
+        "watch",
+        "download",
+        "report",
+        "models",
+        "show-model",
+        "compare",
+        "approve",
+        "reject",
+        "predict",
+        "endpoints",
+        "down",
+    ),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -68,7 +81,7 @@ _MODULES = {  # module → the commands that it holds
     "show_model": ("show-model",),
     "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("check", "down", "download", "infra", "watch")},
+    **{name: (name,) for name in ("check", "down", "download", "infra", "report", "watch")},
 }
 
 

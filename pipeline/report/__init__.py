@@ -1,4 +1,4 @@
-"""A run → one HTML page: self-contained, without scripts, readable in five years."""
+"""A run → one HTML page: self-contained, whole without its one script, readable in five years."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 NAME = "report.html"
 
 
-def write_report(clients: Clients, arn: str) -> str:
-    """Writes <home>/executions/<id>/report.html; returns its path. Raises StorageError if it cannot be written."""
+def write_report(clients: Clients, arn: str, path: str = "") -> str:
+    """Writes `path`, else <home>/executions/<id>/report.html; returns it. Raises StorageError where it cannot."""
     import os
 
     from pipeline.control.executions import identifier
@@ -18,10 +18,10 @@ def write_report(clients: Clients, arn: str) -> str:
     from pipeline.report.collect import collect
     from pipeline.report.page import render
 
-    path = os.path.join(clients.home, "executions", identifier(arn), NAME)
+    path = path or os.path.join(clients.home, "executions", identifier(arn), NAME)
     html = render(collect(clients, arn))
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         aside = f"{path}.{os.getpid()}"
         with open(aside, "w", encoding="utf-8") as file:
             file.write(html)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import archived, executions, health, logs, outcome
+from pipeline.control import archived, executions, health, logs, outcome, registry
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError, Unavailable
 from pipeline.report import charges, lineage
@@ -84,7 +84,7 @@ def collect(clients: Clients, arn: str) -> Run:
         parameters=executions.parameter_values(clients, arn),
         tunings=[tuning for step in steps if (tuning := _tuning(clients, step))],
         sections={name: body for _, name, body in found},
-        evaluation=outcome.evaluation(clients, arn, steps),
+        evaluation=outcome.evaluation(clients, arn, steps) or _registered(clients, packages),
         packages=packages,
         logs={step["StepName"]: _log(clients, step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
@@ -93,6 +93,11 @@ def collect(clients: Clients, arn: str) -> Run:
         lineage=lineage.of(clients, execution, steps, packages),
         options=clients.options,
     )
+
+
+def _registered(clients: Clients, packages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The evaluation that a package links, where the definition declares no property file of it."""
+    return next((found for package in packages if (found := registry.evaluation(clients, package))), {})
 
 
 def _pictures(clients: Clients, found: list[tuple[dict[str, Any], str, dict[str, Any]]]) -> Pictures:

@@ -1,0 +1,88 @@
+"""`darkroom report`: the same page of an execution on this machine and, over HTTP, in an account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_account import AWS, Account, account, command
+from registered import COMMIT, Registered, evaluated
+from reported import words
+
+from pipeline.local.server import LoopbackServer
+
+Capture = pytest.CaptureFixture[str]
+MATRIX = {"cat": {"cat": 114, "dog": 6, "owl": 0}, "dog": {"cat": 3, "dog": 108, "owl": 9}, "owl": {"owl": 120}}
+
+
+@pytest.fixture(scope="module")
+def aws(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """With one execution, which registered a model."""
+    with account(server, tmp_path_factory.mktemp("account")) as made:
+        report = evaluated(0.95)
+        report["multiclass_classification_metrics"]["confusion_matrix"] = MATRIX
+        Registered(Path(server.home)).add(report)
+        yield made
+
+
+def page(aws: Account, capsys: Capture, *more: str) -> str:
+    code, out, err = command(capsys, "report", *more)
+    assert code == 0, err
+    assert "bytes, self-contained" in err
+    return Path(out.strip()).read_text(encoding="utf-8")
+
+
+def section(html: str, name: str) -> str:
+    return html.partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+@pytest.fixture
+def pages(aws: Account, monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> dict[str, str]:
+    out = str(tmp_path / "over there.html")
+    there = page(aws, capsys, "last", "--pipeline", "digits", "-o", out, *AWS)
+    assert Path(out).is_file()
+    monkeypatch.setenv("DARKROOM_HOME", aws.clients.home)
+    return {"here": page(aws, capsys), "aws": there}
+
+
+def test_here_and_in_an_account_it_shows_the_same_but_what_is_of_the_place(pages: dict[str, str]) -> None:
+    for name in ("accuracy", "classes", "confusion", "lineage"):
+        assert section(pages["here"], name)
+        assert section(pages["here"], name) == section(pages["aws"], name)
+    there = section(pages["aws"], "verdict")
+    assert section(pages["here"], "verdict") == there.replace(" --target aws", "")
+    assert there.count(" --target aws</pre>") == 3
+
+
+def test_an_account_bills_and_this_machine_does_not(pages: dict[str, str]) -> None:
+    assert "which nobody bills" in words(section(pages["here"], "steps"))
+    steps = words(section(pages["aws"], "steps"))
+    assert "USD 1 × ml.m5.xlarge" in steps
+    assert "0.23 USD an hour in us-east-1" in steps
+
+
+def test_lineage_has_commit_version_code_and_images(pages: dict[str, str]) -> None:
+    told = words(section(pages["aws"], "lineage"))
+    for part in (
+        f"git commit {COMMIT}",
+        "version of the pipeline 1",
+        "train-0123456789abcdef",
+        "model-package/digits/1",
+    ):
+        assert part in told
+
+
+def test_an_execution_that_is_not_there_is_told(aws: Account, capsys: Capture) -> None:
+    code, _, err = command(capsys, "report", "zzz", *AWS)
+    assert code == 1
+    assert "there is no execution 'zzz'" in err
+
+
+def test_a_file_that_cannot_be_written_is_told(aws: Account, capsys: Capture, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("DARKROOM_HOME", aws.clients.home)
+    (tmp_path / "file").touch()
+    code, _, err = command(capsys, "report", "-o", str(tmp_path / "file" / "report.html"))
+    assert code == 1
+    assert "cannot write" in err

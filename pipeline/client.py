@@ -34,8 +34,8 @@ Clients = namedtuple(
     "sagemaker runtime storage home pause logs role place options",
     defaults=(time.sleep, local_logs, ROLE, "", ""),
 )
-# scaling, alarms, metrics: boto3's "application-autoscaling", "cloudwatch" and "cloudwatch" methods
-Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics")
+# scaling, alarms, metrics, functions: boto3's "application-autoscaling", "cloudwatch" twice, and "lambda" methods
+Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics functions")
 AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
 AWS_ATTEMPTS = 8  # of every call; with botocore's pauses about a minute where it is throttled, else 6 seconds
 
@@ -51,19 +51,20 @@ def local_client(home: str) -> Clients:
 def local_hosting(home: str) -> Hosting:
     """What runs behind endpoints of this machine."""
     from pipeline.local.operations.alarms import Alarms
+    from pipeline.local.operations.functions import Functions
     from pipeline.local.operations.scaling import Scaling
     from pipeline.local.service import connect
 
     service = connect(home)
-    scaling, alarms = (kind(service.store, service.storage) for kind in (Scaling, Alarms))
-    return Hosting(service, scaling, alarms, alarms)
+    scaling, alarms, functions = (kind(service.store, service.storage) for kind in (Scaling, Alarms, Functions))
+    return Hosting(service, scaling, alarms, alarms, functions)
 
 
 def aws_hosting(region: str = "", profile: str = "", session: Any = None) -> Hosting:
     """Otherwise as aws_client()."""
     service, _ = aws_services(region, profile, session)
     metrics = service("cloudwatch")
-    return Hosting(service("sagemaker"), service("application-autoscaling"), metrics, metrics)
+    return Hosting(service("sagemaker"), service("application-autoscaling"), metrics, metrics, service("lambda"))
 
 
 def aws_client(home: str, region: str = "", profile: str = "", options: str = "", session: Any = None) -> Clients:

@@ -104,6 +104,16 @@ def deploy(sagemaker: LocalSageMaker, text: str, name: str = "e", **variant: Any
     return settled(sagemaker, name)
 
 
+def deploy_package(sagemaker: LocalSageMaker, arn: str, name: str) -> None:
+    """A new endpoint out of a package by its name, which has to be approved."""
+    container, role = {"ModelPackageName": arn}, "arn:aws:iam::111122223333:role/darkroom"
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role)
+    size = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    variant = {"VariantName": "AllTraffic", "ModelName": name, **size}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+
+
 def settled(sagemaker: LocalSageMaker, name: str = "e") -> dict[str, Any]:
     while True:
         described = sagemaker.describe_endpoint(EndpointName=name)

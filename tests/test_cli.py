@@ -148,7 +148,7 @@ def test_an_expected_failure_is_told_without_a_traceback(
         (["approve", "3"], "error: there is no model with version 3; there is: none yet"),
         (["deploy"], "error: there is no model yet\nhint:  {} run\n"),
         (["predict", "a.png"], "error: there is no endpoint\nhint:  {} deploy\n"),
-        (["undeploy", "e"], "error: there is no endpoint"),
+        (["undeploy", "e"], "error: there is no endpoint\nhint:  {} deploy\n"),
     ],
 )
 def test_what_is_not_there_is_named(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hosted import deploy_package
 
 from pipeline.client import Clients, local_client
 from pipeline.control import endpoints, registry
@@ -95,35 +96,10 @@ def test_the_accuracy_of_a_package_is_read_from_its_evaluation(clients: Clients)
     assert registry.accuracy(clients, package) == 0.98
 
 
-def test_a_model_that_is_not_approved_is_not_deployed(clients: Clients) -> None:
-    with pytest.raises(DarkroomError, match="version 1 is PendingManualApproval, not Approved"):
-        endpoints.deploy(clients, register(clients), "e")
-    assert endpoints.names(clients) == []
-
-
-def test_deploying_again_changes_the_endpoint_over(clients: Clients) -> None:
-    first, second = (register(clients, status="Approved") for _ in range(2))
-    endpoints.deploy(clients, first, "digits-production")
-    endpoints.deploy(clients, second, "digits-production")
-    endpoint = endpoints.wait(clients, "digits-production")
-    config = clients.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    assert "-v2-" in config["EndpointConfigName"]
-    assert config["ProductionVariants"][0]["InstanceType"] == "ml.c5.large"
-
-
-def test_undeploying_leaves_no_model_and_no_configuration(clients: Clients) -> None:
-    endpoints.deploy(clients, register(clients, status="Approved"), "e")
-    endpoints.undeploy(clients, "e")
-    service = clients.sagemaker
-    assert service.list_endpoints()["Endpoints"] == []
-    assert service.list_endpoint_configs()["EndpointConfigs"] == []
-    assert service.list_models()["Models"] == []
-
-
 def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
-    package = register(clients, status="Approved")
+    arn = register(clients, status="Approved")["ModelPackageArn"]
     for name in ("digits-production", "digits-staging"):
-        endpoints.deploy(clients, package, name)
+        deploy_package(clients.sagemaker, arn, name)
     assert endpoints.find(clients) == "digits-production"
     with pytest.raises(DarkroomError, match="no endpoint 'x'; there is: digits-staging, digits-production"):
         endpoints.find(clients, "x")
@@ -132,13 +108,6 @@ def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
 @pytest.mark.parametrize("group", ["digits", "d" * 63])
 def test_an_endpoint_name_is_never_too_long(group: str) -> None:
     assert len(endpoints.production_name(group)) <= 63
-
-
-def test_a_failed_endpoint_is_an_error_with_its_reason() -> None:
-    described = {"EndpointStatus": "Failed", "FailureReason": "the archive is damaged"}
-    service = SimpleNamespace(describe_endpoint=lambda EndpointName: described)
-    with pytest.raises(EndpointError, match="endpoint 'e' is Failed: the archive is damaged"):
-        endpoints.wait(fake(service), "e")
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"predictions": []}', b"[1]"])

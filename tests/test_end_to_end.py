@@ -142,7 +142,7 @@ def test_an_approved_model_is_deployed_asked_and_taken_down(project):
         predicted = answer(project, "predict", str(image), "--json")
         assert predicted[0]["class"] in "0123456789"
     finally:
-        assert darkroom(project, "undeploy", "darkroom-digits-production").returncode == 0
+        assert darkroom(project, "undeploy", "darkroom-digits-production", "--yes").returncode == 0
     deadline = time.monotonic() + 10
     while processes(project):
         assert time.monotonic() < deadline, processes(project)

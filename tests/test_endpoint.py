@@ -12,11 +12,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosted import ask, config, deploy, gone, instances, model, processes, running, service, settled, soon
+from hosted import (
+    ask,
+    config,
+    deploy,
+    deploy_package,
+    gone,
+    instances,
+    model,
+    processes,
+    running,
+    service,
+    settled,
+    soon,
+)
 from local_jobs import put_archive
 
 from pipeline.client import Clients
-from pipeline.control import endpoints, local_setup
+from pipeline.control import local_setup
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import endpoint, process_id
 from pipeline.local.endpoint_files import Files
@@ -173,7 +186,7 @@ def test_a_server_that_is_kept_moves_to_the_port_asked_for_without_a_new_model(s
     connection.close()
 
 
-def test_the_commands_deploy_keep_and_undeploy_it(sagemaker: LocalSageMaker) -> None:
+def test_what_is_kept_runs_until_it_is_deleted(sagemaker: LocalSageMaker) -> None:
     clients = Clients(sagemaker, sagemaker, sagemaker.storage, sagemaker.home)
     put_archive(Path(sagemaker.home), "s3://bucket/p.tar.gz", {"text": "packaged"})
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
@@ -181,14 +194,14 @@ def test_the_commands_deploy_keep_and_undeploy_it(sagemaker: LocalSageMaker) -> 
     specification = {"Containers": [container]}
     request = {"ModelPackageGroupName": "g", "ModelApprovalStatus": "Approved"}
     arn = sagemaker.create_model_package(**request, InferenceSpecification=specification)["ModelPackageArn"]
-    for _ in range(2):  # the second time with the first one in service
-        endpoints.deploy(clients, sagemaker.describe_model_package(ModelPackageName=arn), "e")
-        endpoints.wait(clients, "e")
+    deploy_package(sagemaker, arn, "e")
+    settled(sagemaker)
+    for _ in range(2):
         address = local_setup.serve(clients, "e")
     assert address == local_setup.address(clients, "e") and running(sagemaker).keep
     assert ask(sagemaker) == "packaged ?"
-    endpoints.undeploy(clients, "e")
-    assert processes(sagemaker) == [] and sagemaker.list_endpoints()["Endpoints"] == []
+    sagemaker.delete_endpoint(EndpointName="e")
+    assert soon(lambda: gone(sagemaker)) and processes(sagemaker) == []
 
 
 def test_a_port_that_is_taken_is_named(sagemaker: LocalSageMaker) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import deploy_package
 from local_pipelines import BUCKET
 from registered import COMMIT, GROUP, PIPELINE, Registered, against, evaluated, manifest
 
-from pipeline.control import endpoints, registry
+from pipeline.control import registry
 from pipeline.errors import ServiceError, Unavailable
 from pipeline.models import comparison, document, dossier
 from pipeline.models.comparison import Comparison
@@ -139,7 +140,7 @@ def test_an_execution_that_took_its_training_from_another_leads_there(tmp_path: 
 
 def test_endpoints_that_answer_with_it_are_found_by_package_and_by_archive(local: Registered) -> None:
     package = local.package(1)
-    endpoints.deploy(local.clients, package, "by-package")
+    deploy_package(local.client, package["ModelPackageArn"], "by-package")
     container = {"Image": "serve:1", "ModelDataUrl": document.model(told(local, 1))["Archive"]["ModelDataUrl"]}
     role = "arn:aws:iam::123456789012:role/darkroom"
     local.client.create_model(ModelName="staged", PrimaryContainer=container, ExecutionRoleArn=role)

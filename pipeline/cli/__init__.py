@@ -28,7 +28,7 @@ SUMMARIES = {
     "start": "run a deployed version, or any definition, also one that darkroom did not compile",
     "versions": "list the versions of a pipeline and their aliases",
     "promote": "move an alias to a version",
-    "rollback": "move an alias back to where its last promotion found it",
+    "rollback": "move an alias back to where its last promotion found it, or an endpoint to its last good model",
     "executions": "list what ran, newest first",
     "watch": "follow an execution with its logs to its end; Ctrl-C ends the watching alone",
     "show": "show one execution: steps, times, cache hits, metrics, failure reasons",
@@ -42,10 +42,10 @@ SUMMARIES = {
     "compare": "compare two models, or one with the champion",
     "approve": "approve a model",
     "reject": "reject a model",
-    "deploy": "put an approved model behind an HTTP endpoint on this machine",
+    "deploy": "put an approved model behind an endpoint, guarded, and follow that to its end",
     "predict": "classify images with a deployed model",
     "endpoints": "list the endpoints, newest first",
-    "undeploy": "delete an endpoint",
+    "undeploy": "delete an endpoint and all that was made for it",
     "down": "delete endpoints that nobody asks, with what was made for them",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
@@ -71,6 +71,7 @@ TARGETED = (
         "endpoints",
         "down",
     ),
+    *("deploy", "undeploy"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -79,7 +80,8 @@ _MODULES = {  # module → the commands that it holds
     "executions": ("executions", "show", "logs", "stop", "resume"),
     "models": ("models", "approve", "reject"),
     "show_model": ("show-model",),
-    "endpoints": ("deploy", "predict", "endpoints", "undeploy"),
+    "endpoints": ("predict", "endpoints"),
+    "deployments": ("deploy", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
     **{name: (name,) for name in ("check", "down", "download", "infra", "report", "watch")},
 }

@@ -72,7 +72,7 @@ def run(args: Namespace) -> int:
     parts = [part for name in going for part in removal.parts(hosting, name, name in ours)]
     if not args.json:
         _show(found, stays, parts)
-    done = bool(parts) and _confirmed(args, parts)
+    done = bool(parts) and confirmed(args, parts)
     if done:
         removal.remove(parts, _say)
     if args.json:
@@ -163,7 +163,7 @@ def _row(fleet: Fleet, stays: str, done: bool) -> dict[str, object]:
     }
 
 
-def _confirmed(args: Namespace, parts: Sequence[Part]) -> bool:
+def confirmed(args: Namespace, parts: Sequence[Part]) -> bool:
     """Raises DarkroomError where nobody can be asked, unless it was only a list for a program."""
     if args.yes:
         return True

@@ -1,15 +1,13 @@
-"""`darkroom deploy`, `predict`, `endpoints`, `undeploy`."""
+"""`darkroom predict`, `endpoints`."""
 
 from __future__ import annotations
 
 import sys
 
 from pipeline.cli import Command, target
-from pipeline.cli.home import darkroom, shown, used_home
-from pipeline.cli.models import group_option
-from pipeline.cli.text import print_json, print_nothing, print_table, whole
-from pipeline.client import local_client
-from pipeline.control import endpoints, local_setup, registry
+from pipeline.cli.home import darkroom, shown
+from pipeline.cli.text import print_json, print_nothing, print_table
+from pipeline.control import endpoints, local_setup
 from pipeline.control.times import moment
 from pipeline.errors import DarkroomError
 
@@ -18,34 +16,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from pipeline.client import Clients
-
-ON_AWS = "--target local; on AWS approvals and DeployModel deploy: docs/deploying.md has what undeploys and goes back"
-
-
-def deploy_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("version", nargs="?", type=int, metavar="N", help="default: the newest approved model")
-    parser.add_argument("--endpoint", metavar="NAME", help="default: <group>-production")
-    parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="PORT", help="default: a free one")
-    group_option(parser)
-    target.arguments(parser)
-
-
-def deploy_command(args: Namespace) -> int:
-    """stdout: the address that answers /ping and /invocations."""
-    target.only_here(args, ON_AWS)
-    clients = local_client(used_home())
-    package = (
-        registry.newest_approved(clients, args.group)
-        if args.version is None
-        else registry.find(clients, args.version, args.group)
-    )
-    name = args.endpoint or endpoints.production_name(package["ModelPackageGroupName"])
-    print(f"deploying version {package['ModelPackageVersion']} to {name}", file=sys.stderr)
-    endpoints.deploy(clients, package, name)
-    endpoints.wait(clients, name)
-    print(local_setup.serve(clients, name, args.port))
-    print(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}", file=sys.stderr)
-    return 0
 
 
 def predict_arguments(parser: ArgumentParser) -> None:
@@ -112,23 +82,7 @@ def _whereabouts(clients: Clients, name: str) -> dict[str, str]:
     return {"Url": local_setup.address(clients, name), "LogPath": local_setup.log_path(clients, name)}
 
 
-def undeploy_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the endpoint's name")
-    target.arguments(parser)
-
-
-def undeploy_command(args: Namespace) -> int:
-    target.only_here(args, ON_AWS)
-    clients = local_client(used_home())
-    name = endpoints.find(clients, args.name)
-    endpoints.undeploy(clients, name)
-    print(f"{name} is deleted", file=sys.stderr)
-    return 0
-
-
 COMMANDS = {
-    "deploy": Command(deploy_arguments, deploy_command),
     "predict": Command(predict_arguments, predict_command),
     "endpoints": Command(list_arguments, list_command),
-    "undeploy": Command(undeploy_arguments, undeploy_command),
 }

@@ -102,14 +102,29 @@ def promote_command(args: Namespace) -> int:
 
 
 def rollback_arguments(parser: ArgumentParser) -> None:
+    from pipeline.cli.definitions import config_option
+
     parser.add_argument(
         "alias", nargs="?", default=versions.CURRENT, metavar="ALIAS", help=f"default: {versions.CURRENT}"
     )
     pipeline_option(parser)
+    parser.add_argument(
+        "--endpoint",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="not an alias, but an endpoint: to its last good model; default: the production endpoint",
+    )
+    config_option(parser)
+    parser.add_argument("--json", action="store_true", help="of an endpoint: what came of it as JSON")
     target.arguments(parser)
 
 
 def rollback_command(args: Namespace) -> int:
+    if args.endpoint is not None:
+        from pipeline.cli import deployments
+
+        return deployments.rollback(args)
     clients = target.used(args)
     name = pipeline_name(clients, args.pipeline)
     with _between(args):

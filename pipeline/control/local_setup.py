@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
+from pipeline.control.deployments import MARK, PHASE, REST
 from pipeline.errors import DarkroomError
-from pipeline.local import endpoint
+from pipeline.local import endpoint, event_rules
 from pipeline.local.endpoint_files import Files
 from pipeline.local.functions import register_function
 from pipeline.local.images import register_image
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pipeline.local.server import LoopbackServer
 
 
+DEPLOYING = "lambda_deploy"  # the program whose function hears of endpoints' changes
+
+
 def put(clients: Clients, compiled: CompiledOnDisk) -> None:
     """Assets are named by their content: what is there already is right already."""
     for uri, path in compiled.assets():
@@ -31,6 +35,8 @@ def put(clients: Clients, compiled: CompiledOnDisk) -> None:
     store = clients.sagemaker.store
     for arn, path, handler in compiled.functions():
         register_function(store, arn, path, handler)
+        if handler == f"{DEPLOYING}.handler":
+            _have_told(clients, arn)
     for uri in compiled.manifest["images"]:
         register_image(store, uri, [sys.executable])
 
@@ -42,6 +48,26 @@ def register(clients: Clients, images: Iterable[tuple[str, str]], functions: Ite
         register_image(store, pattern, command)
     for arn, path in functions:
         register_function(store, arn, os.path.expanduser(path))
+
+
+def put_deploying(clients: Clients, arn: str, entrypoints: str) -> None:
+    """The deploying function out of this folder, as the stack would bring it, and who tells it of changes."""
+    import tempfile
+    from pathlib import Path
+
+    from pipeline import source
+
+    body = source.zip_archive(source.program_files(Path(entrypoints), f"{DEPLOYING}.py"))
+    with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+        file.write(body)
+        file.flush()
+        register_function(clients.sagemaker.store, arn, file.name, f"{DEPLOYING}.handler")
+    _have_told(clients, arn)
+
+
+def _have_told(clients: Clients, arn: str) -> None:
+    """The rule EndpointChange of the stack: endpoints that the function has marked as its own."""
+    event_rules.put(clients.sagemaker.store, event_rules.Rule(arn, MARK, PHASE, REST, event_rules.EVERY_S))
 
 
 def serve(clients: Clients, name: str, port: int = 0) -> str:

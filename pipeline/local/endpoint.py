@@ -12,7 +12,7 @@ import time
 from collections import namedtuple
 
 from pipeline.errors import EndpointError
-from pipeline.local import endpoint_record, guard
+from pipeline.local import endpoint_record, event_rules, guard
 from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
 from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PROBLEM, TARGET, VARIANT
 
@@ -61,6 +61,7 @@ def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: fl
             _wish(files, keep, port)
             if not is_supervised(files):
                 _spawn(store.home, name, idle_s, files, keep, port)
+                event_rules.wake(store)
             host = _ready(files, name)
             if host is not None:
                 if port not in (0, host.port):
@@ -72,11 +73,13 @@ def wake(store: Store, name: str, idle_s: float = IDLE_S) -> None:
     """Has a supervisor look after the endpoint, and does not wait for it."""
     files = Files(store.home, name)
     if is_supervised(files):
+        event_rules.wake(store)
         return
     os.makedirs(files.folder, exist_ok=True)
     with locked(files.starting, wait=False) as mine:  # else somebody starts it already
         if mine and not is_supervised(files):
             _spawn(store.home, name, idle_s, files)
+    event_rules.wake(store)
 
 
 def is_looked_after(store: Store, name: str) -> bool:

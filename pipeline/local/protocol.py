@@ -10,6 +10,7 @@ from pipeline.local import cbor, query, request_check
 from pipeline.local.messages import Answer, json_answer
 from pipeline.local.operations.alarms import Alarms
 from pipeline.local.operations.endpoints import LARGEST_BODY, Runtime
+from pipeline.local.operations.functions import LARGEST_EVENT, Functions
 from pipeline.local.operations.logs import Logs
 from pipeline.local.operations.scaling import Scaling
 
@@ -84,6 +85,11 @@ _INVOKE = {
     "X-Amzn-SageMaker-Target-Variant": "TargetVariant",
     "X-Amzn-SageMaker-Inference-Id": "InferenceId",
 }
+_INVOKE_FUNCTION = {
+    "X-Amz-Invocation-Type": "InvocationType",
+    "X-Amz-Log-Type": "LogType",
+    "X-Amz-Client-Context": "ClientContext",
+}
 # what follows is none of SageMaker's: methods of Scaling, Alarms and Logs
 SCALING = {
     "DeleteScalingPolicy": "delete_scaling_policy",
@@ -130,6 +136,8 @@ _STATUS = {
     "AccessDeniedException": 403,
     "AccessDenied": 403,
     "ModelError": 424,
+    "ResourceNotFoundException": 404,
+    "RequestTooLargeException": 413,
     "InternalFailure": 500,
 }
 
@@ -144,6 +152,8 @@ def answer(request: Request, service: LocalSageMaker) -> Answer:
         return _rpc(parts[2], parts[4], request, service)
     if request.method == "POST" and len(parts) == 4 and (parts[1], parts[3]) == ("endpoints", "invocations"):
         return _invocation(parts[2], request, service)
+    if request.method == "POST" and parts[1:3] == ["2015-03-31", "functions"] and parts[4:] == ["invocations"]:
+        return _function_call(parts[3], request, service)
     match request.service:
         case "sts":
             return query.caller_identity(request)
@@ -250,3 +260,16 @@ def _invocation(name: str, request: Request, service: LocalSageMaker) -> Answer:
         "x-Amzn-Invoked-Production-Variant": reply["InvokedProductionVariant"],
     }
     return Answer(200, headers, reply["Body"].read())
+
+
+def _function_call(function: str, request: Request, service: LocalSageMaker) -> Answer:
+    given = {
+        member: request.headers[header] for header, member in _INVOKE_FUNCTION.items() if header in request.headers
+    }
+    if "Qualifier" in request.query:
+        given["Qualifier"] = request.query["Qualifier"]
+    functions = Functions(service.store, service.storage)
+    reply = functions.invoke(FunctionName=function, Payload=request.body.all(LARGEST_EVENT), **given)
+    failed = {"X-Amz-Function-Error": reply["FunctionError"]} if "FunctionError" in reply else {}
+    told = {"Content-Type": "application/json", "X-Amz-Executed-Version": reply["ExecutedVersion"], **failed}
+    return Answer(reply["StatusCode"], told, reply["Payload"].read())

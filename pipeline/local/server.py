@@ -39,6 +39,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 64
+    quiet = False  # requests are not logged
 
     def __init__(self, home: str, port: int = 0, key: str = "", limits: Limits = LIMITS, most: int = 256) -> None:
         """`most` connections at once: each is a thread, and boto3 opens ten a client."""
@@ -216,6 +217,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """`_log` says more."""
 
+    def log_message(self, format: str, *args: Any) -> None:
+        if not self.server.quiet:
+            super().log_message(format, *args)
+
     def _log_refusal(self, exc: DarkroomError) -> None:
         code = exc.code if isinstance(exc, ServiceError) else type(exc).__name__
         self.log_message("%s: %s", code, exc.message[:1000])
@@ -241,9 +246,10 @@ def _refusal(request: Request, exc: DarkroomError) -> Answer:
     return s3_http.refusal(request, exc) if _is_s3(request) else protocol.refusal(request, exc)
 
 
-def serve(home: str, port: int = 0, key: str = "") -> LoopbackServer:
+def serve(home: str, port: int = 0, key: str = "", quiet: bool = False) -> LoopbackServer:
     """Answers from now on, on a thread of this process; `.url` is the address. Call shutdown() and server_close()."""
     server = LoopbackServer(home, port, key)
+    server.quiet = quiet
     threading.Thread(target=server.serve_forever, name="local server", daemon=True).start()
     return server
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from pipeline.errors import DarkroomError
-from pipeline.local import loopback, names
+from pipeline.local import function_process, loopback
 from pipeline.local.functions import LONGEST_S, find_function
 from pipeline.local.jobs import JobFailed
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pipeline.local.store import Record
 
 KIND = "function-invocation"
-_RUNTIME = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lambda_runtime.py")
-_MEMORY_MB = 128
 
 
 async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
@@ -58,16 +56,14 @@ async def _invoke(function: Record, event: dict[str, Any], context: JobContext) 
     from pipeline.local.container import Spec, stop
 
     limit = min(function.body["timeout"], LONGEST_S)
-    request_id = _request_id()
     tree = os.path.join(context.work, "ml")
     os.makedirs(tree)
     paths = [os.path.join(context.work, name) for name in ("event.json", "result.json")]
     with open(paths[0], "w", encoding="utf-8") as file:
         json.dump(event, file)
     server = await loopback.ensure(context)
-    env = _environment(function, server, context.work, request_id, limit)
-    # -P and -s: what lies beside the runtime, and the user's own site-packages, are not the handler's to import
-    argv = [sys.executable, "-P", "-s", "-B", _RUNTIME, function.body["folder"], function.body["handler"], *paths]
+    env = function_process.environment(function, server.url, server.key, context.work, limit)
+    argv = function_process.command(function, *paths)
     process = context.isolation.launch(Spec(argv, env, tree, context.log_path, cwd=context.work, image=function.name))
     try:
         code = await context.loop.exit_of(process.pid, limit)
@@ -88,8 +84,8 @@ def _result(arn: str, process: Process, path: str, code: int, context: JobContex
         with open(path, encoding="utf-8") as file:
             result = json.load(file)
     except FileNotFoundError:
-        end = f"signal: {-code}" if code < 0 else f"exit status {code}"
-        raise _failed(arn, "Runtime.ExitError", problem or f"Runtime exited with error: {end}", context) from None
+        end = f"Runtime exited with error: {function_process.exit_words(code)}"
+        raise _failed(arn, "Runtime.ExitError", problem or end, context) from None
     if "errorType" in result:
         raise _failed(arn, result["errorType"], result["errorMessage"], context)
     return result["value"]
@@ -97,36 +93,6 @@ def _result(arn: str, process: Process, path: str, code: int, context: JobContex
 
 def _failed(arn: str, kind: str, message: str, context: JobContext) -> JobFailed:
     return JobFailed(f"Lambda function {arn} failed: {kind}: {message}", log_path=context.log_path)
-
-
-def _environment(function: Record, server: loopback.Server, work: str, request_id: str, limit: int) -> dict[str, str]:
-    """As the Lambda runtime sets it; the credentials are none: the key only says whose child this is."""
-    from pipeline.local.container import base_environment
-
-    name = function.name.split(":")[6]
-    return {
-        **base_environment(work),
-        "AWS_REGION": names.REGION,
-        "AWS_DEFAULT_REGION": names.REGION,
-        "AWS_ACCESS_KEY_ID": server.key,
-        "AWS_SECRET_ACCESS_KEY": "darkroom",
-        "AWS_SESSION_TOKEN": "darkroom",
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
-        "AWS_LAMBDA_FUNCTION_NAME": name,
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(_MEMORY_MB),
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": request_id,
-        "LAMBDA_TASK_ROOT": function.body["folder"],
-        "_HANDLER": function.body["handler"],
-        **function.body["environment"],
-        "DARKROOM_FUNCTION_ARN": function.name,
-        "DARKROOM_REQUEST_ID": request_id,
-        "DARKROOM_TIMEOUT": str(limit),
-    }
 
 
 def _outputs(declared: list[dict[str, str]], value: Any, arn: str, log_path: str) -> dict[str, Any]:
@@ -163,11 +129,6 @@ def _is_of_type(value: Any, kind: str) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _request_id() -> str:
-    digits = os.urandom(16).hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _remove(folder: str) -> None:

@@ -52,6 +52,12 @@ def grown(**more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda old: {**old, **more}
 
 
+def serverless(**more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A variant without its instances."""
+    chosen = {"MemorySizeInMB": 2048, "MaxConcurrency": 5, **more}
+    return lambda old: {"VariantName": old["VariantName"], "ModelName": old["ModelName"], "ServerlessConfig": chosen}
+
+
 def other_branch(needed: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A condition's arguments with a step in ElseSteps that needs one of IfSteps."""
     return lambda old: {**old, "ElseSteps": [{**old["IfSteps"][0], "Name": "Other", "DependsOn": [needed]}]}
@@ -102,6 +108,11 @@ STOP = "Arguments.StoppingCondition"
 CONDITIONS = "Arguments.Conditions"
 JSON_GET = f"{CONDITIONS}.0.LeftValue.Std:JsonGet"
 VARIANT = "Arguments.ProductionVariants.0"
+CAPTURE = {
+    "InitialSamplingPercentage": 50,
+    "DestinationS3Uri": "s3://b/c",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
 PACKAGE = "Arguments.CustomerMetadataProperties"
 
 SHAPES = [
@@ -404,6 +415,14 @@ OTHERS = [
     Defect("container without an image", ALL, "CreateModel", "Arguments.PrimaryContainer.Image", DROP, "without Image", at="Arguments.PrimaryContainer"),
     Defect("variant without instances", ALL, "Config", f"{VARIANT}.InitialInstanceCount", DROP, "InitialInstanceCount is missing", at=VARIANT),
     Defect("serverless with an instance type", ALL, "Config", f"{VARIANT}.ServerlessConfig", {"MemorySizeInMB": 2048, "MaxConcurrency": 1}, "either serverless", at=VARIANT),
+    Defect("serverless memory", ALL, "Config", VARIANT, serverless(MemorySizeInMB=1500), "1500 MB", at=f"{VARIANT}.ServerlessConfig.MemorySizeInMB"),
+    Defect("warmer than it is wide", ALL, "Config", VARIANT, serverless(ProvisionedConcurrency=9), "9 is above MaxConcurrency (5)", at=f"{VARIANT}.ServerlessConfig.ProvisionedConcurrency"),
+    Defect("serverless with instances", ALL, "Config", VARIANT, lambda old: {**serverless()(old), "InitialInstanceCount": 1}, "has no instances", at=f"{VARIANT}.InitialInstanceCount"),
+    Defect("two serverless variants", ALL, "Config", "Arguments.ProductionVariants", lambda old: [serverless()(old[0]), {**old[0], "VariantName": "other"}], "has one variant", at=VARIANT),
+    Defect("serverless and captured", ALL, "Config", "Arguments", lambda old: {**old, "ProductionVariants": [serverless()(old["ProductionVariants"][0])], "DataCaptureConfig": CAPTURE}, "have no DataCaptureConfig", at="Arguments.DataCaptureConfig"),
+    Defect("serverless and asynchronous", ALL, "Config", "Arguments", lambda old: {**old, "ProductionVariants": [serverless()(old["ProductionVariants"][0])], "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o/"}}}, "have no AsyncInferenceConfig", at="Arguments.AsyncInferenceConfig"),
+    Defect("answers without a place", ALL, "Config", "Arguments", grown(AsyncInferenceConfig={"OutputConfig": {}}), "S3OutputPath is missing", at="Arguments.AsyncInferenceConfig.OutputConfig"),
+    Defect("answers to a web page", ALL, "Config", "Arguments", grown(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "https://b/o"}}), "is no S3 address", at="Arguments.AsyncInferenceConfig.OutputConfig.S3OutputPath"),
     Defect("canary of 60%", ALL, "Serve", "Arguments.DeploymentConfig", {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "CANARY", "WaitIntervalInSeconds": 60, "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 60}}}}, "60%", at="Arguments.DeploymentConfig.BlueGreenUpdatePolicy.TrafficRoutingConfiguration.CanarySize.Value"),
     Defect("CUDA 13 without its machine image", ALL, "CreateModel", "Arguments.PrimaryContainer.Image", "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cu133-amzn2023-sagemaker", "CUDA 13", at="@Config." + VARIANT),
     Defect("no function", ALL, "Judge", "FunctionArn", DROP, "FunctionArn is missing"),
@@ -453,6 +472,25 @@ def test_all_defects_are_reported_at_once() -> None:
 
     assert len(chosen) == len(together)
     assert [defect.name for defect in chosen if defect.word not in report] == []
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}, "serverless endpoints have no VPC"),
+        ({"EnableNetworkIsolation": True}, "is isolated, which serverless endpoints cannot be"),
+        ({"Containers": [{"Image": "a"}, {"Image": "b"}]}, "serverless endpoints run one"),
+    ],
+)
+def test_a_model_that_no_serverless_endpoint_takes_is_found(members: dict[str, Any], words: str) -> None:
+    document = _load(ALL)
+    config, place = _step(document, "Config")
+    _put(config, _keys(VARIANT), serverless())
+    before = {finding.message for finding in validate(document)}
+    _step(document, "CreateModel")[0]["Arguments"] |= members
+    found = [finding for finding in validate(document) if words in finding.message]
+    assert [finding.path for finding in found] == [f"{place}.Arguments.ProductionVariants[0]"]
+    assert found[0].message not in before
 
 
 def _load(source: str) -> dict[str, Any]:

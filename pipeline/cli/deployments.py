@@ -213,7 +213,7 @@ def _config(args: Namespace) -> Config:
 def _hosting(args: Namespace, clients: Clients) -> Hosting:
     from pipeline.client import aws_hosting, local_hosting
 
-    return aws_hosting(args.region, args.profile) if clients.place else local_hosting(clients.home)
+    return aws_hosting(args.region, args.profile, args.session) if clients.place else local_hosting(clients.home)
 
 
 def _function(args: Namespace, clients: Clients, config: Config) -> tuple[Hosting, deployments.Function]:

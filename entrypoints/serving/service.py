@@ -38,6 +38,7 @@ class Service:
         self.metrics = Metrics()
         self.capture: Capture | None = None
         self.predictor: Any = None
+        self.rewritten = False  # whether the network is another one than torch's, see onednn.py
         self.in_flight = 0  # requests, from their headers to their answers
         self.held = 0  # bytes of their bodies
         self.failures = 0  # forward passes, in a row
@@ -61,7 +62,8 @@ class Service:
         if self.state == LOADING:
             self.state = READY
         seconds = time.monotonic() - began
-        journal.say("info", f"ready after {seconds:.1f} s: {self.settings.model_dir}", processors=processors.count())
+        said = f"ready after {seconds:.1f} s: {self.settings.model_dir}"
+        journal.say("info", said, processors=processors.count(), rewritten=self.rewritten)
 
     def load_in_background(self) -> None:
         threading.Thread(target=self.load, name="loading", daemon=True).start()
@@ -109,6 +111,7 @@ class Service:
         if several and settings.network == "fastest":
             noise = np.random.default_rng(0).integers(0, 256, (2, *[predictor.image_size] * 2, 3), dtype=np.uint8)
             network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
+            self.rewritten = network is not predictor.network
             predictor = predictor._replace(network=network)
         self._batcher = Batcher(
             lambda pictures: inference.probabilities(predictor, pictures),

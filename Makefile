@@ -10,6 +10,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := pipeline steps entrypoints tests scripts benchmarks
 
+# Tests of pages drive a real browser. CHROMIUM=/path names one that is not on the PATH.
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome google-chrome-stable,$(shell command -v $(name))))
+define INSTALL_CHROMIUM
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  echo "installing Chromium, which tests of pages drive" >&2; \
+  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium >/dev/null \
+    || echo "it could not be installed: tests of pages will fail" >&2; \
+else \
+  echo "no Chromium: tests of pages will fail. Debian: sudo apt install chromium; or make test CHROMIUM=/path/to/it" >&2; \
+fi
+endef
+
 .PHONY: run test check format lock package
 .DELETE_ON_ERROR:
 
@@ -17,6 +29,7 @@ run: $(STAMP)
 	@$(BIN)/python -m pipeline run $(ARGS)
 
 test: $(STAMP)
+	$(if $(CHROMIUM),,@$(INSTALL_CHROMIUM))
 	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(STAMP)

@@ -27,6 +27,10 @@ THRESHOLD = 0.7
 class Breeds(FakeSageMaker):
     """Prepare (which also evaluates), Tune, Train, Check, Register; everything went well."""
 
+    def __init__(self, log: Path, trials: int) -> None:
+        super().__init__(log)
+        self.trials = trials
+
     def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
         status = {"PipelineExecutionStatus": "Succeeded", "CreationTime": at(0)}
         return {"PipelineExecutionArn": PipelineExecutionArn, **status}
@@ -61,7 +65,7 @@ class Breeds(FakeSageMaker):
     def list_training_jobs_for_hyper_parameter_tuning_job(self, **_: Any) -> dict[str, Any]:
         random = np.random.default_rng(1)
         rows = []
-        for number in range(TRIALS):
+        for number in range(self.trials):
             lr, decay = 10 ** random.uniform(-4, -1), 10 ** random.uniform(-5, -2)
             value = 0.8 - 0.1 * abs(np.log10(lr) + 2.5) + random.normal(0, 0.02)
             tuned = {"lr": str(lr), "weight_decay": str(decay), "optimizer": ("adamw", "sgd")[number % 2]}
@@ -83,41 +87,39 @@ class Breeds(FakeSageMaker):
         return {**known, "ModelApprovalStatus": "PendingManualApproval"}
 
 
-def breeds(home: Path) -> Clients:
-    finished_run(home)
-    service = Breeds(home / "Publish.log")
-    clients = finished_run(home)._replace(sagemaker=service)
-    said, body = answers(home)
+def breeds(home: Path, classes: tuple[str, ...] = CLASSES, trials: int = TRIALS) -> Clients:
+    clients = finished_run(home)._replace(sagemaker=Breeds(home / "Publish.log", trials))
+    said, body = answers(home, classes)
     put_json(clients.storage, "s3://bucket/evaluation/evaluation.json", body)
     put_json(clients.storage, "s3://bucket/report/evaluation.json", left(said, body["darkroom"]))
-    _put_dataset(clients)
+    _put_dataset(clients, classes)
     return clients
 
 
-def answers(folder: Path) -> tuple[errors.Answers, dict[str, Any]]:
+def answers(folder: Path, classes: tuple[str, ...] = CLASSES) -> tuple[errors.Answers, dict[str, Any]]:
     """What a model said of the test pictures, and evaluation.json as EvaluateModel makes it of that."""
     random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(len(CLASSES)), EACH)
+    labels = np.repeat(np.arange(len(classes)), EACH)
     pixels = random.integers(0, 256, (len(labels), SIDE, SIDE, 3), dtype=np.uint8)
-    test = open_split(split(folder / "test", pixels, labels.tolist(), list(CLASSES)))
-    predicted, other = _predicted(random, labels), _predicted(random, labels)
-    scores = random.normal(0, 0.2, (len(labels), len(CLASSES))).astype(np.float32)
+    test = open_split(split(folder / "test", pixels, labels.tolist(), list(classes)))
+    predicted, other = _predicted(random, labels, len(classes)), _predicted(random, labels, len(classes))
+    scores = random.normal(0, 0.2, (len(labels), len(classes))).astype(np.float32)
     scores[np.arange(len(labels)), predicted] = random.uniform(3, 9, len(labels))
-    quality = metrics.model_quality(labels, predicted, CLASSES)
+    quality = metrics.model_quality(labels, predicted, classes)
     chances = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-    names = [[CLASSES[label] for label in row] for row in (labels, predicted, other)]
+    names = [[classes[label] for label in row] for row in (labels, predicted, other)]
     package = {"package": f"arn:aws:sagemaker:us-east-1:111122223333:model-package/breeds/{EVIL}"}
-    champion = {"compared": True, **package, **comparison.compare(*names, CLASSES, CLASSES)}
+    champion = {"compared": True, **package, **comparison.compare(*names, classes, classes)}
     own = {**evaluate._figures(test, scores, quality), "calibration": _calibration(chances, predicted == labels)}
     body = {"version": 0, "multiclass_classification_metrics": quality, "darkroom": {**own, "champion": champion}}
     return errors.Answers(test, chances, predicted), body
 
 
-def _predicted(random: np.random.Generator, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def _predicted(random: np.random.Generator, labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """A fifth is wrong, half of that by the next class."""
     wrong = random.random(len(labels)) < 0.2
-    shift = np.where(random.random(len(labels)) < 0.5, 1, random.integers(1, len(CLASSES), len(labels)))
-    return (labels + wrong * shift) % len(CLASSES)
+    shift = np.where(random.random(len(labels)) < 0.5, 1, random.integers(1, count, len(labels)))
+    return (labels + wrong * shift) % count
 
 
 def _calibration(chances: NDArray[Any], right: NDArray[np.bool_]) -> dict[str, Any]:
@@ -139,10 +141,10 @@ def left(said: errors.Answers, figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _put_dataset(clients: Clients) -> None:
+def _put_dataset(clients: Clients, classes: tuple[str, ...]) -> None:
     """With a sheet of every class, more than there is room for."""
-    counts = {name: {one: 40 + number for number, one in enumerate(CLASSES)} for name in ("train", "validation")}
-    sheets = [f"contact/{number:03d}-c.jpg" for number in range(len(CLASSES))]
+    counts = {name: {one: 40 + number for number, one in enumerate(classes)} for name in ("train", "validation")}
+    sheets = [f"contact/{number:03d}-c.jpg" for number in range(len(classes))]
     random = np.random.default_rng(2)
     for name in sheets:
         clients.storage.put_bytes(f"s3://bucket/report/{name}", b"\xff\xd8\xff" + random.bytes(25_000))
@@ -155,5 +157,5 @@ def _put_dataset(clients: Clients) -> None:
             "splits": [["train", "test"]],
         }
     ]
-    body = {"classes": list(CLASSES), "counts": counts, "findings": found, "pictures": {"contact": sheets}}
+    body = {"classes": list(classes), "counts": counts, "findings": found, "pictures": {"contact": sheets}}
     put_json(clients.storage, "s3://bucket/report/dataset.json", body)

@@ -39,9 +39,30 @@ COMMANDS = {
 @pytest.mark.parametrize(("target", "command"), COMMANDS.items())
 def test_an_installation_that_is_up_to_date_costs_nothing(tmp_path: Path, target: str, command: str) -> None:
     (tmp_path / ".installed").touch()
-    done = make("--dry-run", target, f"VENV={tmp_path}")
+    done = make("--dry-run", target, f"VENV={tmp_path}", "CHROMIUM=/usr/bin/chromium")
     lines = [line for line in done.stdout.splitlines() if not line.startswith("make")]
     assert [line.strip() for line in lines] == [f"{tmp_path}/bin/python {command}"]
+
+
+@pytest.mark.parametrize(
+    ("uid", "called", "said"), [("0", True, "installing Chromium"), ("1000", False, "apt install")]
+)
+def test_a_missing_browser_is_installed_by_who_may_and_told_to_others(
+    tmp_path: Path, uid: str, called: bool, said: str
+) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/.installed").touch()
+    program(tmp_path / "venv/bin", "python", "exit 0")
+    program(tmp_path, "id", f"echo {uid}")
+    program(tmp_path, "apt-get", f'echo "$@" >> {tmp_path}/apt')
+    done = make("test", f"VENV={tmp_path}/venv", "CHROMIUM=", path=f"{tmp_path}:/bin")
+    assert done.returncode == 0
+    assert said in done.stderr
+    assert (tmp_path / "apt").exists() == called
+    if called:
+        update, install = (tmp_path / "apt").read_text().splitlines()
+        assert "update" in update
+        assert install.endswith("--no-install-recommends chromium")
 
 
 def test_checks_are_those_of_code_types_imports_stack_workflows_and_policies(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], kind: str = ""
         fill("<tr>{}</tr>", joined(fill(cell, *three) for three in zip(classes, names, row, strict=True)))
         for row in rows
     )
-    return fill('<div class="scroll"><table class="{}"><tr>{}</tr>{}</table></div>', kind, head, body)
+    return fill('<div class="scroll" tabindex="0"><table class="{}"><tr>{}</tr>{}</table></div>', kind, head, body)
 
 
 def span(seconds: float | None) -> str:

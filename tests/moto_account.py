@@ -62,8 +62,8 @@ PAGE = 3  # quotas; small, so that there are several pages
 QUOTAS = {
     "Number of instances across all processing jobs": 4.0,
     "Number of instances across all training jobs": 4.0,
-    "Number of instances across active endpoints": 4.0,
-    "ml.m5.large for endpoint usage": 4.0,
+    "Number of instances across active endpoints": 9.0,  # staging scaled to three, its second fleet, production
+    "ml.m5.large for endpoint usage": 9.0,
     "ml.m5.xlarge for processing job usage": 2.0,
     "ml.m5.xlarge for training job usage": 2.0,
 }

@@ -114,7 +114,7 @@ def test_each_endpoint_is_told_with_machines_price_and_last_call(hosting: Hostin
     now = datetime.now(UTC) + 2 * DAY
     (found,) = fleets.fleets(hosting._replace(metrics=metrics), [STAGING], DAY, FREE, now)
     assert (found.ours, found.status, found.variants) == (True, "InService", [(VARIANT, "ml.m5.large", 2)])
-    assert (found.hourly, found.price and found.price.source) == (pytest.approx(0.23), "own.json")
+    assert (found.hourly, [price.source for price in found.prices]) == (pytest.approx(0.23), ["own.json"])
     assert (found.invocations, found.last) == (7, now - timedelta(hours=3))
     (asked,) = metrics.requests
     assert (asked["Period"], asked["EndTime"] - asked["StartTime"]) == (3600, DAY)
@@ -130,8 +130,8 @@ def test_an_endpoint_whose_configuration_somebody_deleted_is_listed_and_can_go(h
 
 def test_a_machine_whose_price_nobody_said_costs_unknown(hosting: Hosting) -> None:
     deployed(hosting, STAGING)
-    (found,) = fleets.fleets(hosting, [STAGING], DAY, Prices("us-east-1", {}, "", ""), NOW)
-    assert (found.hourly, found.price) == (None, None)
+    (found,) = fleets.fleets(hosting, [STAGING], DAY, Prices("eu-central-1", {}, "", ""), NOW)
+    assert (found.hourly, found.prices) == (None, [None])
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_what_is_too_young_stays(real: Hosting, down: Down) -> None:
     code, out, _ = down("--yes", "--json", *AWS)
     (row,) = json.loads(out)
     assert (code, row["Stays"], row["Ours"], row["EndpointStatus"]) == (0, "younger than 24 h", True, "InService")
-    assert (row["Invocations"], row["UsdPerHour"]) == (0, None)
+    assert (row["Invocations"], row["UsdPerHour"]) == (0, 0.23)  # two of them
     assert row["ProductionVariants"][0]["CurrentInstanceCount"] == 2
     assert there(real)["endpoints"] == [STAGING]
 
@@ -358,3 +358,22 @@ def test_this_machines_endpoints_go_likewise(down: Down, tmp_path: Path, monkeyp
     assert down("--idle", "0", "--yes")[0] == 0
     assert there(here)["endpoints"] == []
     assert there(here)["policies"] == []
+
+
+def test_each_machine_of_an_endpoint_is_told_with_the_source_of_its_price(
+    real: Hosting, down: Down, tmp_path: Path
+) -> None:
+    role = "arn:aws:iam::111122223333:role/serve"
+    real.sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
+    machines = {"A": "ml.m5.large", "B": "ml.m5.2xlarge", "C": "ml.r5.large"}
+    variants = [
+        {"VariantName": name, "ModelName": "m", "InstanceType": machine, "InitialInstanceCount": 1}
+        for name, machine in machines.items()
+    ]
+    real.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=variants)
+    real.sagemaker.create_endpoint(EndpointName="mixed", EndpointConfigName="c")
+    [row] = json.loads(down("--json", *AWS)[1])
+    told = {each["InstanceType"]: each["Price"] for each in row["ProductionVariants"]}
+    assert [told[machine] and told[machine]["UsdPerHour"] for machine in machines.values()] == [0.115, 0.461, None]
+    assert told["ml.m5.large"]["Source"] != told["ml.m5.2xlarge"]["Source"]
+    assert row["UsdPerHour"] is None

@@ -103,9 +103,10 @@ def test_of_spot_capacity_only_the_most_is_known(local: Planned) -> None:
 
 
 def test_of_a_machine_without_a_price_nothing_is_known(local: Planned) -> None:
-    found = cost(local, job("Training", **training()), own={})
+    resources = {"InstanceType": "ml.c5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    found = cost(local, job("Training", **training(ResourceConfig=resources)), own={})
     [step] = found.steps
-    assert (step.most, step.likely, step.missing) == (None, None, "no price of ml.m5.large")
+    assert (step.most, step.likely, step.missing) == (None, None, "no price of ml.c5.large")
     assert found.without_most == found.without_likely == ("Job",)
 
 

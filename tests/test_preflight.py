@@ -31,6 +31,7 @@ from moto_account import (
 
 from pipeline.__main__ import main
 from pipeline.client import aws_services
+from pipeline.config.deploying import ScalingSection, ServerlessSection
 from pipeline.definition import Definition
 from pipeline.iam.actions import actions_of
 from pipeline.preflight import checking
@@ -442,7 +443,7 @@ DEFECTS = {
         lambda account: _quota(account, "Number of instances across all training jobs", 1.0),
     ),
     "no quota for a second fleet": Defect(
-        *("quota", "warning", "an update starts 1 more beside them", "--desired-value 3"),
+        *("quota", "warning", "an update starts 3 more beside them", "--desired-value 9"),
         lambda account: _quota(account, "ml.m5.large for endpoint usage", 1.0),
     ),
     "a quota that nobody lists": Defect(
@@ -520,6 +521,23 @@ def test_parameters_in_use_decide_what_quotas_are_needed(account: Account, servi
     assert "TuneModel takes 33 at once" in said["ml.m5.large for training job usage"]
     assert said["Number of instances across all training jobs"] == "it is 4; TuneModel takes 33 at once"
     assert said["parallel training jobs of a tuning job"] == "it is 10; TuneModel runs 11 at once"
+
+
+@pytest.mark.parametrize(
+    ("deploy", "said"),
+    [
+        ({"scaling": None}, "an update starts 1 more beside them"),
+        ({"scaling": ScalingSection(max=5), "instance_count": 2}, "scaling makes up to 5 of them, an update starts 5"),
+        ({"serverless": ServerlessSection()}, ""),
+    ],
+)
+def test_quotas_of_endpoints_are_counted_for_what_scaling_may_make_of_them(
+    account: Account, service: Callable[[str], Any], deploy: dict[str, Any], said: str
+) -> None:
+    with _quota(account, "ml.m5.large for endpoint usage", 2.0):
+        found = asked(account.setting(service, deploy=deploy), "quota")
+    told = [each.message for each in found if each.subject == "ml.m5.large for endpoint usage"]
+    assert [said in each for each in told] == ([True] if said else [])
 
 
 def test_spare_capacity_has_a_quota_of_its_own(account: Account, service: Callable[[str], Any]) -> None:

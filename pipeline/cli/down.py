@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.client import Hosting
     from pipeline.control.fleets import Fleet
     from pipeline.control.removal import Part
-    from pipeline.plan.prices import Prices
+    from pipeline.plan.prices import Price, Prices
 
 _UNITS = {"h": "hours", "d": "days"}
 _MOST_DAYS = 60  # CloudWatch keeps hours for longer, and answers 1,440 of them in a call
@@ -145,10 +145,9 @@ def _cells(fleet: Fleet) -> tuple[str, ...]:
 
 def _row(fleet: Fleet, stays: str, done: bool) -> dict[str, object]:
     machines = [
-        {"VariantName": name, "InstanceType": machine, "CurrentInstanceCount": count}
-        for name, machine, count in fleet.variants
+        {"VariantName": name, "InstanceType": machine, "CurrentInstanceCount": count, "Price": _price(price)}
+        for (name, machine, count), price in zip(fleet.variants, fleet.prices, strict=True)
     ]
-    price = fleet.price and {"Region": fleet.price.region, "Source": fleet.price.source, "Date": fleet.price.date}
     return {
         "EndpointName": fleet.name,
         "EndpointStatus": "Deleted" if done and not stays else fleet.status,
@@ -157,10 +156,16 @@ def _row(fleet: Fleet, stays: str, done: bool) -> dict[str, object]:
         "Invocations": fleet.invocations,
         "LastInvocation": fleet.last,
         "UsdPerHour": fleet.hourly,
-        "Price": price or None,
         "Ours": fleet.ours,
         "Stays": stays or None,
     }
+
+
+def _price(price: Price | None) -> dict[str, object] | None:
+    """Of one machine; None where nobody has said."""
+    if price is None:
+        return None
+    return {"UsdPerHour": price.usd, "Region": price.region, "Source": price.source, "Date": price.date}
 
 
 def confirmed(args: Namespace, parts: Sequence[Part]) -> bool:

@@ -26,7 +26,7 @@ _MADE = re.compile(r"(.+)-v[0-9]+-[0-9a-f]{8,10}(-[a-z0-9-]+)?")
 _KEPT = 40  # characters of the endpoint's name that are left at least
 
 # invocations: in the window, None where nobody counts, `uncounted` says why; last: hour in which it was asked, or None
-Fleet = namedtuple("Fleet", "name ours status created variants hourly price invocations last uncounted")
+Fleet = namedtuple("Fleet", "name ours status created variants hourly prices invocations last uncounted")
 
 
 def fleets(hosting: Hosting, ours: Sequence[str], window: timedelta, prices: Prices, now: datetime) -> list[Fleet]:
@@ -74,13 +74,12 @@ def _fleet(
     name = row["EndpointName"]
     endpoint = hosting.sagemaker.describe_endpoint(EndpointName=name)
     variants = _variants(hosting, endpoint)
-    known = [(count, prices.of(HOSTING, machine)) for _, machine, count in variants]
-    priced = [(count, price) for count, price in known if price is not None]
-    hourly = sum(count * price.usd for count, price in priced) if len(priced) == len(known) and known else None
+    each = [prices.of(HOSTING, machine) for _, machine, _ in variants]
+    known = [count * price.usd for (_, _, count), price in zip(variants, each, strict=True) if price is not None]
+    hourly = sum(known) if len(known) == len(variants) and known else None
     counted, last, why = _invocations(hosting, name, [variant for variant, *_ in variants], *when)
     created = datetime.fromtimestamp(row["CreationTime"].timestamp(), UTC)
-    price = priced[0][1] if priced else None
-    return Fleet(name, ours, endpoint["EndpointStatus"], created, variants, hourly, price, counted, last, why)
+    return Fleet(name, ours, endpoint["EndpointStatus"], created, variants, hourly, each, counted, last, why)
 
 
 def _variants(hosting: Hosting, endpoint: dict[str, Any]) -> list[tuple[str, str, int]]:

@@ -37,9 +37,22 @@ _BENCHMARKS = (
 )
 # the answer of AWS's price list, quoted: "$1.1267 per Hosting ml.g6.xlarge hour in US East (Ohio)"
 _QUOTED = ("https://github.com/xbill9/sagemaker-gemma", "2026-09")
+# AWS's price list as others have read it, each with region, usage type and the day: "USE1-Host:ml.m5.large"
+_LAB = (
+    "https://github.com/scott2borg/cs401r-2026-instructor (CS_401R_Labs, Lab 6): Pricing API, USE1-Host, -Processing",
+    "2026-07-30",
+)
+_TRAINED = (
+    "https://github.com/SatsyilCorp/compass-demo/blob/main/docs/COST_MODEL.md: SKU JMCWJEAPVJNFJ5P4, USE1-Train",
+    "2026-08-11",
+)
+_SERVED = (
+    "https://github.com/Derpinator96/AURALane/blob/main/docs/AWS-COSTS.md: Price List API, USE1-Host",
+    "2026-09-28",
+)
 _JOBS = (PROCESSING, TRAINING, TRANSFORM)
 # Region, types of jobs, machine, USD an hour, source. p4d and p5 are missing on purpose: what was written of them in
-# 2024 was before AWS lowered it in June 2025. So are c5, c6i, c7i, m6i and m5 but xlarge: lists of them that name a
+# 2024 was before AWS lowered it in June 2025. So are c5, c6i, c7i, m6i and larger m5: lists of them that name a
 # region, a type of job and a date were looked for (2026-12) and not found.
 _ROWS = (
     ("eu-west-1", (*_JOBS, HOSTING), "ml.m5.xlarge", 0.257, _BILL),
@@ -50,7 +63,13 @@ _ROWS = (
     ("eu-west-1", (TRAINING,), "ml.g5.xlarge", 1.57, _BILL),
     ("eu-west-1", (HOSTING,), "ml.g5.12xlarge", 7.91, _BILL),
     ("eu-west-1", (TRAINING,), "ml.p3.2xlarge", 4.131, _BILL),
-    ("us-east-1", (*_JOBS, HOSTING), "ml.m5.xlarge", 0.23, _BENCHMARKS),
+    ("us-east-1", (PROCESSING,), "ml.t3.medium", 0.05, _LAB),
+    ("us-east-1", (PROCESSING, HOSTING), "ml.m5.large", 0.115, _LAB),
+    ("us-east-1", (TRAINING,), "ml.m5.large", 0.115, _TRAINED),
+    ("us-east-1", (PROCESSING,), "ml.m5.xlarge", 0.23, _LAB),
+    ("us-east-1", (TRAINING, TRANSFORM), "ml.m5.xlarge", 0.23, _BENCHMARKS),
+    ("us-east-1", (HOSTING,), "ml.m5.xlarge", 0.23, _SERVED),
+    ("us-east-1", (HOSTING,), "ml.m5.2xlarge", 0.461, _SERVED),
     ("us-east-1", (TRAINING, HOSTING), "ml.g4dn.12xlarge", 4.89, _BENCHMARKS),
     ("us-east-1", (TRAINING, HOSTING), "ml.g5.xlarge", 1.4084, _BENCHMARKS),
     ("us-east-1", (TRAINING, HOSTING), "ml.g5.2xlarge", 1.515, _BENCHMARKS),
@@ -63,6 +82,10 @@ _ROWS = (
     ("us-east-1", (TRAINING, HOSTING), "ml.g6.24xlarge", 8.344, _BENCHMARKS),
     ("us-east-1", (TRAINING, HOSTING), "ml.g6.48xlarge", 16.688, _BENCHMARKS),
     ("us-east-1", (TRAINING, HOSTING), "ml.p3.2xlarge", 3.825, _BENCHMARKS),
+    ("us-east-1", (HOSTING,), "ml.inf2.xlarge", 0.99, _BENCHMARKS),
+    ("us-east-1", (HOSTING,), "ml.inf2.8xlarge", 2.36, _BENCHMARKS),
+    ("us-east-1", (HOSTING,), "ml.inf2.24xlarge", 7.79, _BENCHMARKS),
+    ("us-east-1", (HOSTING,), "ml.inf2.48xlarge", 15.58, _BENCHMARKS),
     ("us-east-2", (HOSTING,), "ml.g6.xlarge", 1.1267, _QUOTED),
 )
 

@@ -64,13 +64,18 @@ def _of_jobs(setting: Setting) -> Iterator[Wanted]:
 
 
 def _of_endpoints(setting: Setting) -> Iterator[Wanted]:
-    """An update starts the new fleet beside the old one; production has its own fleet, on the same kind of machine."""
+    """An update starts the new fleet beside the old one, of as many as scaling has made of it; production has its own
+    fleet, on the same kind of machine. A serverless endpoint has none."""
     deploy = setting.config.deploy
+    if deploy.serverless:
+        return
     count = deploy.instance_count
-    why = f"the staging endpoint has {count}"
-    later = f"an update starts {count} more beside them, and production has as many again"
+    most = max(count, deploy.scaling.max) if deploy.scaling else count
+    why = f"the staging endpoint begins with {count}"
+    scaled = f"scaling makes up to {most} of them, " if most > count else ""
+    later = f"{scaled}an update starts {most} more beside them, and production has as many again"
     for machine in (deploy.instance_type, ""):
-        yield Wanted(name_of(ENDPOINT, machine), count, 3 * count, why, later)
+        yield Wanted(name_of(ENDPOINT, machine), count, 3 * most, why, later)
 
 
 def _known(setting: Setting, names: set[str]) -> dict[str, Quota]:

@@ -23,6 +23,7 @@ from over_http import client
 from registered import GROUP, PIPELINE, Registered, against, evaluated
 
 from pipeline.__main__ import main
+from pipeline.cli import TARGETED
 from pipeline.client import Hosting, local_hosting
 from pipeline.control import executions, pipelines, versions
 from pipeline.local.guard import MARK
@@ -193,6 +194,14 @@ def downloaded(place: Place, label: str) -> object:
     return sorted((path.name, path.stat().st_size if path.suffix in (".json", ".gz") else 0) for path in files)
 
 
+def report(place: Place, label: str) -> tuple[str, ...]:
+    return ("report", "last", "--pipeline", PIPELINE, "-o", str(place.folder / f"{label}.html"))
+
+
+def reported(place: Place, label: str) -> object:
+    return "</html>" in (place.folder / f"{label}.html").read_text()
+
+
 NOTHING = "nothing was started"
 DELETIONS = ("DeleteScalingPolicy", "DeregisterScalableTarget", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel")
 ROWS: dict[str, Row] = {
@@ -227,9 +236,13 @@ ROWS: dict[str, Row] = {
         partial(decide, "reject"), decided, {"UpdateModelPackage": ("as before", "is Rejected now is not known")}
     ),
     "down": Row(down, standing, dict.fromkeys(DELETIONS, (" left; run it again", " left; run it again"))),
+    "report": Row(report, reported),
     "download": Row(download, downloaded, {"HeadObject": ("files are in", "files are in")}),
 }
 READS = tuple(name for name, row in ROWS.items() if row.left is Row._field_defaults["left"])
+ELSEWHERE = {  # they wait for jobs, or need another account: tests/test_aws_faults.py, and test_preflight.py for check
+    *("stop", "resume", "check"),
+}
 WATCH = reading("watch", "last", "--pipeline", PIPELINE)  # for ever is two hours: tests/test_watch.py has them
 
 
@@ -290,6 +303,10 @@ def plain(text: str) -> str:
     text = re.sub(r"^\d+$", "VERSION", text, flags=re.MULTILINE)  # a pipeline that was deleted goes on counting
     text = re.sub(r"\b(sound|once|ever)-[a-z]+[0-9-]*", "LABEL", text)
     return re.sub(r"[0-9a-z]{12}\b|\d+ (min|s|ms)\b|\d\d:\d\d(:\d\d)?(\.\d+)?", "…", text)
+
+
+def test_every_command_that_asks_aws_has_a_row() -> None:
+    assert {name.split()[0] for name in ROWS} | {"watch"} | ELSEWHERE == {*TARGETED, "check"}
 
 
 @pytest.mark.parametrize("name", [*ROWS, "watch"])

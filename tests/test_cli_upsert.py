@@ -241,8 +241,10 @@ def test_what_is_deployed_is_started_where_current_stands_else_the_newest(chain:
     sagemaker = chain.account.sagemaker
     sagemaker.update_pipeline(PipelineName="chain", PipelineDefinition=chain.text + " ")
     started = [chain.run("start", "--name", "chain", "--wait")[1]]
-    chain.run("promote", "current", "1", "--pipeline", "chain")
-    started.append(chain.run("start", "--name", "chain", "--wait")[1])
+    _, _, err = chain.run("promote", "current", "1", "--pipeline", "chain")
+    next_words = err.splitlines()[-1].partition(" start ")[2].split()
+    assert next_words == ["--pipeline", "chain", "--alias", "current", "--target", "aws"]
+    started.append(chain.run("start", *next_words[:4], "--wait")[1])
     started.append(chain.run("start", "--name", "chain", "--version", "2", "--wait")[1])
     started.append(chain.run("start", "--name", "chain", "--alias", "current", "--wait")[1])
     assert [described(chain, arn)["PipelineVersionId"] for arn in started] == [2, 1, 2, 1]

@@ -31,7 +31,9 @@ def arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="PARAMETER=VALUE", help="may be repeated")
     parser.add_argument("--wait", action="store_true", help="follow it to its end; exit 1 when it does not succeed")
-    parser.add_argument("--name", help="name of the pipeline (default: the file's, or pipeline.yaml's)")
+    parser.add_argument(
+        "--name", "--pipeline", metavar="NAME", help="of the pipeline (default: the file's, or pipeline.yaml's)"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, default=0, metavar="N", help="this version of what is deployed")
     which.add_argument("--alias", default="", metavar="ALIAS", help="the one that the alias names (default: current)")

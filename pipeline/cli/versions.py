@@ -98,7 +98,7 @@ def promote_command(args: Namespace) -> int:
     name = pipeline_name(clients, args.pipeline)
     with _between(args):
         moved = versions.promote(clients, name, args.alias, args.version)
-    return _tell(clients, name, moved, f"{args.alias} stands at version {moved.now} of {name} already")
+    return _tell(clients, args, name, moved, f"{args.alias} stands at version {moved.now} of {name} already")
 
 
 def rollback_arguments(parser: ArgumentParser) -> None:
@@ -131,7 +131,7 @@ def rollback_command(args: Namespace) -> int:
         moved = versions.rollback(clients, name, args.alias)
     further = f"{darkroom()} promote {args.alias} VERSION{clients.options}"
     already = f"{args.alias} stands at version {moved.now} of {name} already, as before its last promotion; {further}"
-    return _tell(clients, name, moved, already)
+    return _tell(clients, args, name, moved, already)
 
 
 def _between(args: Namespace) -> AbstractContextManager[None]:
@@ -143,7 +143,7 @@ def _between(args: Namespace) -> AbstractContextManager[None]:
     return so_far(said, of=ServiceError)
 
 
-def _tell(clients: Clients, name: str, moved: Move, already: str) -> int:
+def _tell(clients: Clients, args: Namespace, name: str, moved: Move, already: str) -> int:
     """stdout: the number of the version that has the alias now."""
     print(moved.now)
     if moved.before == moved.now:
@@ -151,7 +151,8 @@ def _tell(clients: Clients, name: str, moved: Move, already: str) -> int:
         return 0
     was = f"from version {moved.before} " if moved.before else ""
     print(f"{moved.alias} of {name} moved {was}to version {moved.now}", file=sys.stderr)
-    print(f"next: {darkroom()} start --alias {moved.alias}{clients.options}", file=sys.stderr)
+    which = f" --pipeline {name}" if args.pipeline else ""
+    print(f"next: {darkroom()} start{which} --alias {moved.alias}{clients.options}", file=sys.stderr)
     return 0
 
 

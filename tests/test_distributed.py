@@ -100,7 +100,7 @@ def failure(root: Path, host: int) -> str:
 
 def wait_for(path: Path) -> None:
     """Until something is in it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (path.is_file() and path.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert path.is_file()

@@ -49,7 +49,7 @@ def interrupted(command: list[str], root: Path, epochs: int = 1) -> int | str | 
 
 
 def wait_for_epochs(root: Path, epochs: int) -> None:
-    lines, deadline = root / "output/data/metrics.jsonl", time.monotonic() + 60
+    lines, deadline = root / "output/data/metrics.jsonl", time.monotonic() + 300
     while not (lines.is_file() and lines.read_text().count("\n") >= epochs) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert lines.is_file(), "it never began"
@@ -114,7 +114,7 @@ def test_two_processes_end_behind_the_same_step(colours: Path, tmp_path: Path) -
         wait_for_epochs(tmp_path / "1", 1)
         for process in running:
             process.send_signal(signal.SIGTERM)
-        codes = [process.wait(timeout=60) for process in running]
+        codes = [process.wait(timeout=300) for process in running]
     assert codes == [-signal.SIGTERM] * 2, log(tmp_path, 1) + log(tmp_path, 2)
     assert (tmp_path / "kept/checkpoint.pt").is_file() and "interrupted by SIGTERM" in log(tmp_path, 1)
     assert judged(tmp_path / "kept") == judged(tmp_path / "1/output/data")

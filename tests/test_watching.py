@@ -237,7 +237,7 @@ def test_a_killed_training_leaves_its_tables(colours: Path, tmp_path: Path) -> N
         command = [sys.executable, train.__file__, *arguments(colours, tmp_path, *more)]
         running = subprocess.Popen(command, stdout=log_file, stderr=log_file)
     try:
-        epochs, deadline = tmp_path / "output/data/metrics.jsonl", time.monotonic() + 60
+        epochs, deadline = tmp_path / "output/data/metrics.jsonl", time.monotonic() + 300
         while not (epochs.is_file() and epochs.read_text().count("\n") > 2) and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:

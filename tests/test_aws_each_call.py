@@ -151,6 +151,11 @@ def down(place: Place, label: str) -> tuple[str, ...]:
     return ("down", "--endpoints", "-c", str(place.folder / "digits.yaml"), "--idle", "0", "--yes")
 
 
+def undeploy(place: Place, label: str) -> tuple[str, ...]:
+    down(place, label)
+    return ("undeploy", STAGING, "-c", str(place.folder / "digits.yaml"), "--yes")
+
+
 def deployed(hosting: Hosting, name: str, made: str) -> None:
     sagemaker, role = hosting.sagemaker, "arn:aws:iam::111122223333:role/serve"
     sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
@@ -236,12 +241,15 @@ ROWS: dict[str, Row] = {
         partial(decide, "reject"), decided, {"UpdateModelPackage": ("as before", "is Rejected now is not known")}
     ),
     "down": Row(down, standing, dict.fromkeys(DELETIONS, (" left; run it again", " left; run it again"))),
+    "undeploy": Row(undeploy, standing),
     "report": Row(report, reported),
     "download": Row(download, downloaded, {"HeadObject": ("files are in", "files are in")}),
 }
 READS = tuple(name for name, row in ROWS.items() if row.left is Row._field_defaults["left"])
-ELSEWHERE = {  # they wait for jobs, or need another account: tests/test_aws_faults.py, and test_preflight.py for check
-    *("stop", "resume", "check"),
+ELSEWHERE = {
+    *("stop", "resume"),  # wait for jobs: tests/test_aws_faults.py
+    "deploy",  # waits for the function: tests/test_cli_deploy.py
+    "check",  # of another account: tests/test_preflight.py
 }
 WATCH = reading("watch", "last", "--pipeline", PIPELINE)  # for ever is two hours: tests/test_watch.py has them
 

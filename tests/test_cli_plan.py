@@ -109,6 +109,13 @@ def test_over_boto3_the_plan_is_the_one_that_the_service_itself_gives(
     assert steps == {"First": "runs", "Second": "runs", "Gate": "runs", "Good": "runs", "Bad": "skipped"}
 
 
+def test_what_is_not_deployed_yet_is_priced_where_it_would_be(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    """Its images name no region."""
+    words = ("plan", saved(tmp_path, definition("other")), "--name", "nowhere-yet", "--json")
+    found = json.loads(command(capsys, *words, *AWS)[1])
+    assert (found["Deployed"], found["Cost"]["Region"]) == (None, "us-east-1")
+
+
 def test_it_only_reads(aws: Account, tmp_path: Path, capsys: Capture) -> None:
     aws.front.begin()
     assert command(capsys, "plan", saved(tmp_path, definition("other")), *AWS)[0] == 0

@@ -87,7 +87,7 @@ def make(clients: Clients, subject: Subject, given: Mapping[str, str], money: Mo
     past = Past(clients, deployed.arn) if deployed else None
     parameters = values.typed(new, given)
     forecast = Forecast(clients, new, parameters, past, now)
-    region = _region(subject.text, deployed)
+    region = _region(clients, subject.text, deployed)
     predictions = tuple(forecast.predictions)
     told = [(each.name, field) for each in difference.steps for field in each.fields]
     told += [(found.step, field) for found in predictions for field in found.fields]
@@ -115,9 +115,10 @@ def _settings(subject: Subject, found: upserting.Deployed) -> list[Field]:
     return [Field(key, old or ABSENT, new or ABSENT) for key, (old, new) in wanted.items() if old != new]
 
 
-def _region(text: str, deployed: Deployed | None) -> str:
-    """Of the images, which lie where their jobs run; else that of the pipeline; empty where neither tells."""
+def _region(clients: Clients, text: str, deployed: Deployed | None) -> str:
+    """Of the images, which lie where their jobs run; else that of the pipeline, or where it would be made; empty where
+    nothing tells."""
     images = _IMAGE_REGION.findall(text)
     if images:
         return str(images[0])
-    return deployed.arn.split(":")[3] if deployed else ""
+    return deployed.arn.split(":")[3] if deployed else str(clients.place).removeprefix(" in ")

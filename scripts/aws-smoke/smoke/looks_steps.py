@@ -118,17 +118,19 @@ def lambda_text(account: Account) -> Verdict:
 
 
 def lambda_outputs(account: Account) -> Verdict:
-    """In the input's address, in the arguments, and in the package's properties."""
+    """In the input's address, in the arguments, and in the package's properties; there the page's address, too."""
     found = execution(account)
     outputs, job = _champion(found), found.job("EvaluateModel")
     address = next(each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"] if each["InputName"] == "champion")
     arguments = job["AppSpecification"]["ContainerArguments"]
     package = found.step("RegisterModel")["Metadata"]["RegisterModel"]["Arn"]
     registered = account.ask("sagemaker", "describe_model_package", ModelPackageName=package)
-    noted = registered.get("CustomerMetadataProperties", {}).get("champion", "")
+    noted = registered.get("CustomerMetadataProperties", {})
+    written = {each["OutputName"]: each["S3Output"]["S3Uri"] for each in job["ProcessingOutputConfig"]["Outputs"]}
     arn = outputs["model_package_arn"]
-    right = address == outputs["archive"] and arn in arguments and noted == arn
-    return judged(right, f"FindChampion gave {outputs}; input {address}; the package has champion={noted!r}")
+    right = address == outputs["archive"] and arn in arguments and noted.get("champion") == arn
+    right = right and noted.get("page") == f"{written['report']}model.html"
+    return judged(right, f"FindChampion gave {outputs}; input {address}; outputs {written}; the package has {noted}")
 
 
 def log_streams(account: Account) -> Verdict:

@@ -104,6 +104,13 @@ def test_the_report_stands_by_itself(project):
     assert 'href="http' not in page
 
 
+def test_the_package_names_the_page_of_its_model(project):
+    (package,) = answer(project, "show", first_execution(project), "--json")["ModelPackages"]
+    address = package["CustomerMetadataProperties"]["page"]
+    page = project / ".darkroom" / "s3" / address.removeprefix("s3://")
+    assert f"{100 * answer(project, 'show', first_execution(project), '--json')['Accuracy']:.2f} %" in page.read_text()
+
+
 def test_nothing_is_left_running_after_a_run(project):
     assert processes(project) == []
 

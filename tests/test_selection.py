@@ -166,3 +166,13 @@ def test_the_commit_tells_whether_files_were_changed_since(tmp_path: Path) -> No
     assert commit.of(str(tmp_path)) == head
     (tmp_path / "file").write_text("y")
     assert commit.of(str(tmp_path)) == f"{head}+changes"
+
+
+@pytest.mark.parametrize("known", ["a" * 40, "b" * 64, "c" * 40 + commit.CHANGED, ""])
+def test_the_commit_of_a_run_is_read_back_from_its_execution(known: str) -> None:
+    assert commit.told_by({"PipelineExecutionArn": "arn", **commit.described(known)}) == known
+
+
+@pytest.mark.parametrize("text", ["git commit", "git commit main", "git commit " + "a" * 41, "a" * 40])
+def test_descriptions_of_somebody_else_tell_no_commit(text: str) -> None:
+    assert commit.told_by({commit.DESCRIPTION: text}) == ""

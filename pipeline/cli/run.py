@@ -35,7 +35,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from pipeline import verdict
+    from pipeline import commit, verdict
     from pipeline.cli.follow import follow
     from pipeline.client import local_client
     from pipeline.control import executions, parameters, pipelines
@@ -53,7 +53,8 @@ def run(args: Namespace) -> int:
     clients = local_client(where)
     given = with_dataset(clients, compiled, given)
     _upsert(clients, compiled, text)
-    arn = pipelines.start(clients, compiled.name, text, given)
+    told = commit.described(commit.of(os.path.dirname(os.path.abspath(args.config))))
+    arn = pipelines.start(clients, compiled.name, text, given, more=told)
     _say(f"{compiled.name}: execution {executions.identifier(arn)} started")
     code = follow(clients, arn, args.typed)
     finish(clients, arn, code, args.json)

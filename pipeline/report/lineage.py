@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline import commit
 from pipeline.client import Clients
 from pipeline.control import executions, outcome, registry, upserting, versions
 from pipeline.errors import ServiceError, Unavailable
@@ -23,7 +24,7 @@ def of(clients: Clients, execution: dict[str, Any], steps: list[dict[str, Any]],
     version = execution.get("PipelineVersionId")
     rows = [
         ("version of the pipeline", str(version or "")),
-        ("git commit", _commit(clients, arn, version, packages)),
+        ("git commit", commit.told_by(execution) or _commit(clients, arn, version, packages)),
         *(("code", name) for name in _code(executions.definition(clients, arn))),
         *(("image", image) for image in dict.fromkeys(_images(clients, steps))),
         *(("model package", str(package.get("ModelPackageArn", ""))) for package in packages),
@@ -48,19 +49,19 @@ def of_sections(sections: dict[str, dict[str, Any]]) -> list[Row]:
 def _commit(clients: Clients, arn: str, version: Any, packages: list[Any]) -> str:
     """Of the package, else of the upsert that made this version."""
     for package in packages:
-        if commit := (package.get("MetadataProperties") or {}).get("CommitId"):
-            return str(commit)
+        if known := (package.get("MetadataProperties") or {}).get("CommitId"):
+            return str(known)
     if not version:
         return ""
     try:
-        known = versions.newest_first(clients, executions.pipeline_name(arn))
+        listed = versions.newest_first(clients, executions.pipeline_name(arn))
     except Unavailable:
         raise
     except ServiceError:
         return ""  # the pipeline has been deleted, or its versions may not be listed: the rest is known all the same
-    found = next((each for each in known if each.id == version), None)
-    commit = upserting.commit_of(found) if found else ""
-    return "" if commit == upserting.UNKNOWN else commit
+    found = next((each for each in listed if each.id == version), None)
+    upserted = upserting.commit_of(found) if found else ""
+    return "" if upserted == upserting.UNKNOWN else upserted
 
 
 def _code(definition: str) -> list[str]:

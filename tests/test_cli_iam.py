@@ -51,7 +51,7 @@ def test_as_json_each_role_has_what_iam_takes(iam: Any) -> None:
     assert err.strip().splitlines()[-1].startswith("check: no trust policy: attach its policies")
     assert "-subject" not in err
     for role in found:
-        assert role["Role"] == "check" or role["TrustPolicy"]["Version"] == "2012-10-17"
+        assert role["Role"] in ("approver", "check") or role["TrustPolicy"]["Version"] == "2012-10-17"
         assert role["RoleName"] == role["RoleArn"].rpartition("/")[2]
         for each in role["Policies"]:
             assert each["PolicyName"].startswith("flowers-")

@@ -40,6 +40,7 @@ ASKED = {
     ),
     "ListObjectsV2": (BUCKET,),
 }
+READS = ("Describe", "Get", "List")
 NOT_CIS = ("ListEndpoints",)  # where a model is deployed is no matter of CI's
 
 
@@ -74,6 +75,26 @@ def test_a_pull_request_sees_no_model_of_the_runs() -> None:
     role = FOUND.arn("ci-plan")
     assert not may(FOUND.roles, role, "sagemaker:ListModelPackages", "*")
     assert not may(FOUND.roles, role, "s3:GetObject", ASKED["HeadObject"][0])
+
+
+def test_the_approver_may_decide_about_models_of_this_group_and_change_nothing_else(
+    aws: Account, capsys: Capture
+) -> None:
+    aws.front.begin()
+    assert command(capsys, "approve", "2", "--reason", "seen", *AWS)[0] == 0
+    assert command(capsys, "reject", "1", "--reason", "worse", *AWS)[0] == 0
+    assert command(capsys, "models", *AWS)[0] == 0
+    role, decides = FOUND.arn("approver"), {**ASKED, "UpdateModelPackage": (f"{GROUP}/7",)}
+    assert "UpdateModelPackage" in aws.front.calls
+    for operation in set(aws.front.calls):
+        service = "s3" if operation.endswith(("Object", "ObjectsV2")) else "sagemaker"
+        for action in actions_of(service, operation):
+            assert may(FOUND.roles, role, action, decides[operation][0], {"s3:prefix": f"{FOLDER}/runs/"}), operation
+    statements = next(each for each in FOUND.roles if each.kind == "approver").statements
+    changing = {action for each in statements for action in each.actions if not action.split(":")[1].startswith(READS)}
+    assert changing == {"sagemaker:UpdateModelPackage"}
+    other = GROUP.replace(FOUND.config.package_group, "others")
+    assert not may(FOUND.roles, role, "sagemaker:UpdateModelPackage", f"{other}/7")
 
 
 @pytest.mark.parametrize("kind", ["ci-plan", "ci-deploy"])

@@ -176,12 +176,14 @@ def test_letters_that_are_wildcards_to_iam_stand_for_themselves(tmp_path: Path) 
     assert not may(found, found[0].arn, "s3:GetObject", "arn:aws:s3:::pictures/aSECRETb?c$d/x.jpg")
 
 
-def test_what_is_read_besides_is_read_by_jobs_whose_inputs_a_run_chooses_and_by_the_asking_function() -> None:
+def test_what_is_read_besides_is_read_by_jobs_whose_inputs_are_chosen_by_transforms_and_by_the_asking_function() -> (
+    None
+):
     found = golden("imagefolder_secure")
     roles = policies.roles(found.config, found.definition, [scope.address("s3://elsewhere/dogs/")])
     arn = "arn:aws:s3:::elsewhere/dogs/1.jpg"
     allowed = [role.name for role in roles if may([role], role.arn, "s3:GetObject", arn)]
-    assert allowed == ["prepare", "evaluate", "darkroom-invoke-lambda"]
+    assert allowed == ["prepare", "evaluate", "serve", "darkroom-invoke-lambda"]
 
 
 def test_datasets_are_open_to_the_job_that_prepares_them_alone() -> None:

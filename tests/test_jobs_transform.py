@@ -76,6 +76,23 @@ def test_an_error_of_the_model_fails_the_job_and_names_the_object(tmp_path: Path
     assert "s3://b/in/a.csv" in done.error and "418" in done.error and done.status == "Failed"
 
 
+def test_what_one_object_is_refused_for_keeps_no_other_from_its_answer(tmp_path: Path) -> None:
+    """As the service does. Requests at once are shared out over objects and lines; answers keep their order."""
+    for number in range(6):
+        text = "bad\n" if number in (2, 4) else "".join(f"{number}.{line}\n" for line in range(5))
+        put_program(tmp_path, f"s3://b/in/{number}.csv", text)
+    body = request(tmp_path, SplitType="Line") | {"BatchStrategy": "SingleRecord", "MaxConcurrentTransforms": 4}
+    done = transform(tmp_path, body)
+    assert done.status == "Failed"
+    assert "s3://b/in/2.csv: Bad HTTP status received from algorithm: 418" in done.error
+    assert done.error.endswith("(and 1 more of 6 objects)")
+    storage = Storage(str(tmp_path))
+    there = sorted(entry.uri for entry in storage.list("s3://b/out/"))
+    assert there == [f"s3://b/out/{number}.csv.out" for number in (0, 1, 3, 5)]
+    answers = storage.get_bytes("s3://b/out/3.csv.out").decode().splitlines()
+    assert [line.rpartition(" ")[2] for line in answers] == [f"3.{line}" for line in range(5)]
+
+
 def test_a_server_that_cannot_start_fails_the_job(tmp_path: Path) -> None:
     put_program(tmp_path, "s3://b/in/a.csv", "one")
     body = request(tmp_path)

@@ -45,6 +45,7 @@ SUMMARIES = {
     "deploy": "put an approved model behind an endpoint, guarded, and follow that to its end",
     "predict": "classify images with a deployed model",
     "endpoints": "list the endpoints, newest first",
+    "transform": "ask a model about all that lies in a folder or below an S3 prefix",
     "undeploy": "delete an endpoint and all that was made for it",
     "down": "delete endpoints that nobody asks, with what was made for them",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
@@ -71,7 +72,7 @@ TARGETED = (
         "endpoints",
         "down",
     ),
-    *("deploy", "undeploy"),
+    *("deploy", "undeploy", "transform"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -83,7 +84,7 @@ _MODULES = {  # module → the commands that it holds
     "endpoints": ("predict", "endpoints"),
     "deployments": ("deploy", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("check", "down", "download", "infra", "report", "watch")},
+    **{name: (name,) for name in ("transform", "check", "down", "download", "infra", "report", "watch")},
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.iam.statements import Statement
 
 # pipeline/iam/policies.py has the same; it would bring pydantic into --help
-KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "check")
+KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "approver", "check")
 _SUBJECTS = {"ci-plan": "--plan-subject", "ci-deploy": "--deploy-subject"}
 _OF_PEOPLE = "no trust policy: attach its policies to whoever asks"
 

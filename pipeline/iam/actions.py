@@ -21,7 +21,7 @@ _BY_KIND = {
     "training-job": "sagemaker:CreateTrainingJob DescribeTrainingJob StopTrainingJob",
     "hyper-parameter-tuning-job": "sagemaker:CreateHyperParameterTuningJob DescribeHyperParameterTuningJob "
     "StopHyperParameterTuningJob ListTrainingJobsForHyperParameterTuningJob",
-    "model-package": "sagemaker:CreateModelPackage DescribeModelPackage",
+    "model-package": "sagemaker:CreateModelPackage DescribeModelPackage UpdateModelPackage",
     "model-package-group": "sagemaker:CreateModelPackage CreateModelPackageGroup DescribeModelPackageGroup",
     "model": "sagemaker:CreateModel DeleteModel DescribeModel",
     "endpoint-config": "sagemaker:CreateEndpointConfig DeleteEndpointConfig DescribeEndpointConfig CreateEndpoint "

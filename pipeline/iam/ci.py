@@ -12,7 +12,7 @@ CODE = ("code", "definitions", "champion", "weights", "warm_start")
 DATA = ("datasets",)
 _PIPELINE = ("DescribePipeline", "ListPipelineExecutions", "ListPipelineVersions", "ListTags")
 _CHANGES = ("AddTags", "CreatePipeline", "StartPipelineExecution", "UpdatePipeline", "UpdatePipelineVersion")
-_EXECUTION = (
+EXECUTION = (
     *("DescribePipelineDefinitionForExecution", "DescribePipelineExecution"),
     *("ListPipelineExecutionSteps", "ListPipelineParametersForExecution"),
 )
@@ -30,9 +30,9 @@ def planning(scope: Scope) -> list[Statement]:
     Conditions of earlier executions read their property files: so does whoever foretells the next one.
     """
     return [
-        Statement("LookAtPipeline", _sagemaker(_PIPELINE), _pipeline(scope)),
+        Statement("LookAtPipeline", sagemaker(_PIPELINE), _pipeline(scope)),
         *_looking(scope),
-        Statement("LookAtModels", _sagemaker(("DescribeModelPackage",)), packages_of(scope)),
+        Statement("LookAtModels", sagemaker(("DescribeModelPackage",)), packages_of(scope)),
         *clauses.reading(scope.place, (*_folders(scope, CODE), *property_files(scope))),
         *clauses.listing(scope.place, _folders(scope, DATA)),
         *clauses.keys(scope, ("kms:Decrypt",), "ReadEncrypted", clauses.through_s3(scope)),
@@ -43,17 +43,17 @@ def deploying(scope: Scope) -> list[Statement]:
     """Upsert, start, stop, resume, follow, push the serving image; not approving a model, and not deploying one."""
     filled, runs = _folders(scope, (*CODE, *DATA)), _folders(scope, ("runs",))
     return [
-        Statement("ChangePipeline", _sagemaker((*_PIPELINE, *_CHANGES)), _pipeline(scope)),
-        Statement("SteerExecutions", _sagemaker(_CONTROL), _executions(scope)),
+        Statement("ChangePipeline", sagemaker((*_PIPELINE, *_CHANGES)), _pipeline(scope)),
+        Statement("SteerExecutions", sagemaker(_CONTROL), _executions(scope)),
         passing((scope.config.pipeline.role_arn,), SERVICE),
         *_looking(scope),
         Statement(
-            "ListOfAccount", _sagemaker(("ListModelPackageGroups", "ListModelPackages", "ListPipelines")), clauses.ALL
+            "ListOfAccount", sagemaker(("ListModelPackageGroups", "ListModelPackages", "ListPipelines")), clauses.ALL
         ),
-        Statement("LookAtModels", _sagemaker(("DescribeModelPackage",)), packages_of(scope)),
+        Statement("LookAtModels", sagemaker(("DescribeModelPackage",)), packages_of(scope)),
         Statement(
             "LookAtEndpoint",
-            _sagemaker(("DescribeEndpoint",)),
+            sagemaker(("DescribeEndpoint",)),
             scope.place.sagemaker("endpoint", scope.config.endpoint_name),
         ),
         _logs(scope),
@@ -64,7 +64,7 @@ def deploying(scope: Scope) -> list[Statement]:
     ]
 
 
-def _sagemaker(names: tuple[str, ...]) -> tuple[str, ...]:
+def sagemaker(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"sagemaker:{name}" for name in sorted(names))
 
 
@@ -77,12 +77,12 @@ def _executions(scope: Scope) -> tuple[str, ...]:
 
 
 def _looking(scope: Scope) -> list[Statement]:
-    found = [Statement("LookAtExecutions", _sagemaker(_EXECUTION), _executions(scope))]
+    found = [Statement("LookAtExecutions", sagemaker(EXECUTION), _executions(scope))]
     for step_type, names in _DESCRIBING.items():
         if jobs := jobs_of(scope, step_type):
-            found.append(Statement(f"LookAt{step_type}", _sagemaker(names), jobs))
+            found.append(Statement(f"LookAt{step_type}", sagemaker(names), jobs))
     if trials := trials_of(scope):
-        found.append(Statement("LookAtTrials", _sagemaker(("DescribeTrainingJob",)), trials))
+        found.append(Statement("LookAtTrials", sagemaker(("DescribeTrainingJob",)), trials))
     return found
 
 

@@ -15,6 +15,7 @@ _KIND = {"Processing": "processing-job", "Training": "training-job", "Tuning": "
 _NAME = {"Processing": "ProcessingJob", "Training": "TrainingJob", "Tuning": "HyperParameterTuningJob"}
 _LOGS = {"Processing": "ProcessingJobs", "Training": "TrainingJobs", "Tuning": "TrainingJobs"}
 USES_OF_KEY = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey")
+_TRANSFORMS = "/aws/sagemaker/TransformJobs"
 _SHORTEST = 6  # characters that are left of a step's name in a tuning job's, which has 32 at most
 _SHORT = 20  # of a step's name in other jobs': fewer than Pipelines leaves
 
@@ -129,9 +130,10 @@ def serving(scope: Scope) -> list[Statement]:
     models = tuple(each for each in archives if any(each.startswith(end[:-1]) for end in _trained(scope)))
     return [
         *clauses.images(scope.place, [scope.config.serving_image]),
-        clauses.logs(scope.place, (f"/aws/sagemaker/Endpoints/{scope.config.endpoint_name}",)),
-        clauses.metrics(("/aws/sagemaker/Endpoints",)),
+        clauses.logs(scope.place, (f"/aws/sagemaker/Endpoints/{scope.config.endpoint_name}", _TRANSFORMS)),
+        clauses.metrics(("/aws/sagemaker/Endpoints", _TRANSFORMS)),
         *clauses.reading(scope.place, models),
+        *_transforming(scope),
         *_answering_into_s3(scope),
         Statement("LookAtAlarms", ("cloudwatch:DescribeAlarms",), alarms_of(scope)),
         *clauses.network(scope),
@@ -159,6 +161,16 @@ def _answering_into_s3(scope: Scope) -> list[Statement]:
     told = [Statement("TellTopics", ("sns:Publish",), topics)] if topics else []
     answers = within(f"{escaped(each)}/*" for each in folders)
     return [*clauses.writing(scope.place, answers, "WriteAnswers"), *clauses.reading(scope.place, scope.reads), *told]
+
+
+def _transforming(scope: Scope) -> list[Statement]:
+    """What `darkroom transform` copies into the bucket, and the answers; other addresses are those of --read."""
+    folder = escaped(scope.config.pipeline.address("transforms").removeprefix("s3://"))
+    answers = (f"{folder}output/*",)
+    return [
+        *clauses.reading(scope.place, within((f"{folder}*", *scope.reads))),
+        *clauses.writing(scope.place, answers, "WriteAnswers"),
+    ]
 
 
 def _trained(scope: Scope) -> tuple[str, ...]:

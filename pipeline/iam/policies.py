@@ -8,11 +8,11 @@ from typing import Any
 
 from pipeline.config import Config
 from pipeline.definition import Definition
-from pipeline.iam import ci, execution, functions, looking, trust
+from pipeline.iam import approving, ci, execution, functions, looking, trust
 from pipeline.iam.scope import Scope, within
 from pipeline.iam.statements import Document, Statement, packed, policy
 
-KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "check")
+KINDS = ("execution", "ci-plan", "ci-deploy", "deploy-lambda", "champion-lambda", "invoke-lambda", "approver", "check")
 LONGEST_NAME = 128  # of a policy, in IAM
 _ASKED = ("execution", "deploy-lambda", "champion-lambda")  # roles that `darkroom check` asks about
 _NOBODY: Mapping[str, trust.Subject] = {}
@@ -58,7 +58,7 @@ def roles(
     """
     scope = Scope(config, definition, tuple(reads))
     found = (*_of_sagemaker(scope), *_of_ci(scope, subjects), *_of_functions(scope))
-    return (*found, _of_people(scope, found))
+    return (*found, *_of_people(scope, found))
 
 
 def granting(found: Iterable[Role], action: str) -> list[tuple[str, str]]:
@@ -99,12 +99,14 @@ def _of_functions(scope: Scope) -> Iterable[Role]:
             yield _role(scope, kind, _named(scope, kind), purpose, trust.of_lambda(), statements(scope))
 
 
-def _of_people(scope: Scope, others: Iterable[Role]) -> Role:
-    """It asks about the roles that work, and about itself."""
+def _of_people(scope: Scope, others: Iterable[Role]) -> Iterable[Role]:
+    """Who decides about models; who asks about the roles that work, and about itself."""
+    deciding = "whoever approves and rejects models: it reads what was made of them, and decides"
+    yield _role(scope, "approver", _named(scope, "approver"), deciding, None, approving.approving(scope))
     arn = _named(scope, "check")
     asked = (*(role.arn for role in others if role.kind in _ASKED), arn)
     purpose = "whoever asks darkroom check: it looks and changes nothing"
-    return _role(scope, "check", arn, purpose, None, looking.checking(scope, tuple(dict.fromkeys(asked))))
+    yield _role(scope, "check", arn, purpose, None, looking.checking(scope, tuple(dict.fromkeys(asked))))
 
 
 def _named(scope: Scope, kind: str) -> str:

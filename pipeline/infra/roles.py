@@ -18,7 +18,8 @@ SUBJECTS = {"ci-plan": "PlanSubject", "ci-deploy": "DeploySubject"}
 _CONDITIONS = {"ci-plan": "HasPlanRole", "ci-deploy": "HasDeployRole"}
 _LOGICAL = {"ci-plan": "PlanRole", "ci-deploy": "DeployRole"}
 _PROGRAMS = {"deploy-lambda": DEPLOY, "champion-lambda": CHAMPION, "invoke-lambda": INVOKE}
-_NOT_OF_STACK = "check"  # nobody in the stack takes these
+_OF_PEOPLE = ("approver", "check")  # nobody in the stack takes these; the first one's policy is there to be attached
+APPROVING, APPROVER = "approver", "ApproverPolicy"
 _OF_DATA = ("execution", "ci-plan", "ci-deploy")  # kinds of roles that touch the bucket
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html: Lambda asks for all network resources or none
 _NETWORK = (
@@ -43,7 +44,7 @@ def resources(setting: Setting) -> Json:
             found |= _role(setting, own, _logical(role, number), of_ci)
         else:
             found |= _role(setting, role, _logical(role, number), [])
-    return found
+    return found | _approver(setting)
 
 
 def roles(setting: Setting) -> list[policies.Role]:
@@ -53,10 +54,18 @@ def roles(setting: Setting) -> list[policies.Role]:
     return [
         role
         for role in _for_both_endpoints(setting)
-        if role.kind not in _NOT_OF_STACK
+        if role.kind not in _OF_PEOPLE
         and role.arn.split(":")[4] == account
         and (role.kind not in _PROGRAMS or _PROGRAMS[role.kind] in there)
     ]
+
+
+def _approver(setting: Setting) -> Json:
+    """For whoever decides: people have roles of their own, or groups, to which their account attaches it."""
+    role = next(each for each in _for_both_endpoints(setting) if each.kind == APPROVING)
+    documents = packed(role.statements)
+    names = [APPROVER, *(f"{APPROVER}{number}" for number in range(2, len(documents) + 1))]
+    return {name: _managed(each["Statement"]) for name, each in zip(names, documents, strict=True)}
 
 
 def _logical(role: policies.Role, number: int) -> str:

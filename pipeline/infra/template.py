@@ -58,6 +58,7 @@ def _outputs(about: Setting) -> Json:
         if resource["Type"] == "AWS::IAM::Role":
             condition = {"Condition": resource["Condition"]} if "Condition" in resource else {}
             found[name] = {**condition, "Value": arn(name)}
+    found[roles.APPROVER] = {"Value": ref(roles.APPROVER)}
     if about.repository:
         found["ServingRepository"] = {"Value": {"Fn::GetAtt": ["ServingRepository", "RepositoryUri"]}}
     return found

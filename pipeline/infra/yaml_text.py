@@ -9,9 +9,10 @@ import yaml
 
 from pipeline.infra.intrinsics import Json
 
-WIDTH = 400
-# Members of statements, metrics, alarms, log groups, parameters, patterns of events, targets and aliases.
+WIDTH = 100_000  # nothing is folded: a line of a statement costs its indentation, and 51,200 bytes are all there is
+# Members of policies, statements, roles, metrics, alarms, log groups, parameters, rules, targets, functions, aliases.
 _SHORT = {
+    *("Statement", "PolicyDocument", "ManagedPolicyArns", "EventPattern", "Rules", "Handler"),
     *("Effect", "MetricStat", "TreatMissingData", "LogGroupName", "AllowedValues", "source", "DeadLetterConfig"),
     "FunctionVersion",
 }

@@ -7,6 +7,7 @@ from pipeline.local.operations.endpoints import Endpoints, Runtime
 from pipeline.local.operations.executions import Executions
 from pipeline.local.operations.jobs import Jobs
 from pipeline.local.operations.registry import Registry
+from pipeline.local.operations.transforms import Transforms
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LocalSageMaker(Executions, Jobs, Registry, Endpoints, Runtime):
+class LocalSageMaker(Executions, Transforms, Jobs, Registry, Endpoints, Runtime):
     """Named and shaped as boto3's client: keywords in, dict out, ServiceError where boto3 raises ClientError."""
 
     def __init__(self, home: str, start_runner: Callable[[str, str], int | None] = runner.start) -> None:

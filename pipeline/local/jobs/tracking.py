@@ -27,7 +27,10 @@ class Job:
     __slots__ = ("_saved", "arn", "cancelled", "body", "context", "kind", "prefix")
 
     def __init__(self, context: JobContext, kind: str, prefix: str, request: dict[str, Any]) -> None:
-        """`prefix`: Processing, Training, … as in ProcessingJobName. Adds the record."""
+        """`prefix`: Processing, Training, … as in ProcessingJobName. Adds the record.
+
+        A job outside of any execution has one already, with what its Create call was asked for.
+        """
         self.context = context
         self.kind = kind
         self.prefix = prefix
@@ -43,7 +46,8 @@ class Job:
             "LastModifiedTime": now,
             **logs.begun(context.log_path, request),
         }
-        context.store.add(kind, context.job_name, self.body, "InProgress", self.arn)
+        keep = context.store.add if context.execution_arn else context.store.put
+        keep(kind, context.job_name, self.body, "InProgress", self.arn)
         if request.get("Tags"):
             from pipeline.local.operations.answers import save_tags
 

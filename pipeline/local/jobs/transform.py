@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local.images import command_for
@@ -15,6 +16,7 @@ from pipeline.local.jobs.tracking import Job, settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from typing import Any
 
     from pipeline.local.jobs import JobContext
@@ -24,6 +26,7 @@ KIND = "transform-job"
 _TIMEOUT_S = 600  # ModelClientConfig's defaults
 _RETRIES = 3
 _RETRY_PAUSE_S = 0.5
+_AHEAD = 2  # times as many objects as requests at once are read before their answers are there
 _QUOTED = 300
 
 
@@ -43,7 +46,7 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     objects = entries(context.storage, source["S3Uri"], "TransformInput")
     server = _server(context, request)
     job.body["TransformStartTime"] = time.time()
-    job.save()
+    job.save(now=True)
     try:
         try:
             await server.start(context.storage, lambda: False)
@@ -86,8 +89,8 @@ def _server(context: JobContext, request: dict[str, Any]) -> ModelProcess:
     image = command_for(context.store, container["Image"], context.step.get("Name", ""))
     resources = request.get("TransformResources") or {}
     note_simulated(context, image, str(resources.get("InstanceType", "")))
-    if int(resources.get("InstanceCount") or 1) > 1 or int(request.get("MaxConcurrentTransforms") or 1) > 1:
-        context.parity("Transform", "one model server, one request after the other")
+    if int(resources.get("InstanceCount") or 1) > 1:
+        context.parity("Transform", "one model server for all instances")
     variant = {"VariantName": "transform", "containers": [{**container, "Environment": environment}]}
     folder = os.path.join(context.work, "server")
     return ModelProcess(context.store, context.isolation, context.loop, variant, folder, context.log_path, 0)
@@ -105,37 +108,99 @@ async def _post_all(
 def _post_objects(
     context: JobContext, request: dict[str, Any], batching: Batching, objects: list[Entry], port: int
 ) -> None:
+    """What one object is refused for keeps no other from its answers, and the job is Failed in the end.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html, Inference with large datasets.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
     base = request["TransformOutput"]["S3OutputPath"].rstrip("/")
-    for item in objects:
-        with open(item.path, "rb") as file:
-            data = file.read()
-        answers = [_post(request, payload, item.uri, port) for payload in batching.payloads(data, item.uri)]
-        context.storage.put_bytes(f"{base}/{item.relative}.out", batching.assembled(answers))
+    workers = max(1, int(request.get("MaxConcurrentTransforms") or 1))
+    caller = _Caller(request, port)
+    refused: list[str] = []
+    waiting: deque[tuple[Entry, list[Future[bytes]]]] = deque()
+
+    def finish() -> None:
+        item, answers = waiting.popleft()
+        try:
+            content = batching.assembled([answer.result() for answer in answers])
+        except JobFailed as exc:
+            refused.append(exc.message)
+        else:
+            context.storage.put_bytes(f"{base}/{item.relative}.out", content)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for item in objects:
+            try:
+                payloads = list(batching.payloads(_content(item), item.uri))
+            except JobFailed as exc:
+                refused.append(exc.message)
+                continue
+            waiting.append((item, [pool.submit(caller.post, payload, item.uri) for payload in payloads]))
+            while len(waiting) > _AHEAD * workers:
+                finish()
+        while waiting:
+            finish()
+    if refused:
+        others = f" (and {len(refused) - 1} more of {len(objects)} objects)" if len(refused) > 1 else ""
+        raise JobFailed(refused[0] + others)
 
 
-def _post(request: dict[str, Any], payload: bytes, what: str, port: int) -> bytes:
-    """Tries again after a 5xx, as the service does."""
-    from http.client import HTTPConnection, HTTPException
+def _content(item: Entry) -> bytes:
+    with open(item.path, "rb") as file:
+        return file.read()
 
-    client = request.get("ModelClientConfig") or {}
-    retries = int(client.get("InvocationsMaxRetries", _RETRIES))
-    headers = {"Content-Type": request["TransformInput"].get("ContentType") or "application/octet-stream"}
-    if request["TransformOutput"].get("Accept"):
-        headers["Accept"] = request["TransformOutput"]["Accept"]
-    connection = HTTPConnection("127.0.0.1", port, timeout=client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S))
-    try:
-        for attempt in range(retries + 1):
-            connection.request("POST", "/invocations", payload, headers)
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status < 500 or attempt == retries:
+
+class _Caller:
+    """Posts from several threads, each over a connection of its own that stays open."""
+
+    def __init__(self, request: dict[str, Any], port: int) -> None:
+        from threading import local
+
+        client = request.get("ModelClientConfig") or {}
+        self._retries = int(client.get("InvocationsMaxRetries", _RETRIES))
+        self._timeout = client.get("InvocationsTimeoutInSeconds", _TIMEOUT_S)
+        self._headers = {"Content-Type": request["TransformInput"].get("ContentType") or "application/octet-stream"}
+        if request["TransformOutput"].get("Accept"):
+            self._headers["Accept"] = request["TransformOutput"]["Accept"]
+        self._port = port
+        self._own = local()
+
+    def post(self, payload: bytes, what: str) -> bytes:
+        """Tries again after a 5xx, as the service does. Raises JobFailed."""
+        from http.client import HTTPException
+
+        for attempt in range(self._retries + 1):
+            try:
+                status, body = self._ask(payload)
+            except (OSError, HTTPException) as exc:
+                raise JobFailed(f"AlgorithmError: {what}: the model server does not answer: {exc!r}") from exc
+            if status == 200:
+                return body
+            if status < 500 or attempt == self._retries:
                 break
             time.sleep(_RETRY_PAUSE_S)
-    except (OSError, HTTPException) as exc:
-        raise JobFailed(f"AlgorithmError: {what}: the model server does not answer: {exc!r}") from exc
-    finally:
-        connection.close()
-    if answer.status != 200:
         text = body[:_QUOTED].decode(errors="replace")
-        raise JobFailed(f"AlgorithmError: {what}: Bad HTTP status received from algorithm: {answer.status}: {text}")
-    return body
+        raise JobFailed(f"AlgorithmError: {what}: Bad HTTP status received from algorithm: {status}: {text}")
+
+    def _ask(self, payload: bytes) -> tuple[int, bytes]:
+        """A connection that the server has closed meanwhile is opened anew, once."""
+        from http.client import HTTPConnection, RemoteDisconnected
+
+        known = getattr(self._own, "connection", None)
+        connection: HTTPConnection = known or HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
+        self._own.connection = None
+        try:
+            connection.request("POST", "/invocations", payload, self._headers)
+            answer = connection.getresponse()
+        except (RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            connection.close()
+            if known is None:
+                raise
+            return self._ask(payload)
+        body = answer.read()
+        if answer.will_close:
+            connection.close()
+        else:
+            self._own.connection = connection
+        return answer.status, body

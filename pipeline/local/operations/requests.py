@@ -25,6 +25,10 @@ _MEMBERS = {
     "DescribeTrainingJob": "TrainingJobName!",
     "DescribeHyperParameterTuningJob": "HyperParameterTuningJobName!",
     "DescribeTransformJob": "TransformJobName!",
+    "CreateTransformJob": "TransformJobName! ModelName! MaxConcurrentTransforms ModelClientConfig MaxPayloadInMB"
+    " BatchStrategy Environment TransformInput! TransformOutput! DataCaptureConfig TransformResources! DataProcessing"
+    " Tags ExperimentConfig",
+    "StopTransformJob": "TransformJobName!",
     "ListProcessingJobs": _JOBS,
     "ListTrainingJobs": f"{_JOBS} WarmPoolStatusEquals TrainingPlanArnEquals",
     "ListHyperParameterTuningJobs": _JOBS,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from breeds import CLASSES, breeds
@@ -192,6 +195,33 @@ def test_133_classes_are_clicked_as_well(browser: Browser, large: str) -> None:
         name = str(link.get_attribute("href")).removeprefix("#")
         link.click()
         assert shown(found.page) == [name]
+    assert found.said == []
+
+
+def test_the_notebook_cell_of_the_docs_shows_the_page_with_all_that_it_does(
+    browser: Browser, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jupyter puts the HTML of a cell's last value into its page; here a page stands in for it."""
+    docs = (Path(__file__).parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    cell = docs.partition("```python\n")[2].partition("```")[0]
+    program = tmp_path / "darkroom"
+    program.write_text(f"#!/bin/sh\necho {small.removeprefix('file://')}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(HTML=str))
+    *statements, last = ast.parse(cell).body
+    names: dict[str, str] = {}
+    exec(compile(ast.Module(statements, []), "cell", "exec"), names)
+    assert isinstance(last, ast.Expr)
+    shown_html = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><title>notebook</title>{shown_html}", encoding="utf-8")
+    with opened(browser, f"file://{tmp_path / 'notebook.html'}") as found:
+        inner = found.page.frame_locator("iframe[title=report]")
+        link = inner.locator("table.matrix td.off a").first
+        name = str(link.get_attribute("href")).removeprefix("#")
+        link.click()
+        assert inner.locator(f"#{name} img").first.is_visible()
+        assert inner.locator("th button").count() > 0
     assert found.said == []
 
 

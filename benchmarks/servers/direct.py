@@ -25,7 +25,7 @@ def main() -> None:
     if kind == "fastest":
         from serving import onednn
 
-        pixels = inference.inputs(predictor, payload.decode(bodies[0], predictor.frame))
+        pixels = inference.inputs(predictor, payload.decode(bodies[0], predictor.frame).repeat(4, 0))
         predictor = predictor._replace(network=onednn.fastest(predictor.network, pixels))
     number = 0
     for line in sys.stdin:

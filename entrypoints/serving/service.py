@@ -21,6 +21,7 @@ from serving.settings import Settings
 
 LOADING, READY, FAILED, DRAINING = "loading", "ready", "failed", "draining"
 MOST_HELD = 256 * 2**20  # bytes of bodies at once
+FEW = 4  # pictures: a batch of a server that is busy
 BROKEN_AFTER = 3  # forward passes that failed in a row: the model, or its device, will not come back
 REASONS = {
     LOADING: "the model is still loading",
@@ -109,7 +110,7 @@ class Service:
         # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
         several = not predictor.own and predictor.device.type == "cpu"
         if several and settings.network == "fastest":
-            noise = np.random.default_rng(0).integers(0, 256, (2, *[predictor.image_size] * 2, 3), dtype=np.uint8)
+            noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
             network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
             self.rewritten = network is not predictor.network
             predictor = predictor._replace(network=network)
@@ -119,7 +120,7 @@ class Service:
             _sharing(processors.threads(os.environ, may)),
         )
         side = predictor.image_size
-        for pictures in (1, 1, min(4, settings.max_batch)):  # the first is slow, and says nothing about the next
+        for pictures in (1, 1, min(FEW, settings.max_batch)):  # the first is slow, and says nothing about the next
             self._batcher.ask(np.zeros((pictures, side, side, 3), dtype=np.uint8)).result()
         if settings.capture is not None:
             self.capture = Capture(settings.capture, settings.capture_share, settings.capture_bytes)

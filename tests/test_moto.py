@@ -24,16 +24,17 @@ from golden_roles import golden
 from moto import mock_aws
 from moto.events.models import EventPattern
 from over_http import client as over_http
-from rendered import shipped
+from rendered import ENTRYPOINTS, about, shipped
 
-from pipeline.client import Clients, aws_client
+from pipeline.client import Clients, aws_client, aws_hosting
 from pipeline.errors import ServiceError
+from pipeline.infra import packaging
 from pipeline.local.server import LoopbackServer
 
 BUCKET = "moto-bucket"
 SERVICES = ("sagemaker", "sagemaker-runtime", "application-autoscaling", "cloudwatch", "s3", "events")
 MARKER = f"s3://{BUCKET}/none"
-RULES = ("ApprovedModel", "WaitingModel", "FailedExecution", "EndpointTrouble")
+RULES = ("ApprovedModel", "WaitingModel", "FailedExecution", "EndpointTrouble", "EndpointChange")
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +271,86 @@ def test_a_deployment_makes_model_config_and_endpoint(package: str) -> None:
     assert (
         sagemaker.describe_endpoint(EndpointName="moto-staging")["EndpointConfigName"] == told["endpoint_config_name"]
     )
+
+
+def test_what_a_deployment_makes_beside_its_endpoint_is_there_and_goes_with_it(account: Clients, package: str) -> None:
+    """Alarms of the new fleet and scaling, by the members that CloudWatch's and autoscaling's models take."""
+    clients = {name: boto3.client(name) for name in SERVICES}
+    cloudwatch, scaling = clients["cloudwatch"], clients["application-autoscaling"]
+    event = {
+        "action": "start",
+        "stage": "staging",
+        "model_package_arn": package,
+        "endpoint_name": "moto-scaled",
+        "instance_type": "ml.m5.large",
+        "instance_count": "1",
+        "smoke_test": "false",
+        "role_arn": "arn:aws:iam::123456789012:role/serving",
+        "scaling": "min=1 max=3 target=10",
+    }
+    config = lambda_deploy.handler(event, None, clients)["endpoint_config_name"]
+    told = lambda_deploy.handler({"action": "advance", "endpoint_name": "moto-scaled"}, None, clients)
+    assert (told["phase"], told["reason"]) == ("good", "")
+    alarms = {each["AlarmName"]: each for each in cloudwatch.describe_alarms(AlarmNamePrefix=config)["MetricAlarms"]}
+    assert set(alarms) == {f"{config}-errors", f"{config}-latency"}
+    fleet = {"Name": "EndpointConfigName", "Value": config}
+    assert all(fleet in each["Dimensions"] and each["Namespace"] == "AWS/SageMaker" for each in alarms.values())
+    assert alarms[f"{config}-latency"]["ExtendedStatistic"] == "p99"
+    variant = {"ServiceNamespace": "sagemaker", "ResourceIds": ["endpoint/moto-scaled/variant/AllTraffic"]}
+    [target] = scaling.describe_scalable_targets(**variant)["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 3)
+    [policy] = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=variant["ResourceIds"][0])[
+        "ScalingPolicies"
+    ]
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert (tracked["TargetValue"], tracked["ScaleOutCooldown"], tracked["ScaleInCooldown"]) == (10.0, 30, 120)
+
+    told = lambda_deploy.handler({"action": "undeploy", "endpoint_name": "moto-scaled"}, None, clients)
+    assert told["phase"] == "absent"
+    assert cloudwatch.describe_alarms(AlarmNamePrefix=config)["MetricAlarms"] == []
+    assert scaling.describe_scalable_targets(**variant)["ScalableTargets"] == []
+    sagemaker = clients["sagemaker"]
+    assert not [each for each in sagemaker.list_models()["Models"] if "moto-scaled" in each["ModelName"]]
+    configs = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    assert not [each for each in configs if "moto-scaled" in each["EndpointConfigName"]]
+
+
+def test_eventbridge_has_one_rule_for_changes_and_for_the_schedule(account: Clients) -> None:
+    """With the function as its target: EventBridge takes a pattern and a schedule in one rule."""
+    properties = Stack(shipped(), Functions="present").of("AWS::Events::Rule")["EndpointChange"]
+    events, pattern = boto3.client("events"), json.dumps(properties["EventPattern"])
+    events.put_rule(Name="both", EventPattern=pattern, ScheduleExpression=properties["ScheduleExpression"])
+    targets = [
+        {
+            "Id": each["Id"],
+            "Arn": "arn:aws:lambda:us-east-1:123456789012:function:darkroom-deploy",
+            "RetryPolicy": each["RetryPolicy"],
+        }
+        for each in properties["Targets"]
+    ]
+    assert events.put_targets(Rule="both", Targets=targets)["FailedEntryCount"] == 0
+    found = events.describe_rule(Name="both")
+    assert (found["EventPattern"], found["ScheduleExpression"]) == (pattern, "rate(5 minutes)")
+    assert events.list_targets_by_rule(Rule="both")["Targets"] == targets
+
+
+def test_lambda_takes_the_function_as_the_stack_describes_it(account: Clients) -> None:
+    """The zip file of the deploying function; moto runs none without Docker, so it only keeps and describes it."""
+    (packed,) = [each for each in packaging.packages(about().config, ENTRYPOINTS) if each.program == packaging.DEPLOY]
+    trust = {"Version": "2012-10-17", "Statement": [trusted("lambda.amazonaws.com")]}
+    role = boto3.client("iam").create_role(RoleName="moto-deploy", AssumeRolePolicyDocument=json.dumps(trust))
+    properties = Stack(shipped(), Functions="present").of("AWS::Lambda::Function")["DeployFunction"]
+    kept = ("FunctionName", "Runtime", "Handler", "Timeout", "MemorySize", "Environment", "Architectures")
+    functions = boto3.client("lambda")
+    request = {name: properties[name] for name in kept}
+    functions.create_function(**request, Role=role["Role"]["Arn"], Code={"ZipFile": packed.body})
+    found = functions.get_function_configuration(FunctionName=request["FunctionName"])
+    assert {name: found[name] for name in kept} == request
+    assert found["CodeSize"] == len(packed.body)
+    with pytest.raises(ServiceError) as caught:
+        aws_hosting().functions.invoke(FunctionName="darkroom-elsewhere", Payload=b"{}")
+    assert caught.value.code == "ResourceNotFoundException"
+
+
+def trusted(service: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}

@@ -97,3 +97,9 @@ def test_a_network_that_cannot_be_rewritten_is_kept_and_the_log_says_why(kind: t
     with redirect_stderr(StringIO()) as log:
         assert onednn.fastest(network, pictures(2)) is network
     assert words in log.getvalue()
+
+
+def test_the_callers_threads_are_what_they_were() -> None:
+    before = torch.get_num_threads()
+    onednn.fastest(stirred(model.build("resnet18", 5)), pictures(2))
+    assert torch.get_num_threads() == before

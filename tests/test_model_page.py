@@ -81,7 +81,7 @@ def test_it_tells_the_figures_in_words() -> None:
     ):
         assert said in text
     assert "2 more have no picture here" in text
-    assert "other data than it was tested on" in text
+    assert "another data set" in text
     assert "warm_start" not in text
 
 

@@ -18,6 +18,7 @@ from test_model_page import report as model_report
 
 from pipeline.report import write_report
 
+PAPER = 794  # pixels of CSS across A4
 FEW = (EVIL, *CLASSES[:7])
 
 
@@ -165,7 +166,9 @@ def test_without_javascript_everything_is_there_but_the_sorting(browser: Browser
 
 
 def test_on_paper_nothing_is_cut_off(page: Page) -> None:
+    page.set_viewport_size({"width": PAPER, "height": 1123})
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
     cut = "all => all.filter(e => e.scrollHeight > e.clientHeight + 1).length"
     assert page.eval_on_selector_all(".scroll, .cells", cut) == 0
     assert not page.locator("nav").is_visible()

@@ -203,6 +203,6 @@ def _points(report: Figures, name: str) -> list[tuple[float, float]]:
 
 def _made(report: Figures) -> Html:
     settings = [(name, value) for name, value in report["hyperparameters"].items() if value is not None]
-    same = "the data that it was tested on" if report["trained_on_this_data"] else "other data than it was tested on"
+    same = "the data set that the test pictures are of" if report["trained_on_this_data"] else "another data set"
     rows = [("architecture", _called(report)), ("trained on", same), *settings]
     return card("Made of", fill("<dl>{}</dl>", joined(fill("<div><dt>{}</dt><dd>{}</dd></div>", *row) for row in rows)))

@@ -172,6 +172,7 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
         for port, _ in running.values():
             load(port, 8, 16, bodies)
         for number in range(args.rounds):
+            print(f"round {number + 1} of {args.rounds}", file=sys.stderr, flush=True)
             for name in turned(list(asked), number):
                 alone.setdefault(name, []).append(asked[name](args.count // 4))
             for name in turned(list(running), number):

@@ -12,11 +12,13 @@ import images
 import numpy as np
 from data import open_split
 from evaluation import calibration, comparison, errors, metrics
+from judged_training import ARCHIVE, FINE, FOUND, MISSING, content, packed
 from numpy.typing import NDArray
 from pictures import split
 from reported import EVIL, FakeSageMaker, at, definition, finished_run, metadata, put_json, step
 
 from pipeline.client import Clients
+from pipeline.report.health import LARGEST_PAGE
 
 CLASSES = tuple(["<b>affenpinscher</b>", *(f"breed number {number}" for number in range(1, 133))])
 EACH, SIDE = 7, 96  # test pictures of a class; their pixels
@@ -82,6 +84,10 @@ class Breeds(FakeSageMaker):
             )
         return {"TrainingJobSummaries": rows}
 
+    def describe_training_job(self, **_: Any) -> dict[str, Any]:
+        told = {"TrainingJobStatus": "Completed", "HyperParameters": {"health_rules": "Overfit"}}
+        return {**super().describe_training_job(), **told}
+
     def describe_model_package(self, ModelPackageName: str) -> dict[str, Any]:
         known = {"ModelPackageArn": ModelPackageName, "ModelPackageGroupName": "breeds", "ModelPackageVersion": 7}
         return {**known, "ModelApprovalStatus": "PendingManualApproval"}
@@ -93,6 +99,7 @@ def breeds(home: Path, classes: tuple[str, ...] = CLASSES, trials: int = TRIALS)
     put_json(clients.storage, "s3://bucket/evaluation/evaluation.json", body)
     put_json(clients.storage, "s3://bucket/report/evaluation.json", left(said, body["darkroom"]))
     _put_dataset(clients, classes)
+    _put_training(clients, LARGEST_PAGE - 100 if classes is CLASSES else 1000)
     return clients
 
 
@@ -139,6 +146,21 @@ def left(said: errors.Answers, figures: dict[str, Any]) -> dict[str, Any]:
         "gradcam": {"layer": "layer4", "size": [7, 7]},
         **errors.by_cell(said),
     }
+
+
+def _put_training(clients: Clients, profile_size: int) -> None:
+    """Forty epochs, verdicts, and a profile of so many characters."""
+    epochs = [
+        {"epoch": n, "train_loss": 2 / n, "validation_loss": 2.2 / n, "validation_accuracy": 0.8} for n in range(1, 41)
+    ]
+    training = {"epochs": epochs, "hyperparameters": {"lr": 0.01}, "versions": {"torch": "2.12"}}
+    profile = "<!doctype html><title>profile</title><p>" + "x" * profile_size
+    files = {
+        "report/training.json": json.dumps(training).encode(),
+        "health/health.json": json.dumps(content(FINE, FOUND, MISSING)).encode(),
+        "health/profiler-report.html": profile.encode(),
+    }
+    clients.storage.put_bytes(ARCHIVE, packed(files))
 
 
 def _put_dataset(clients: Clients, classes: tuple[str, ...]) -> None:

@@ -46,7 +46,8 @@ def rows(html: str) -> list[list[str]]:
 
 
 def test_it_fits_into_a_mail(page: str) -> None:
-    assert 2_000_000 < len(page.encode()) < MAIL
+    assert 4_000_000 < len(page.encode()) < MAIL
+    assert page.count("<iframe") == 1
 
 
 def test_accuracy_and_interval_are_those_of_evaluation_json(page: str, measured: dict[str, Any]) -> None:

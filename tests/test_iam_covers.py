@@ -79,6 +79,8 @@ def uses(path: str) -> list[str]:
         return ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     if "DebugHookConfig" in path or "ProfilerConfig" in path:
         return ["s3:GetObject", "s3:PutObject"]
+    if "CustomerMetadataProperties" in path:
+        return []  # a link for whoever decides
     return ["s3:PutObject"] if "Output" in path else ["s3:GetObject"]
 
 

@@ -75,7 +75,13 @@ class FaultySession:
 
     def _refused(self, request: Any, operation: str, status: int, code: str, message: str) -> AWSResponse:
         said = message.format(operation=operation)
-        if urlsplit(request.url).path.strip("/"):  # S3 alone has paths here
+        path = urlsplit(request.url).path
+        if operation == "Invoke":
+            code, status = (
+                ("TooManyRequestsException", 429) if code == "ThrottlingException" else ("ServiceException", 500)
+            )
+            return _response(request, status, json.dumps({"message": said}).encode(), {"x-amzn-errortype": code})
+        if path.strip("/"):  # of all others S3 alone has paths
             code = {"ThrottlingException": "SlowDown", "AccessDeniedException": "AccessDenied"}.get(code, code)
             status = {"SlowDown": 503, "AccessDenied": 403}.get(code, status)
             text = f"<Error><Code>{code}</Code><Message>{said}</Message></Error>"

@@ -34,6 +34,12 @@ FAULTS = ("throttled", "broken", LOST, UNHEARD)
 MINE = ROLE.replace("111122223333", "123456789012")  # with --target aws the placeholder account is refused
 STAGING = "darkroom-digits-staging"
 PREDICTION = b'{"predictions": [{"class": "cat", "probability": 0.9, "unsure": false}]}'
+# what the deploying function says of the endpoint "any", which it has deployed; its calls: tests/test_deploy_phases.py
+DEPLOYED = b'{"endpoint_config_name": "any-v1-0123456789", "phase": "good"}'
+TRANSFORMED = {
+    "CreateTransformJob": b'{"TransformJobArn": "arn:aws:sagemaker:us-east-1:111122223333:transform-job/asked"}',
+    "DescribeTransformJob": b'{"TransformJobName": "asked", "TransformJobStatus": "Completed"}',
+}
 FEW = 8
 MISSING = ("sourcedir.tar.gz", "prepare.py", "evaluate.py", "no-approved-model")
 
@@ -199,6 +205,12 @@ def downloaded(place: Place, label: str) -> object:
     return sorted((path.name, path.stat().st_size if path.suffix in (".json", ".gz") else 0) for path in files)
 
 
+def transform(place: Place, label: str) -> tuple[str, ...]:
+    """A job of which the service tells that it is completed."""
+    addresses = ("s3://bucket/in/", "s3://bucket/out/")
+    return ("transform", "net", *addresses, "--name", "asked", "-c", str(place.folder / "digits.yaml"))
+
+
 def report(place: Place, label: str) -> tuple[str, ...]:
     return ("report", "last", "--pipeline", PIPELINE, "-o", str(place.folder / f"{label}.html"))
 
@@ -207,7 +219,13 @@ def reported(place: Place, label: str) -> object:
     return "</html>" in (place.folder / f"{label}.html").read_text()
 
 
+ONE_JOB = ("begins no other one", "begins no other one")
 NOTHING = "nothing was started"
+GOES_ON = ("the deployment goes on", "the deployment goes on")
+ASKED = {
+    "Invoke": ("throttled", "whether the call was done is not known; the command may be run again"),
+    **dict.fromkeys(("DescribeEndpoint", "ListTags", "DescribeAlarms"), GOES_ON),
+}
 DELETIONS = ("DeleteScalingPolicy", "DeregisterScalableTarget", "DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel")
 ROWS: dict[str, Row] = {
     "executions": reading("executions", "--pipeline", PIPELINE, "--json"),
@@ -220,6 +238,11 @@ ROWS: dict[str, Row] = {
     "compare": reading("compare", "2", "1", "--group", GROUP, "--json"),
     "endpoints": reading("endpoints", "--json"),
     "predict": Row(lambda place, label: ("predict", str(place.folder / "picture.png"), "--endpoint", "any", "--json")),
+    "deploy": Row(
+        lambda place, label: ("deploy", "1", "--group", GROUP, "--endpoint", "any", "-c", "digits.yaml"), told=ASKED
+    ),
+    "rollback --endpoint": Row(lambda place, label: ("rollback", "--endpoint", "any", "-c", "digits.yaml"), told=ASKED),
+    "transform": Row(transform, told=dict.fromkeys(("CreateTransformJob", "DescribeTransformJob"), ONE_JOB)),
     "plan": Row(plan, planned),
     "upsert PLAN": Row(upsert, aliases),
     "upsert": Row(upsert_config, uploaded),
@@ -248,7 +271,6 @@ ROWS: dict[str, Row] = {
 READS = tuple(name for name, row in ROWS.items() if row.left is Row._field_defaults["left"])
 ELSEWHERE = {
     *("stop", "resume"),  # wait for jobs: tests/test_aws_faults.py
-    "deploy",  # waits for the function: tests/test_cli_deploy.py
     "check",  # of another account: tests/test_preflight.py
 }
 WATCH = reading("watch", "last", "--pipeline", PIPELINE)  # for ever is two hours: tests/test_watch.py has them
@@ -261,7 +283,7 @@ def place(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> I
     local.decide(1, "Approved")
     local.add(evaluated(0.92, champion=against(local.package(1)["ModelPackageArn"])), code="f" * 16)
     session = FaultySession(server.url)
-    session.given["InvokeEndpoint"] = PREDICTION
+    session.given |= {"InvokeEndpoint": PREDICTION, "Invoke": DEPLOYED, **TRANSFORMED}
     (folder / "digits.yaml").write_text("{}")
     (folder / "picture.png").write_bytes(b"picture")
     (folder / "coded.yaml").write_text(json.dumps({"pipeline": {"name": "coded", "account": "123456789012"}}))
@@ -269,6 +291,11 @@ def place(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> I
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(MARK, "execution")  # CreateEndpoint starts no process
         deployed(local_hosting(server.home), "any", "any-v1-0123456789")
+    tags = {"darkroom:asked": "any-v1-0123456789", "darkroom:good": "any-v1-0123456789", "darkroom:phase": "good"}
+    local.clients.sagemaker.add_tags(
+        ResourceArn="arn:aws:sagemaker:us-east-1:111122223333:endpoint/any",
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DARKROOM_HOME", str(folder / "own"))
         environment.setenv("AWS_MAX_ATTEMPTS", "1")

@@ -13,6 +13,9 @@ from hosted import SERVER, processes, soon
 from local_jobs import put_archive
 from over_http import client, refusal
 
+from pipeline.client import Clients
+from pipeline.control import transforms
+from pipeline.errors import ServiceError
 from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
@@ -124,3 +127,16 @@ def test_a_model_that_is_not_there_starts_nothing(server: LoopbackServer, local:
     with refusal("ValidationException"):
         client(server, "sagemaker").create_transform_job(**request("none") | {"ModelName": "other"})
     assert local.store.find("transform-job", "none") == []
+
+
+def test_a_request_whose_answer_was_lost_begins_no_second_job(server: LoopbackServer, local: LocalSageMaker) -> None:
+    local.storage.put_bytes("s3://bucket/again/in/a.csv", b"?")
+    clients = Clients(local, local, local.storage, server.home)
+    for _ in range(2):
+        transforms.begin(clients, request("again"))
+    assert transforms.follow(clients, "again", 0.01, lambda _: None)["TransformJobStatus"] == "Completed"
+    transforms.begin(clients, request("again"))
+    other = request("again")
+    other["TransformOutput"]["S3OutputPath"] = "s3://bucket/elsewhere"
+    with pytest.raises(ServiceError, check=lambda exc: exc.code == "ResourceInUse"):
+        transforms.begin(clients, other)

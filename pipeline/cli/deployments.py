@@ -11,7 +11,7 @@ from pipeline.cli.home import darkroom
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, whole
 from pipeline.control import deployments, endpoints, registry
-from pipeline.errors import DarkroomError
+from pipeline.errors import DarkroomError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _followed(clients: Clients, hosting: Hosting, function: deployments.Function
     over = partial(deployments.is_over, asked=asked)
     try:
         seen = deployments.follow(hosting, name, over, _watcher(clients, partial(_nudge, function, name), _show))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ServiceError):
         _say(f"\nthe deployment goes on; {darkroom()} endpoints{clients.options}")
         raise
     return deployments.outcome(name, seen, asked)

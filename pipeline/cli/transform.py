@@ -9,6 +9,7 @@ from pipeline.cli.definitions import config_option
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, whole
 from pipeline.control import registry, transforms
+from pipeline.errors import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ def run(args: Namespace) -> int:
         args.content_type, args.accept, args.split, args.strategy, args.assemble, args.payload_mb, args.concurrent
     )
     wanted = transforms.request(name, model, config.deploy.instance_type, (asked, place), how)
-    clients.sagemaker.create_transform_job(**wanted)
-    job = transforms.follow(clients, name, _LOOK_S, _say)
+    try:
+        transforms.begin(clients, wanted)
+        job = transforms.follow(clients, name, _LOOK_S, _say)
+    except Unavailable:
+        _say(f"job {name} goes on if it was begun; the same command with --name {name} begins no other one")
+        raise
     if here:
         count = transforms.fetch(clients, place, args.output)
         _say(f"{count} answers")

@@ -71,6 +71,28 @@ def request(name: str, model: str, machine: str, addresses: tuple[str, str], how
     }
 
 
+def begin(clients: Clients, wanted: dict[str, Any]) -> None:
+    """A job that was begun by the same request before is not begun again: its answer may have been lost."""
+    try:
+        clients.sagemaker.create_transform_job(**wanted)
+    except ServiceError as exc:
+        if exc.code != "ResourceInUse" or not _same(clients, wanted):
+            raise
+
+
+def _same(clients: Clients, wanted: dict[str, Any]) -> bool:
+    there = clients.sagemaker.describe_transform_job(TransformJobName=wanted["TransformJobName"])
+
+    def told(job: dict[str, Any]) -> tuple[str, ...]:
+        addresses = (
+            job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"],
+            job["TransformOutput"]["S3OutputPath"],
+        )
+        return (job["ModelName"], *addresses)
+
+    return told(there) == told(wanted)
+
+
 def follow(clients: Clients, name: str, pause_s: float, show: Callable[[str], None]) -> dict[str, Any]:
     """Its description when it is Completed. Raises EndpointError with its reason; stopped by Ctrl-C it is stopped."""
     shown = ""

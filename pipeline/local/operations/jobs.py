@@ -61,9 +61,6 @@ class Jobs(Operations):
     def describe_hyper_parameter_tuning_job(self, **request: Any) -> dict[str, Any]:
         return self._describe_job("HyperParameterTuningJob", request)
 
-    def describe_transform_job(self, **request: Any) -> dict[str, Any]:
-        return self._describe_job("TransformJob", request)
-
     def list_processing_jobs(self, **request: Any) -> dict[str, Any]:
         return self._list_jobs("ProcessingJob", request)
 

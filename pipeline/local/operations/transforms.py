@@ -61,7 +61,7 @@ class Transforms(Jobs):
         found = self.store.find(KIND, str(request.get("TransformJobName", "")))
         if found:
             transform_host.look_after(self.store, found[0])
-        answer = super().describe_transform_job(**request)
+        answer = self._describe_job("TransformJob", request)
         if answer["TransformJobStatus"] == "InProgress" and transform_host.is_stopping(self.store, found[0].name):
             answer["TransformJobStatus"] = "Stopping"
         return answer

@@ -60,6 +60,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     argv = [sys.executable, "-m", "pipeline", "local", "--port", "0", "--image", f"*tiny*={sys.executable}"]
     environment = {**os.environ, "DARKROOM_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # a shell starts what it puts into the background with SIGINT ignored, and tests may run there
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(argv, env=environment, cwd=folder, **pipes) as process:
         assert process.stdout is not None and process.stderr is not None
         lines = [process.stdout.readline() for _ in range(4)]

@@ -311,18 +311,12 @@ def waiting(said: str, mark: Path) -> str:
     return f"import os, time\nprint({said}, flush=True)\nwhile not os.path.exists({str(mark)!r}): time.sleep(0.05)"
 
 
-# whoever starts the tests in the background has them ignore Ctrl-C, and with them all that they start
-_HEARS = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("pipeline", run_name="__main__")
-"""
-
-
 def watching(folder: Path, arn: str, **more: Any) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", _HEARS, "watch", arn]
+    argv = [sys.executable, "-m", "pipeline", "watch", arn]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
-    pipes: dict[str, Any] = more or {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = dict(more or {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE})
+    # a shell starts what it puts into the background with SIGINT ignored, and tests may run there
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(argv, env=environment, cwd=folder, text=True, encoding="utf-8", **pipes)
 
 

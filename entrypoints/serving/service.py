@@ -109,13 +109,20 @@ class Service:
         self._decoders = ThreadPoolExecutor(may, "decoder", torch.set_num_threads, (1,))
         # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
         several = not predictor.own and predictor.device.type == "cpu"
+        busy = predictor
         if several and settings.network == "fastest":
             noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
             network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
             self.rewritten = network is not predictor.network
-            predictor = predictor._replace(network=network)
+            busy = predictor._replace(network=network)
+
+        def probabilities(pictures: Any) -> Any:
+            """Its weights are ordered for one thread: a pass that has several would order them anew (4 times as long
+            at 32 px), and a lone request has all of them."""
+            return inference.probabilities(busy if torch.get_num_threads() == 1 else predictor, pictures)
+
         self._batcher = Batcher(
-            lambda pictures: inference.probabilities(predictor, pictures),
+            probabilities,
             Limits(settings.max_batch, settings.batch_seconds, may if several else 1),
             _sharing(processors.threads(os.environ, may)),
         )

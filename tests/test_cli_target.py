@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aws_account import AWS, ROLE, Account, account, command, definition
+from hosted import settled
 from local_jobs import put_archive
 
 from pipeline.cli import target
@@ -179,9 +180,11 @@ def test_an_endpoint_of_an_account_is_listed_and_asked(aws: Account, tmp_path: P
         code, out, _ = command(capsys, "endpoints", "--json", *AWS)
         assert (code, [row["EndpointName"] for row in json.loads(out)]) == (0, ["seven"])
         assert "seven" in command(capsys, "endpoints", *AWS)[1]
+        assert settled(service, "seven")["EndpointStatus"] == "InService"
         code, out, err = command(capsys, "predict", str(picture), "--endpoint", "seven", *AWS)
         assert (code, out) == (0, f"{picture}  7  0.9000\n"), err
     finally:
+        settled(service, "seven")
         service.delete_endpoint(EndpointName="seven")
 
 

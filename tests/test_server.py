@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hosted import serve_stub
 from local_jobs import put_archive
 from over_http import client, raw, refusal
@@ -72,6 +73,17 @@ def test_boto3s_paginators_and_waiters_work(server: LoopbackServer, sagemaker: A
     assert runtime.invoke_endpoint(EndpointName="e", Body=b"?")["Body"].read() == b"model ?"
     sagemaker.delete_endpoint(EndpointName="e")
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="e", WaiterConfig=often)
+
+
+def test_a_home_that_cannot_be_used_is_an_answer_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("no folder")
+    running = serve(str(tmp_path / "home"), quiet=True)
+    try:
+        with pytest.raises(ClientError, match="InternalFailure.*cannot use .*store.sqlite3"):
+            client(running, "sagemaker").list_models()
+    finally:
+        running.shutdown()
+        running.server_close()
 
 
 def test_a_modelled_error_is_boto3s_own_exception(sagemaker: Any) -> None:

@@ -1,6 +1,8 @@
 import multiprocessing
 import os
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,6 +81,21 @@ def test_processes_that_create_the_store_at_once_all_succeed(tmp_path):
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0, 0]
+
+
+def test_threads_that_create_the_store_at_once_all_succeed(tmp_path):
+    """As connections of the local server do; forty times, as one is refused only now and then."""
+
+    def create(home, together):
+        together.wait()
+        made = Store(home)
+        made.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(40):
+            together = threading.Barrier(6)
+            for each in [pool.submit(create, str(tmp_path / str(number)), together) for _ in range(6)]:
+                each.result()
 
 
 def test_a_newer_schema_is_refused_with_a_way_out(tmp_path):

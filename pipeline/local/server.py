@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from pipeline.errors import DarkroomError, ServiceError
@@ -94,17 +95,21 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 64 << 10
     server: LoopbackServer
-    service: LocalSageMaker
+
+    @cached_property
+    def service(self) -> LocalSageMaker:
+        """Opened by the first request: a home that cannot be used is an answer then, not a caller hung up on."""
+        return connect(self.server.home)
 
     def setup(self) -> None:
         super().setup()
         self._patience = Patience(self.connection, self.server.limits)
         self.rfile = io.BufferedReader(self._patience)
-        self.service = connect(self.server.home)
 
     def finish(self) -> None:
-        self.service.ending.follow(None)
-        self.service.store.close()
+        if "service" in vars(self):
+            self.service.ending.follow(None)
+            self.service.store.close()
         super().finish()
 
     def handle_one_request(self) -> None:

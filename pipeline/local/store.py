@@ -7,6 +7,7 @@ made the same change. Times are seconds since 1970 (float); the service turns th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -85,12 +86,14 @@ class Store:
         return db
 
     def _create(self, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA journal_mode=WAL")
-        with self.transaction():
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was faster
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        """One after the other: where two turn a file to WAL, SQLite refuses one at once, whatever its timeout."""
+        with _alone(self.home):
+            db.execute("PRAGMA journal_mode=WAL")
+            with self.transaction():
+                if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # nobody was faster
+                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
         """The next use opens it again. Before a fork nothing may be open: SQLite's locks do not survive it."""
@@ -215,6 +218,17 @@ class Record:
         self.created: float = row["created"]
         self.modified: float = row["modified"]
         self.body: dict[str, Any] = json.loads(row["body"])
+
+
+@contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    """One thread of one process on this machine at a time; the others wait. A killed one lets go."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pipeline.cli.home import darkroom
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, whole
 from pipeline.control import deployments, endpoints, registry
-from pipeline.errors import DarkroomError, ServiceError
+from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,20 +156,13 @@ def _asked(answer: dict[str, Any], name: str) -> str:
 
 def _followed(clients: Clients, hosting: Hosting, function: deployments.Function, name: str, asked: str) -> Deployment:
     over = partial(deployments.is_over, asked=asked)
+    nudge = partial(deployments.nudge, function, name, asked, _say)
     try:
-        seen = deployments.follow(hosting, name, over, _watcher(clients, partial(_nudge, function, name), _show))
-    except (KeyboardInterrupt, ServiceError):
+        seen = deployments.follow(hosting, name, over, _watcher(clients, nudge, _show))
+    except (KeyboardInterrupt, DarkroomError):
         _say(f"\nthe deployment goes on; {darkroom()} endpoints{clients.options}")
         raise
     return deployments.outcome(name, seen, asked)
-
-
-def _nudge(function: deployments.Function, name: str) -> None:
-    """What the function says of it stands in the endpoint's tags, too."""
-    try:
-        function("advance", name)
-    except DarkroomError as exc:
-        _say(exc.message)
 
 
 def _watcher(clients: Clients, nudge: Callable[[], object], show: Callable[[Deployment], None]) -> deployments.Watcher:

@@ -10,8 +10,9 @@ import json
 import time
 from collections import namedtuple
 
+from pipeline.client import pages
 from pipeline.control.endpoints import IN_PROGRESS, IN_SERVICE
-from pipeline.errors import DarkroomError, EndpointError, ServiceError
+from pipeline.errors import DarkroomError, EndpointError, ServiceError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,6 +110,21 @@ def follow(
         watcher.pause()
 
 
+def nudge(function: Function, name: str, asked: str, say: Callable[[str], None]) -> None:
+    """Wakes the function for an event that seems lost; what cannot be asked now is asked again at the next loss.
+
+    Raises DarkroomError for all else: a function that is denied, gone or broken would be asked for ever. Only what it
+    raises for a deployment that has ended stands in the endpoint's tags as well, and is told from there.
+    """
+    try:
+        function("advance", name)
+    except Unavailable as exc:
+        say(exc.message)
+    except EndpointError:
+        if not is_over(look(function.hosting, name), asked):
+            raise
+
+
 def outcome(name: str, seen: Deployment | None, asked: str) -> Deployment:
     """The deployment of configuration `asked`, when it is good. Raises EndpointError with the reason otherwise."""
     if seen is None:
@@ -199,11 +215,4 @@ def _alarms(hosting: Hosting, config: str, settings: str) -> dict[str, str]:
 
 
 def _tags(hosting: Hosting, arn: str) -> dict[str, str]:
-    request: dict[str, Any] = {"ResourceArn": arn}
-    found: dict[str, str] = {}
-    while True:
-        answer = hosting.sagemaker.list_tags(**request)
-        found |= {tag["Key"]: tag["Value"] for tag in answer["Tags"]}
-        if not answer.get("NextToken"):
-            return found
-        request["NextToken"] = answer["NextToken"]
+    return {tag["Key"]: tag["Value"] for tag in pages(hosting.sagemaker.list_tags, "Tags", ResourceArn=arn)}

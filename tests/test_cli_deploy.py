@@ -184,3 +184,20 @@ def test_an_account_without_the_function_says_what_brings_it(darkroom: Any, tmp_
     code, out, err = darkroom("deploy", version)
     assert (code, out) == (1, "")
     assert f"error: there is no function {other}\nhint:  the stack brings it: darkroom infra, docs/aws.md\n" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "instead"),
+    [
+        (["production", "--endpoint"], "'production'", "rollback --endpoint, or "),
+        (["--endpoint", NAME, "--pipeline", "digits"], "--pipeline digits", f"rollback --endpoint {NAME}, or "),
+    ],
+)
+def test_a_rollback_of_an_endpoint_takes_nothing_that_is_of_aliases(
+    capsys: Capture, words: list[str], told: str, instead: str
+) -> None:
+    """It used to leave out the alias, and to change what serves."""
+    code, out, err = command(capsys, "rollback", *words)
+    assert (code, out) == (2, "")
+    assert f"error: --endpoint is about an endpoint, {told} about a pipeline\n" in err
+    assert instead in err

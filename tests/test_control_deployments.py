@@ -89,3 +89,10 @@ def test_whatever_else_the_function_answers_ends_the_looking(refusal: DarkroomEr
     with pytest.raises(DarkroomError):
         service.followed()
     assert service.given == [THROTTLED]
+
+
+def test_an_endpoint_that_goes_is_not_told_as_good() -> None:
+    """Its tags go with it, and say until then what they said before."""
+    going = deployments.Deployment("e", "Deleting", ASKED, "good", ASKED, ASKED, "", "", (), {})
+    assert deployments.told(going) == ["e: Deleting, all of it goes"]
+    assert deployments.told(going._replace(status="InService")) == ["e: InService, version 2 (0123456789) is good"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.cli import Command, target
+from pipeline.cli import USAGE, Command, complain, target
 from pipeline.cli.home import CONFIG, darkroom
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
 from pipeline.client import pages
@@ -105,7 +105,7 @@ def rollback_arguments(parser: ArgumentParser) -> None:
     from pipeline.cli.definitions import config_option
 
     parser.add_argument(
-        "alias", nargs="?", default=versions.CURRENT, metavar="ALIAS", help=f"default: {versions.CURRENT}"
+        "alias", nargs="?", default="", metavar="ALIAS", help=f"default: {versions.CURRENT}; none with --endpoint"
     )
     pipeline_option(parser)
     parser.add_argument(
@@ -122,9 +122,8 @@ def rollback_arguments(parser: ArgumentParser) -> None:
 
 def rollback_command(args: Namespace) -> int:
     if args.endpoint is not None:
-        from pipeline.cli import deployments
-
-        return deployments.rollback(args)
+        return _rollback_endpoint(args)
+    args.alias = args.alias or versions.CURRENT
     clients = target.used(args)
     name = pipeline_name(clients, args.pipeline)
     with _between(args):
@@ -132,6 +131,19 @@ def rollback_command(args: Namespace) -> int:
     further = f"{darkroom()} promote {args.alias} VERSION{clients.options}"
     already = f"{args.alias} stands at version {moved.now} of {name} already, as before its last promotion; {further}"
     return _tell(clients, args, name, moved, already)
+
+
+def _rollback_endpoint(args: Namespace) -> int:
+    """Whoever also names what is of aliases may mean the pipeline: nothing that serves is changed on a guess."""
+    from pipeline.cli import deployments
+
+    if args.alias or args.pipeline:
+        told = repr(args.alias) if args.alias else f"--pipeline {args.pipeline}"
+        either = f"darkroom rollback --endpoint {args.endpoint}".rstrip()
+        other = f"darkroom rollback {args.alias}".rstrip()
+        complain(DarkroomError(f"--endpoint is about an endpoint, {told} about a pipeline", f"{either}, or {other}"))
+        return USAGE
+    return deployments.rollback(args)
 
 
 def _between(args: Namespace) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ import time
 from collections import namedtuple
 
 from pipeline.client import pages
-from pipeline.control.endpoints import IN_PROGRESS, IN_SERVICE
+from pipeline.control.endpoints import DELETING, IN_PROGRESS, IN_SERVICE
 from pipeline.errors import DarkroomError, EndpointError, ServiceError, Unavailable
 
 TYPE_CHECKING = False
@@ -159,6 +159,8 @@ def version(config: str) -> str:
 
 def _phase(seen: Deployment) -> str:
     asked = version(seen.asked)
+    if seen.status == DELETING:  # its record goes with it, and says until then what it was
+        return "all of it goes"
     match seen.phase:
         case "deploying" if seen.serves == seen.asked and seen.status == IN_SERVICE:
             return f"{asked} serves; golden pictures and scaling follow"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
-IN_SERVICE = "InService"
+IN_SERVICE, DELETING = "InService", "Deleting"
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 LONGEST_NAME = 63
 SUFFIX = "-production"

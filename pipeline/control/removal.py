@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from pipeline.client import pages
+from pipeline.control.endpoints import DELETING
 from pipeline.control.fleets import made_for
 from pipeline.errors import DarkroomError, ServiceError
 
@@ -38,7 +39,7 @@ def parts(hosting: Hosting, name: str, ours: bool) -> list[Part]:
     found = list(_scaling(hosting, name, endpoint, ours))
     if ours:
         found += _alarms(hosting, name)
-    if endpoint is not None and endpoint["EndpointStatus"] != "Deleting":
+    if endpoint is not None and endpoint["EndpointStatus"] != DELETING:
         found.append(
             Part("endpoint", name, lambda: _once(lambda: hosting.sagemaker.delete_endpoint(EndpointName=name)))
         )

@@ -69,6 +69,14 @@ def test_a_model_is_shown_whole(run: Any) -> None:
     assert commands == [["compare", "2"], ["approve", "2"], ["reject", "2"]]
 
 
+def test_an_approved_model_may_be_deployed_next_here_as_on_aws(run: Any) -> None:
+    """There, no command said so, since the days when deploying was another's."""
+    code, _, err = run("show-model", "1")
+    assert code == 0
+    commands = [line.split("darkroom ")[-1].split()[:2] for line in err.splitlines()]
+    assert commands == [["reject", "1"], ["deploy", "1"]]
+
+
 def test_what_is_shown_for_programs_is_one_object(run: Any) -> None:
     code, out, _ = run("show-model", "2", "--json")
     whole = json.loads(out)
@@ -152,7 +160,11 @@ def test_what_is_approved_already_is_not_approved_once_more(aws: Account, waitin
     assert f"version {waiting} of decided is Approved already since " in err
     assert "(seen by two); nothing was sent; --again sends it once more" in err
     code, err, calls = decide(aws, capsys, "approve", waiting, "--again")
-    assert (code, calls, err) == (0, ["UpdateModelPackage"], f"version {waiting} of decided is Approved\n")
+    assert (code, calls, err.splitlines()[0]) == (
+        0,
+        ["UpdateModelPackage"],
+        f"version {waiting} of decided is Approved",
+    )
     assert package(aws, waiting)["ApprovalDescription"] == "seen by two"
 
 

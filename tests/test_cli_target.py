@@ -127,7 +127,10 @@ def test_a_decision_over_boto3_reaches_the_registry(aws: Account, verb: str, sta
     version = aws.register("decided")
     words = (verb, str(version), "--group", "decided", "--reason", "seen by two")
     code, out, err = command(capsys, *words, *AWS)
-    assert (code, out, err) == (0, "", f"version {version} of decided is {status}\n")
+    assert (code, out) == (0, "")
+    said, _, further = err.partition("\n")
+    assert said == f"version {version} of decided is {status}"
+    assert further.endswith(f" deploy {version} --group decided --target aws\n") == (verb == "approve")
     arn = f"arn:aws:sagemaker:us-east-1:111122223333:model-package/decided/{version}"
     package = aws.clients.sagemaker.describe_model_package(ModelPackageName=arn)
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == (status, "seen by two")
@@ -165,6 +168,8 @@ HTTPServer((os.environ["DARKROOM_BIND"], int(os.environ["SAGEMAKER_BIND_TO_PORT"
 
 
 def test_an_endpoint_of_an_account_is_listed_and_asked(aws: Account, tmp_path: Path, capsys: Capture) -> None:
+    said = command(capsys, "endpoints", *AWS)[2]
+    assert said.startswith("there is no endpoint in us-east-1; ") and said.endswith(" deploy --target aws\n")
     program, picture = tmp_path / "seven.py", tmp_path / "a.png"
     program.write_text(SEVEN)
     picture.write_bytes(b"a picture")
@@ -184,7 +189,7 @@ def test_an_endpoint_of_an_account_is_listed_and_asked(aws: Account, tmp_path: P
         code, out, err = command(capsys, "predict", str(picture), "--endpoint", "seven", *AWS)
         assert (code, out) == (0, f"{picture}  7  0.9000\n"), err
     finally:
-        settled(service, "seven")
+        settled(service, "seven")  # it answers before its record says that it is in service
         service.delete_endpoint(EndpointName="seven")
 
 

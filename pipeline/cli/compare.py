@@ -6,7 +6,7 @@ import sys
 
 from pipeline.cli import Command, target
 from pipeline.cli.model_text import print_facts, print_gaps
-from pipeline.cli.models import group_option, spelled_version
+from pipeline.cli.models import group_option
 from pipeline.cli.text import on_one_line, print_error, print_json, print_table, whole
 from pipeline.control import registry
 from pipeline.errors import DarkroomError
@@ -45,7 +45,7 @@ def compare_command(args: Namespace) -> int:
         print_json(document.comparison(found))
     else:
         _print(found)
-        which = spelled_version(args.one, args.group)
+        which = registry.spelled(args.one, args.group)
         print(f"next: {_command(which)}{clients.options}", file=sys.stderr)
     return 0
 

@@ -60,8 +60,7 @@ def list_command(args: Namespace) -> int:
         print_json(rows)
         return 0
     if not rows:
-        further = "" if clients.place else f"; {darkroom()} deploy"
-        print(f"there is no endpoint{clients.place}{further}", file=sys.stderr)
+        print(f"there is no endpoint{clients.place}; {darkroom()} deploy{clients.options}", file=sys.stderr)
         return 0
     if clients.place:
         on_aws = [(row["EndpointName"], row["EndpointStatus"], moment(row["CreationTime"])) for row in rows]

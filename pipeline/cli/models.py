@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.cli import Command, target
+from pipeline.cli import Command, spelled, target
 from pipeline.cli.home import darkroom
 from pipeline.cli.partial import so_far
 from pipeline.cli.text import on_one_line, print_error, print_json, print_nothing, print_table
@@ -39,9 +39,8 @@ def list_command(args: Namespace) -> int:
         print_json([{**package, "Accuracy": registry.accuracy(clients, package)} for package in packages])
         return 0
     if not packages:
-        print(
-            f"there is no model yet{clients.place}" + ("" if clients.place else f"; {darkroom()} run"), file=sys.stderr
-        )
+        none = registry.nothing(clients)
+        print(f"{none.message}; {spelled(none.hint, args.typed)}", file=sys.stderr)
         return 0
     rows = []
     for package in packages:
@@ -96,10 +95,11 @@ def _decide(args: Namespace, status: str, again: bool) -> int:
     with so_far(as_before, perhaps, perhaps.rpartition("; ")[2]):
         registry.decide(clients, package, status, reason)
     print(f"{version} is {status}", file=sys.stderr)
-    if status == registry.APPROVED and not clients.place:
-        print(f"next: {darkroom()} deploy {args.version}", file=sys.stderr)
+    if status == registry.APPROVED:
+        which = registry.spelled(args.version, args.group)
+        print(f"next: {darkroom()} deploy {which}{clients.options}", file=sys.stderr)
     elif status == registry.REJECTED and before == registry.APPROVED:
-        which = spelled_version(args.version, args.group)
+        which = registry.spelled(args.version, args.group)
         print(f"endpoints that serve it go on: {darkroom()} show-model {which}{clients.options}", file=sys.stderr)
     return 0
 
@@ -125,7 +125,7 @@ def _overrule(args: Namespace, package: dict[str, Any], version: str, status: st
     before = package["ModelApprovalStatus"]
     said = f"{version} was {before}{_told(package)}"
     if status == registry.APPROVED and not again:
-        which = spelled_version(args.version, args.group)
+        which = registry.spelled(args.version, args.group)
         raise DarkroomError(on_one_line(said), f'darkroom approve {which} --again --reason "…"')
     print_error(on_one_line(said))
 
@@ -135,13 +135,6 @@ def _told(package: dict[str, Any]) -> str:
     when, why = moment(package.get("LastModifiedTime")), str(package.get("ApprovalDescription") or "")
     since = f" since {when}{registry.by(package.get('LastModifiedBy'))}" if when else ""
     return since + (f" ({on_one_line(why)})" if why else "")
-
-
-def spelled_version(version: int, group: str) -> str:
-    """As it has to be typed."""
-    from shlex import quote
-
-    return f"{version} --group {quote(group)}" if group else str(version)
 
 
 COMMANDS = {

@@ -139,23 +139,17 @@ def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str)
 
 
 def _next(clients: Clients, steps: list[dict[str, Any]], package: dict[str, Any]) -> list[str]:
-    if clients.place:
-        return _next_on_aws(clients, package)
-    program, version = darkroom(), package["ModelPackageVersion"]
-    approved = package["ModelApprovalStatus"] == "Approved"
-    image = sample_image(clients, steps)
-    return [
-        *([] if approved else [f"{program} approve {version}"]),
-        f"{program} deploy {version}",
-        f"{program} predict {shown(image) if image else 'IMAGE'}",
+    """The way to an answer about a picture."""
+    from pipeline.control import registry
+
+    version, approved = package["ModelPackageVersion"], package["ModelApprovalStatus"] == registry.APPROVED
+    image = "" if clients.place else sample_image(clients, steps)
+    commands = [
+        *([] if approved else [f"approve {version}"]),
+        f"deploy {version}",
+        f"predict {shown(image) if image else 'IMAGE'}",
     ]
-
-
-def _next_on_aws(clients: Clients, package: dict[str, Any]) -> list[str]:
-    """What is deployed there, and how, is no matter of these commands yet."""
-    if package["ModelApprovalStatus"] == "Approved":
-        return []
-    return [f"{darkroom()} approve {package['ModelPackageVersion']}{clients.options}"]
+    return [f"{darkroom()} {command}{clients.options}" for command in commands]
 
 
 def sample_image(clients: Clients, steps: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ import sys
 
 from pipeline.cli import Command, model_text, target
 from pipeline.cli.home import darkroom
-from pipeline.cli.models import group_option, spelled_version
+from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, whole
 from pipeline.control import registry
 
@@ -47,19 +47,11 @@ def show_command(args: Namespace) -> int:
 
 def _next(clients: Clients, found: Dossier, group: str) -> Iterator[str]:
     """Commands for the decision that is due."""
-    which = spelled_version(found.version, group)
-    tail = clients.options
-    if found.champion:
-        yield f"{darkroom()} compare {which}{tail}"
-    if found.status == registry.APPROVED:
-        yield f'{darkroom()} reject {which} --reason "…"{tail}'
-        if not clients.place:
-            yield f"{darkroom()} deploy {which}"
-        return
-    again = " --again" if found.status == registry.REJECTED else ""
-    yield f'{darkroom()} approve {which} --reason "…"{again}{tail}'
-    if found.status != registry.REJECTED:
-        yield f'{darkroom()} reject {which} --reason "…"{tail}'
+    which = registry.spelled(found.version, group)
+    before = [f"compare {which}"] if found.champion else []
+    after = [f"deploy {which}"] if found.status == registry.APPROVED else []
+    for command in (*before, *registry.due(found.status, which), *after):
+        yield f"{darkroom()} {command}{clients.options}"
 
 
 COMMANDS = {"show-model": Command(arguments, show_command)}

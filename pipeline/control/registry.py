@@ -61,9 +61,16 @@ def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
         if row["ModelApprovalStatus"] == APPROVED:
             return _described(clients, row)
     if not rows:
-        raise DarkroomError("there is no model yet", "darkroom run")
+        raise nothing(clients)
     newest = rows[0]["ModelPackageVersion"]
     raise DarkroomError("no model is approved", f"darkroom approve {newest}, then darkroom deploy")
+
+
+def nothing(clients: Clients) -> DarkroomError:
+    """Where nothing was ever registered."""
+    return DarkroomError(
+        f"there is no model yet{clients.place}", f"darkroom {'start --wait' if clients.place else 'run'}"
+    )
 
 
 def reason(text: str, needed: bool = False) -> str:
@@ -93,6 +100,20 @@ def decide(clients: Clients, package: dict[str, Any], status: str, reason: str) 
 def annotate(clients: Clients, package: dict[str, Any], reason: str) -> None:
     """The note alone: an update of the approval status would be an approval to whoever listens for one."""
     clients.sagemaker.update_model_package(ModelPackageArn=package["ModelPackageArn"], ApprovalDescription=reason)
+
+
+def due(status: str, which: str) -> list[str]:
+    """What decides about a model in this status, or decides otherwise, without `darkroom`. `which`: as spelled()."""
+    again = " --again" if status == REJECTED else ""
+    commands = [] if status == APPROVED else [f'approve {which} --reason "…"{again}']
+    return [*commands, *([] if status == REJECTED else [f'reject {which} --reason "…"'])]
+
+
+def spelled(version: int, group: str = "") -> str:
+    """As it has to be typed."""
+    from shlex import quote
+
+    return f"{version} --group {quote(group)}" if group else str(version)
 
 
 def by(who: dict[str, Any] | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from shlex import quote
 from typing import Any
 
 from pipeline.control import champion, health, managed, registry
@@ -157,15 +156,12 @@ def _finding(row: dict[str, Any]) -> str:
 def _decision(run: Run, package: dict[str, Any]) -> dict[str, Any]:
     """What is due, as in `darkroom show-model`."""
     version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
-    which = f"{version} --group {quote(package['ModelPackageGroupName'])}"
-    again = " --again" if status == registry.REJECTED else ""
-    commands = [] if status == registry.APPROVED else [f'approve {which} --reason "…"{again}']
-    commands += [] if status == registry.REJECTED else [f'reject {which} --reason "…"']
+    which = registry.spelled(version, package["ModelPackageGroupName"])
     return {
         "version": version,
         "group": package["ModelPackageGroupName"],
         "status": status,
         "state": {registry.APPROVED: GOOD, registry.REJECTED: BAD}.get(status, LOOK),
-        "commands": [f"darkroom {command}{run.options}" for command in commands],
+        "commands": [f"darkroom {command}{run.options}" for command in registry.due(status, which)],
         "look": f"darkroom show-model {which}{run.options}",
     }

@@ -69,9 +69,10 @@ class Service:
 
 def test_a_function_that_is_throttled_is_asked_again() -> None:
     service = Service(THROTTLED, THROTTLED, ENDED)
-    with pytest.raises(EndpointError, match=r"the deployment to 'digits-production' failed: 7 at 0\.2500"):
+    with pytest.raises(EndpointError, match=r"the deployment to 'digits-production' failed: 7 at 0\.2500") as caught:
         service.followed()
     assert service.given == []
+    assert caught.value.hint == "darkroom endpoints"  # `darkroom logs` is about executions
 
 
 @pytest.mark.parametrize(

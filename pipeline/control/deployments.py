@@ -191,9 +191,10 @@ def _short(alarm: str, seen: Deployment) -> str:
 
 
 def _next(seen: Deployment) -> str:
-    return (
-        "darkroom logs" if not seen.good else f"{seen.name} serves {version(seen.serves)}; mend it, then deploy again"
-    )
+    """Where there is no good one the model itself may not start: the list says where its log is."""
+    if not seen.good:
+        return "darkroom endpoints"
+    return f"{seen.name} serves {version(seen.serves)}; mend it, then deploy again"
 
 
 def _fleets(live: Mapping[str, Any]) -> Iterator[Fleet]:

@@ -27,13 +27,24 @@ ROLE = (
 # pause(seconds): until the next look at something; shorter where the service can tell that there is something to see
 # logs: paths(step), read(path, last), after(path, position), fresh(path, position, most)
 # role: of pipelines that come without one
-# place: "" on this machine, where all that runs is its user's; else in words, such as "in us-east-1"
+# region: of AWS; "" on this machine, where all that runs is its user's
 # options: what the commands that are typed next have to end in, so that they lead there, too
-Clients = namedtuple(
-    "Clients",
-    "sagemaker runtime storage home pause logs role place options",
+_Clients = namedtuple(
+    "_Clients",
+    "sagemaker runtime storage home pause logs role region options",
     defaults=(time.sleep, local_logs, ROLE, "", ""),
 )
+
+
+class Clients(_Clients):
+    __slots__ = ()
+
+    @property
+    def place(self) -> str:
+        """As sentences end: " in us-east-1"; empty on this machine."""
+        return f" in {self.region}" if self.region else ""
+
+
 # scaling, alarms, metrics, functions: boto3's "application-autoscaling", "cloudwatch" twice, and "lambda" methods
 Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics functions")
 AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
@@ -82,8 +93,8 @@ def aws_client(home: str, region: str = "", profile: str = "", options: str = ""
     sagemaker, runtime, s3, logs = (
         Calls(service, make, region, profile) for service in ("sagemaker", "sagemaker-runtime", "s3", "logs")
     )
-    place, patience = f" in {region}", time.sleep if _stands_in() else aws_pause
-    return Clients(sagemaker, runtime, Storage(s3), home, patience, CloudWatch(logs), "", place, options)
+    patience = time.sleep if _stands_in() else aws_pause
+    return Clients(sagemaker, runtime, Storage(s3), home, patience, CloudWatch(logs), "", region, options)
 
 
 def aws_services(region: str = "", profile: str = "", session: Any = None) -> tuple[Callable[[str], Any], str]:

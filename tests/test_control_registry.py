@@ -105,11 +105,6 @@ def test_the_production_endpoint_is_asked_by_default(clients: Clients) -> None:
         endpoints.find(clients, "x")
 
 
-@pytest.mark.parametrize("group", ["digits", "d" * 63])
-def test_an_endpoint_name_is_never_too_long(group: str) -> None:
-    assert len(endpoints.production_name(group)) <= 63
-
-
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"predictions": []}', b"[1]"])
 def test_an_answer_that_is_no_prediction_is_quoted(tmp_path: Path, body: bytes) -> None:
     (tmp_path / "a.png").write_bytes(b"picture")

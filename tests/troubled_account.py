@@ -54,7 +54,7 @@ class Account:
         self._fault = fault
         self._status = status
         sagemaker, logs = (Calls(service, lambda service: _Boto(self)) for service in ("sagemaker", "logs"))
-        self.clients = Clients(sagemaker, sagemaker, None, "", self._pause, CloudWatch(logs), "", " in us-east-1")
+        self.clients = Clients(sagemaker, sagemaker, None, "", self._pause, CloudWatch(logs), "", "us-east-1")
 
     def clock(self) -> float:
         return self.now

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.control.deployments import Deployment
 
-STAGES = ("production", "staging")  # pipeline/config/deployment.py has them, and would bring pydantic into --help
 _LOOK_S = 0.25  # on AWS twenty times as long
 _LOST_HERE_S = 5.0
 
@@ -32,7 +31,10 @@ def deploy_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", type=int, metavar="N", help="default: the newest approved model")
     config_option(parser)
     parser.add_argument(
-        "--stage", choices=STAGES, default=STAGES[0], help="staging takes models that are not approved, too"
+        "--stage",
+        choices=registry.STAGES,
+        default=registry.PRODUCTION,
+        help="staging takes models that are not approved, too",
     )
     parser.add_argument("--endpoint", default="", metavar="NAME", help="default: that of pipeline.yaml for the stage")
     parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="PORT", help="here; default: a free one")
@@ -46,7 +48,7 @@ def deploy_command(args: Namespace) -> int:
     clients = target.used(args)
     if clients.place and args.port:
         raise DarkroomError(f"--port {args.port} means nothing{clients.place}", "leave it out")
-    package = _package(clients, args)
+    package = registry.deployable(clients, args.version, args.group, args.stage)
     config = _config(args)
     hosting, function = _function(args, clients, config)
     event = _request(config, args, package)
@@ -61,17 +63,6 @@ def deploy_command(args: Namespace) -> int:
     code = _tell(args, seen, local_setup.serve(clients, name, args.port))
     _say(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}")
     return code
-
-
-def _package(clients: Clients, args: Namespace) -> dict[str, Any]:
-    """Raises DarkroomError for what production would refuse, before anything is asked of the function."""
-    if args.version is None:
-        return registry.newest_approved(clients, args.group)
-    package = registry.find(clients, args.version, args.group)
-    version, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
-    if args.stage == STAGES[0] and status != registry.APPROVED:
-        raise DarkroomError(f"model version {version} is {status}, not Approved", f"darkroom approve {version}")
-    return package
 
 
 def _request(config: Config, args: Namespace, package: dict[str, Any]) -> dict[str, str]:
@@ -106,7 +97,7 @@ def undeploy_command(args: Namespace) -> int:
     from pipeline.control import removal
 
     clients = target.used(args)
-    hosting = _hosting(args, clients)
+    hosting = target.hosting(args, clients.home)
     seen = deployments.look(hosting, args.name)
     parts = removal.parts(hosting, args.name, ours=seen is None or bool(seen.asked))
     if not parts and seen is None:
@@ -203,15 +194,9 @@ def _config(args: Namespace) -> Config:
     return load_config(Path(args.config))
 
 
-def _hosting(args: Namespace, clients: Clients) -> Hosting:
-    from pipeline.client import aws_hosting, local_hosting
-
-    return aws_hosting(args.region, args.profile, args.session) if clients.place else local_hosting(clients.home)
-
-
 def _function(args: Namespace, clients: Clients, config: Config) -> tuple[Hosting, deployments.Function]:
     """On this machine its code is that of the project, as it is now."""
-    hosting = _hosting(args, clients)
+    hosting = target.hosting(args, clients.home)
     if not clients.place:
         import os
 

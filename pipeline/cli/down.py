@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from pipeline.client import Hosting
     from pipeline.control.fleets import Fleet
     from pipeline.control.removal import Part
     from pipeline.plan.prices import Price, Prices
@@ -64,7 +63,7 @@ def run(args: Namespace) -> int:
     """A table of all endpoints, then what would go; asks, and deletes that."""
     from datetime import UTC, datetime
 
-    hosting, ours, now = _hosting(args), _ours(args), datetime.now(UTC)
+    hosting, ours, now = target.hosting(args, home(args.config)), _ours(args), datetime.now(UTC)
     found = fleets.fleets(hosting, ours, args.idle, _prices(args, now.date().isoformat()), now)
     _refuse_strangers(args.all, found)
     stays = {fleet.name: _why(fleet, args, now) for fleet in found}
@@ -80,24 +79,14 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _hosting(args: Namespace) -> Hosting:
-    from pipeline.client import aws_hosting, local_hosting
-
-    if target.chosen(args) == target.AWS:
-        return aws_hosting(args.region, args.profile, args.session)
-    return local_hosting(home(args.config))
-
-
 def _ours(args: Namespace) -> list[str]:
-    """By their names, with which `darkroom deploy` and the deploying function make them."""
+    """By their names, with which the deploying function makes them."""
     from pathlib import Path
 
     from pipeline.config import deployment, load_config
-    from pipeline.control.endpoints import production_name
 
     config = load_config(Path(args.config))
-    names = (config.endpoint_name, deployment.production_name(config), production_name(config.package_group))
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys((config.endpoint_name, deployment.production_name(config))))
 
 
 def _prices(args: Namespace, today: str) -> Prices:

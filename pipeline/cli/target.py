@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from pipeline.client import Clients
+    from pipeline.client import Clients, Hosting
 
 LOCAL, AWS = TARGETS = ("local", "aws")
 VARIABLE = "DARKROOM_TARGET"
@@ -53,6 +53,13 @@ def looked_at(args: Namespace) -> Clients | None:
     if chosen(args) == AWS:
         return _aws(args)
     return local_client(home()) if has_state() else None
+
+
+def hosting(args: Namespace, where: str) -> Hosting:
+    """What runs behind endpoints, on the side that the command is led to; on this machine below the folder `where`."""
+    from pipeline.client import aws_hosting, local_hosting
+
+    return aws_hosting(args.region, args.profile, args.session) if chosen(args) == AWS else local_hosting(where)
 
 
 def only_here(args: Namespace, instead: str) -> None:

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 IN_SERVICE, DELETING = "InService", "Deleting"
 IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-LONGEST_NAME = 63
 SUFFIX = "-production"
-
-
-def production_name(group: str) -> str:
-    return f"{group[: LONGEST_NAME - len(SUFFIX)].rstrip('-')}{SUFFIX}"
 
 
 def newest_first(clients: Clients) -> list[dict[str, Any]]:

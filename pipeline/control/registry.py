@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
+# pipeline/config/deployment.py has them, and would bring pydantic into --help
+STAGES = PRODUCTION, STAGING = ("production", "staging")
 LONGEST_REASON = 1024  # characters of an ApprovalDescription, and no line breaks
 
 
@@ -64,6 +66,21 @@ def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
         raise nothing(clients)
     newest = rows[0]["ModelPackageVersion"]
     raise DarkroomError("no model is approved", f"darkroom approve {newest}, then darkroom deploy")
+
+
+def deployable(clients: Clients, version: int | None, group: str, stage: str) -> dict[str, Any]:
+    """The package with this version, without one the newest that is approved. Raises DarkroomError for what production
+    would refuse, before anything is asked of the deploying function.
+    """
+    if version is None:
+        return newest_approved(clients, group)
+    package = find(clients, version, group)
+    number, status = package["ModelPackageVersion"], package["ModelApprovalStatus"]
+    if stage == PRODUCTION and status != APPROVED:
+        raise DarkroomError(
+            f"model version {number} is {status}, not Approved", f"darkroom approve {spelled(number, group)}"
+        )
+    return package
 
 
 def nothing(clients: Clients) -> DarkroomError:

@@ -121,4 +121,4 @@ def _region(clients: Clients, text: str, deployed: Deployed | None) -> str:
     images = _IMAGE_REGION.findall(text)
     if images:
         return str(images[0])
-    return deployed.arn.split(":")[3] if deployed else str(clients.place).removeprefix(" in ")
+    return deployed.arn.split(":")[3] if deployed else str(clients.region)

@@ -41,6 +41,7 @@ def told(home: Path, judged: Any) -> str:
         ([FINE] * 6, "6 rules, no issues"),
         ([FOUND], ALONE),
         ([FINE, MISSING], "2 rules, no issues; not evaluated: CPUBottleneck"),
+        ([MISSING], "1 rule; not evaluated: CPUBottleneck"),
         ([FAILED, MISSING, FINE], "3 rules, no issues; not evaluated: CPUBottleneck; failed themselves: mine"),
         ([FOUND._replace(message="lossy " * 90)] * 5, f"5 of 5 rules found issues: {SHORT} and 2 more"),
         ([], "no rules"),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from breeds import Breeds
-from judged_training import FINE, FOUND
+from judged_training import FAILED, FINE, FOUND, MISSING
 from reported import ARN, FakeSageMaker, definition, finished_run, step
 
 from pipeline.control.health import Health, Rule
-from pipeline.control.managed import Managed
+from pipeline.control.managed import Managed, Row
 from pipeline.definition import Definition
 from pipeline.models.evaluation import Evaluation, Paired
 from pipeline.report.collect import Run, collect
@@ -108,6 +108,28 @@ def test_issues_of_the_training_are_to_be_looked_at(run: Run) -> None:
     assert summary(found) == SUMMARIES[LOOK]
     unknown = dataclasses.replace(run, health=health(unknown="no file"))
     assert lines(unknown)["Training health"] == (LOOK, "not known", "no file")
+
+
+NOTED = Row("VanishingGradient", "NoIssuesFound", "")
+LACKS = Row("CPUBottleneck", "Error", "Not evaluated: no GPU was seen")
+
+
+@pytest.mark.parametrize(
+    ("ours", "managed", "state", "word"),
+    [
+        ([], [], NONE, "not judged"),
+        ([FAILED, MISSING], [], LOOK, "not judged"),
+        ([], [LACKS], LOOK, "not judged"),
+        ([FINE, FAILED], [], LOOK, "not all judged"),
+        ([FINE], [Row("Overfit", "InProgress", "")], LOOK, "not all judged"),
+        ([FINE, MISSING], [NOTED, LACKS], GOOD, "no issues"),
+    ],
+)
+def test_health_is_good_only_where_it_was_judged(
+    run: Run, ours: list[Any], managed: list[Row], state: str, word: str
+) -> None:
+    found = health(*ours)._replace(managed=Managed(managed, []))
+    assert lines(dataclasses.replace(run, health=found))["Training health"][:2] == (state, word)
 
 
 @pytest.mark.parametrize(

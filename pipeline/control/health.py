@@ -154,7 +154,9 @@ def told_of_ours(health: Health) -> str:
     stoppers = [each for each in health.rules if each.status == FOUND and each.rule == health.stopped_by]
     found = stoppers + [each for each in health.rules if each.status == FOUND and each not in stoppers]
     rules = f"{len(health.rules)} rule{'s' * (len(health.rules) != 1)}"
-    parts = [f"{len(found)} of {rules} found issues: {_named(found)}" if found else f"{rules}, no issues"]
+    fine = any(each.status == FINE for each in health.rules)
+    well = f"{rules}, no issues" if fine else rules  # of rules that all could not judge it is not said
+    parts = [f"{len(found)} of {rules} found issues: {_named(found)}" if found else well]
     for status, words in ((NOT_EVALUATED, "not evaluated"), (ERROR, "failed themselves")):
         names = [one_line(each.rule, FIRST_WORDS) for each in health.rules if each.status == status]
         parts += [f"{words}: {listed(names)}"] if names else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.control import champion, health, managed, registry
-from pipeline.control.health import FOUND, Health
+from pipeline.control.health import ERROR, FINE, FOUND, Health
 from pipeline.models.evaluation import Evaluation, Paired
 from pipeline.report.collect import Run
 
@@ -125,14 +125,21 @@ def _health(found: Health | None) -> Line:
         return Line("Training health", NONE, "not judged", "no rules were asked for")
     if found.unknown is not None:
         return Line("Training health", LOOK, "not known", found.unknown)
-    issues = [rule for rule in found.rules if rule.status == FOUND]
-    outside = [row for rows in found.managed for row in rows if row.status == FOUND]
-    told = "; ".join(
-        part for part in (health.told_of_ours(found) if found.asked else "", managed.told(found.managed)) if part
-    )
-    if issues or outside:
-        return Line("Training health", LOOK, "issues", told)
-    return Line("Training health", GOOD, "no issues", told)
+    return Line("Training health", *_judged(found), health.told(found))
+
+
+def _judged(found: Health) -> tuple[str, str]:
+    """(state, word). That nothing was found is good only where something was looked at, and no rule broke off."""
+    outside = [row for rows in found.managed for row in rows]
+    statuses = {each.status for each in (*found.rules, *outside)}
+    if FOUND in statuses:
+        return LOOK, "issues"
+    if FINE not in statuses:
+        return (LOOK if statuses else NONE), "not judged"
+    broken = any(rule.status == ERROR for rule in found.rules)
+    if broken or any(row.status != FINE and not managed.is_missing(row) for row in outside):
+        return LOOK, "not all judged"
+    return GOOD, "no issues"
 
 
 def _data(run: Run) -> Line:

@@ -63,6 +63,18 @@ def test_an_account_bills_and_this_machine_does_not(pages: dict[str, str]) -> No
     assert "0.23 USD an hour in us-east-1" in steps
 
 
+def test_your_own_prices_go_before_those_that_darkroom_knows(
+    aws: Account, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text("prices: {ml.m5.xlarge: 0.5}\n")
+    (tmp_path / "own.json").write_text('{"ml.m5.xlarge": 0.75}')
+    of_config = words(section(page(aws, capsys, "--pipeline", "digits", *AWS), "steps"))
+    assert "0.5 USD an hour in us-east-1" in of_config and ": pipeline.yaml" in of_config
+    of_file = words(section(page(aws, capsys, "--pipeline", "digits", "--prices", "own.json", *AWS), "steps"))
+    assert "0.75 USD an hour" in of_file and ": own.json" in of_file
+
+
 def test_lineage_has_commit_version_code_and_images(pages: dict[str, str]) -> None:
     told = words(section(pages["aws"], "lineage"))
     for part in (
@@ -72,6 +84,17 @@ def test_lineage_has_commit_version_code_and_images(pages: dict[str, str]) -> No
         "model-package/digits/1",
     ):
         assert part in told
+
+
+@pytest.mark.parametrize("folder", ["there", "new/"])
+def test_a_folder_takes_the_page_under_its_own_name(
+    aws: Account, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("DARKROOM_HOME", aws.clients.home)
+    (tmp_path / "there").mkdir()
+    page(aws, capsys, "-o", f"{tmp_path}/{folder}")
+    assert [path.name for path in (tmp_path / folder).iterdir()] == ["report.html"]
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
 def test_an_execution_that_is_not_there_is_told(aws: Account, capsys: Capture) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from breeds import Breeds
 from judged_training import FAILED, FINE, FOUND, MISSING
-from reported import ARN, FakeSageMaker, definition, finished_run, step
+from reported import ARN, FakeSageMaker, at, definition, finished_run, metadata, step, words
 
+from pipeline.client import Clients
 from pipeline.control.health import Health, Rule
 from pipeline.control.managed import Managed, Row
 from pipeline.definition import Definition
 from pipeline.models.evaluation import Evaluation, Paired
+from pipeline.plan.prices import Money
+from pipeline.report import charges, write_report
 from pipeline.report.collect import Run, collect
 from pipeline.report.steps import view as steps_view
 from pipeline.report.verdict import BAD, GOOD, LOOK, NONE, SUMMARIES, view
@@ -179,3 +183,36 @@ def test_a_run_that_failed_speaks_for_itself(tmp_path_factory: pytest.TempPathFa
     failed = collect(clients, ARN)
     assert lines(failed)["Execution"] == (BAD, "Failed", "failed: Publish")
     assert steps_view(failed)["usd"] is None
+
+
+def test_an_account_without_jobs_is_not_this_machine(tmp_path: Path) -> None:
+    """Also one of conditions and functions alone is somebody's bill."""
+    page = write_report(OnlyGates.at(tmp_path), ARN)
+    told = words(Path(page).read_text(encoding="utf-8"))
+    assert "nobody bills" not in told
+    assert "what others cost is not known" in told
+
+
+def test_a_transform_job_costs_what_its_machines_do(tmp_path: Path) -> None:
+    clients = Transformed.at(tmp_path)
+    row = step("Publish", "Transform", 0, 99, **metadata("TransformJob", "transform-job", "t"))
+    charge = charges.of(clients, ARN, [row], Money({"ml.m5.xlarge": 0.36}))["Publish"]
+    assert (charge.machines, charge.seconds, charge.usd) == ("2 × ml.m5.xlarge", 50.0, pytest.approx(0.01))
+
+
+class OnlyGates(FakeSageMaker):
+    """In an account, of one condition."""
+
+    @classmethod
+    def at(cls, home: Path) -> Clients:
+        clients = finished_run(home)
+        return clients._replace(sagemaker=cls(clients.sagemaker.log), place=" in us-east-1")
+
+    def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
+        return {"PipelineExecutionSteps": [step("Publish", "Condition", 0, 1)]}
+
+
+class Transformed(OnlyGates):
+    def describe_transform_job(self, **_: Any) -> dict[str, Any]:
+        resources = {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}}
+        return {**resources, "TransformStartTime": at(5), "TransformEndTime": at(55)}

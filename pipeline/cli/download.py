@@ -49,12 +49,13 @@ def run(args: Namespace) -> int:
 
 
 def _items(clients: Clients, arn: str, only: str) -> Iterator[Item]:
+    from pipeline.cli.report import money
     from pipeline.control import download, executions
     from pipeline.report import NAME, write_report
 
     steps = executions.steps(clients, arn)
     if only in ("", REPORT):
-        with open(write_report(clients, arn), "rb") as file:
+        with open(write_report(clients, arn, money=money(clients)), "rb") as file:
             yield download.Item(NAME, content=file.read())
     if only in ("", METRICS):
         yield from download.metrics(clients, arn, steps)

@@ -70,9 +70,10 @@ def show_command(args: Namespace) -> int:
     clients = target.used(args)
     arn = executions.find(clients, args.execution, args.pipeline)
     if args.report:
+        from pipeline.cli.report import money
         from pipeline.report import write_report
 
-        print(write_report(clients, arn))
+        print(write_report(clients, arn, money=money(clients)))
     elif args.json:
         print_json(in_full(clients, arn))
     else:

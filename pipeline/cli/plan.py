@@ -135,7 +135,6 @@ def _money(args: Namespace, subject: Subject) -> Money:
     from datetime import UTC, datetime
 
     from pipeline.plan import prices
-    from pipeline.plan.making import Money
 
     today = datetime.now(UTC).date().isoformat()
     if args.prices:

@@ -6,8 +6,9 @@ import os
 import sys
 
 from pipeline.cli import Command, target
+from pipeline.cli.definitions import config_option
 from pipeline.cli.executions import execution_argument
-from pipeline.cli.home import shown
+from pipeline.cli.home import CONFIG, shown
 from pipeline.cli.partial import so_far
 from pipeline.control import executions
 
@@ -15,12 +16,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from pipeline.client import Clients
+    from pipeline.plan.prices import Money
+
 
 def arguments(parser: ArgumentParser) -> None:
     execution_argument(parser)
     parser.add_argument(
-        "-o", "--output", default="", metavar="FILE", help="default: report.html of the execution's folder"
+        "-o", "--output", default="", metavar="FILE", help="or a folder; default: report.html of the execution's own"
     )
+    config_option(parser)
+    parser.add_argument("--prices", metavar="FILE", help="in place of the prices in pipeline.yaml, as of darkroom plan")
 
 
 def run(args: Namespace) -> int:
@@ -30,13 +36,36 @@ def run(args: Namespace) -> int:
     clients = target.used(args)
     arn = executions.find(clients, args.execution, args.pipeline)
     with so_far("no report was written"):
-        path = write_report(clients, arn, args.output)
+        path = write_report(clients, arn, args.output, money(clients, args.config, args.prices))
     print(shown(path))
     print(
         f"{os.path.getsize(path):,} bytes, self-contained: it opens in a browser, offline and out of a mail",
         file=sys.stderr,
     )
     return 0
+
+
+def money(clients: Clients, config: str = CONFIG, own: str | None = None) -> Money:
+    """What machines cost whoever asks: of the file `own`, else of pipeline.yaml where there is one.
+
+    Nothing of either is read where the execution ran on this machine, which nobody bills.
+    """
+    from datetime import UTC, datetime
+
+    from pipeline.plan import prices
+
+    today = datetime.now(UTC).date().isoformat()
+    if not clients.place:
+        return prices.Money()
+    if own:
+        return prices.Money(prices.read(own), own, today)
+    if config == CONFIG and not os.path.exists(config):
+        return prices.Money()
+    from pathlib import Path
+
+    from pipeline.config import load_config
+
+    return prices.Money(load_config(Path(config)).prices, config, today)
 
 
 COMMANDS = {"report": Command(arguments, run)}

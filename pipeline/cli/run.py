@@ -97,10 +97,11 @@ def with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, st
 
 def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
     """The report, then what came out and what to type next."""
+    from pipeline.cli.report import money
     from pipeline.control import executions, health
     from pipeline.report import write_report
 
-    path = write_report(clients, arn)
+    path = write_report(clients, arn, money=money(clients))
     if as_json:
         from pipeline.cli.executions import in_full
         from pipeline.cli.text import print_json

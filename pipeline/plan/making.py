@@ -18,7 +18,7 @@ from pipeline.plan.difference import ABSENT, Difference, Field, compare
 from pipeline.plan.history import Past
 from pipeline.plan.permissions import Needed, needed
 from pipeline.plan.planfile import Deployed, digest
-from pipeline.plan.prices import Prices
+from pipeline.plan.prices import Money, Prices
 from pipeline.plan.surprises import Surprise, surprises
 
 if TYPE_CHECKING:
@@ -38,15 +38,6 @@ class Subject:
     tags: tuple[tuple[str, str], ...] = ()
     assets: Mapping[str, str] = field(default_factory=dict)
     config: Config | None = None
-
-
-@dataclass(frozen=True)
-class Money:
-    """Prices of one's own, machine → USD an hour, and where they stand; the day, as a price has a date."""
-
-    own: Mapping[str, float]
-    source: str
-    date: str
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import ConfigError, DarkroomError
@@ -25,6 +25,15 @@ class Price:
     region: str
     source: str
     date: str
+
+
+@dataclass(frozen=True)
+class Money:
+    """Prices of one's own, machine → USD an hour, and where they stand; the day, as a price has a date."""
+
+    own: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    date: str = ""
 
 
 # a bill that AWS published of its own account, line by line: "$0.257 per Training ml.m5.xlarge hour in EU (Ireland)"

@@ -5,13 +5,18 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pipeline.client import Clients
+    from pipeline.plan.prices import Money
 
 NAME = "report.html"
 
 
-def write_report(clients: Clients, arn: str, path: str = "") -> str:
-    """Writes `path`, else <home>/executions/<id>/report.html; returns it. Raises StorageError where it cannot."""
+def write_report(clients: Clients, arn: str, path: str = "", money: Money | None = None) -> str:
+    """Writes `path`, else <home>/executions/<id>/report.html; into a folder under that name. Returns where it is.
+
+    `money`: prices of machines that go before darkroom's own. Raises StorageError where it cannot be written.
+    """
     import os
+    from contextlib import suppress
 
     from pipeline.control.executions import identifier
     from pipeline.errors import StorageError
@@ -19,13 +24,18 @@ def write_report(clients: Clients, arn: str, path: str = "") -> str:
     from pipeline.report.page import render
 
     path = path or os.path.join(clients.home, "executions", identifier(arn), NAME)
-    html = render(collect(clients, arn))
+    if path.endswith(os.sep) or os.path.isdir(path):
+        path = os.path.join(path, NAME)
+    html = render(collect(clients, arn, money))
+    aside = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        aside = f"{path}.{os.getpid()}"
         with open(aside, "w", encoding="utf-8") as file:
             file.write(html)
         os.replace(aside, path)
     except OSError as exc:
-        raise StorageError(f"cannot write {path}: {exc.strerror}", "free some disk space") from exc
+        raise StorageError(f"cannot write {path}: {exc.strerror}", "name another file with -o") from exc
+    finally:
+        with suppress(OSError):
+            os.remove(aside)
     return path

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.client import Clients
 from pipeline.control import outcome
 from pipeline.plan import cost
-from pipeline.plan.prices import Price, Prices
+from pipeline.plan.prices import Money, Price, Prices
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Charge:
     missing: str = ""
 
 
-def of(clients: Clients, arn: str, steps: list[dict[str, Any]]) -> dict[str, Charge]:
+def of(clients: Clients, arn: str, steps: list[dict[str, Any]], money: Money) -> dict[str, Charge]:
     """Step → its charge. Empty on this machine, where nothing is billed; a step from the cache costs nothing."""
     if not clients.place:
         return {}
-    prices = Prices(arn.split(":")[3], {}, "", "")
+    prices = Prices(arn.split(":")[3], money.own, money.source, money.date)
     found = {step["StepName"]: _of(clients, step, prices) for step in steps}
     return {name: charge for name, charge in found.items() if charge}
 
@@ -46,6 +46,9 @@ def _of(clients: Clients, step: dict[str, Any], prices: Prices) -> Charge | None
             trials = outcome.trials(clients, step)
             whole = sum(_between(trial, "TrainingStartTime", "TrainingEndTime") or 0.0 for trial in trials)
             return _charge("Tuning", job, whole, prices)
+        case "Transform" if name := outcome.metadata_name(step, "TransformJob"):
+            job = clients.sagemaker.describe_transform_job(TransformJobName=name)
+            return _charge("Transform", job, _between(job, "TransformStartTime", "TransformEndTime"), prices)
     return None
 
 

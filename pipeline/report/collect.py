@@ -11,6 +11,7 @@ from pipeline.client import Clients
 from pipeline.control import archived, executions, health, logs, outcome, registry
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError, Unavailable
+from pipeline.plan.prices import Money
 from pipeline.report import charges, lineage
 from pipeline.report.charges import Charge
 from pipeline.report.pictures import Pictures, fetch
@@ -60,6 +61,7 @@ class Run:
     charges: dict[str, Charge] = field(default_factory=dict)
     lineage: list[tuple[str, str]] = field(default_factory=list)
     options: str = ""  # of the commands that lead to where it ran
+    place: str = ""  # as of Clients: empty on this machine
 
     @property
     def arn(self) -> str:
@@ -71,8 +73,8 @@ class Run:
         return list((self.execution.get("Darkroom") or {}).get("Parity") or [])
 
 
-def collect(clients: Clients, arn: str) -> Run:
-    """A run that failed half-way has less to show; that is no error."""
+def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
+    """A run that failed half-way has less to show; that is no error. `money`: prices that go before darkroom's own."""
     steps = executions.steps(clients, arn)
     execution = executions.describe(clients, arn)
     packages = outcome.packages(clients, steps)
@@ -89,9 +91,10 @@ def collect(clients: Clients, arn: str) -> Run:
         logs={step["StepName"]: _log(clients, step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
         health=health.read(clients, steps, page=True),
-        charges=charges.of(clients, arn, steps),
+        charges=charges.of(clients, arn, steps, money or Money()),
         lineage=lineage.of(clients, execution, steps, packages),
         options=clients.options,
+        place=clients.place,
     )
 
 

@@ -17,6 +17,7 @@ from pipeline.config import Config
 from pipeline.config.instances import accelerator
 from pipeline.config.training import OWN
 from pipeline.errors import ConfigError
+from pipeline.infra import packaging
 
 if TYPE_CHECKING:
     from sagemaker.mlops.workflow.pipeline import Pipeline
@@ -28,7 +29,6 @@ TRAINING_PROGRAM = "train.py"
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 EVALUATOR = "debugger"  # images by purpose
-DEPLOY_PROGRAM, CHAMPION_PROGRAM = "lambda_deploy.py", "lambda_champion.py"
 NO_CHAMPION = b"There is no approved model: EvaluateModel compares with nothing.\n"
 # What the SDK asks for while it is imported; none of it reaches the definition.
 _OFFLINE = {
@@ -120,9 +120,9 @@ def _code(config: Config, root: Path, own: Mapping[str, bytes]) -> tuple[tuple[A
 
 
 def _functions(config: Config, root: Path) -> Iterator[FunctionAsset]:
-    programs = {DEPLOY_PROGRAM: config.deploy_function}
+    programs = {packaging.DEPLOY: config.deploy_function}
     if config.evaluation.compare_with_champion:
-        programs[CHAMPION_PROGRAM] = config.champion_function
+        programs[packaging.CHAMPION] = config.champion_function
     for program, arn in programs.items():
         body = source.zip_archive(source.program_files(root, program))
         yield FunctionAsset(arn, body, f"{Path(program).stem}.handler")

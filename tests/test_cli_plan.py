@@ -24,8 +24,9 @@ from pipeline.control import executions, pipelines
 from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
 from pipeline.plan import planfile
-from pipeline.plan.making import Money, Plan, Subject, make
+from pipeline.plan.making import Plan, Subject, make
 from pipeline.plan.planfile import Deployed
+from pipeline.plan.prices import Money
 
 Capture = pytest.CaptureFixture[str]
 READS_ONLY = re.compile(r"(List|Describe|Get|Head)\w+")

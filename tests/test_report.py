@@ -44,6 +44,29 @@ def test_html_in_names_logs_and_reports_is_shown_and_not_run(html: str) -> None:
     assert "".join(elements.text).count("<script>alert(1)</script>") >= 8
 
 
+def test_nothing_is_asked_for_twice(clients: Clients) -> None:
+    asked: list[str] = []
+    counted = clients._replace(sagemaker=Counted(clients.sagemaker, asked), storage=Counted(clients.storage, asked))
+    write_report(counted, ARN)
+    expensive = [each for each in asked if each.startswith(("describe_", "list_")) or "output.tar.gz" in each]
+    assert len(expensive) > 8
+    assert sorted(expensive) == sorted(set(expensive))
+
+
+class Counted:
+    """Notes every call with what it is given."""
+
+    def __init__(self, inner: Any, asked: list[str]) -> None:
+        self._inner, self._asked = inner, asked
+
+    def __getattr__(self, name: str) -> Any:
+        def noted(*values: Any, **request: Any) -> Any:
+            self._asked.append(f"{name} {values} {request}")
+            return getattr(self._inner, name)(*values, **request)
+
+        return noted
+
+
 def test_the_page_is_self_contained(html: str) -> None:
     addresses = [value for name, value in Elements(html).attributes if name in ("src", "href", "srcset", "action")]
     assert all(re.match(r"data:image/(png|jpeg|svg\+xml);base64,|#[a-z]", str(value)) for value in addresses)

@@ -72,6 +72,11 @@ def test_pictures_beyond_the_room_are_left_out(run: Run) -> None:
     assert found["shown"] == 1
 
 
+def test_names_take_room_as_pictures_do(run: Run) -> None:
+    long = {**error("cat", "dog"), "name": "n" * (ROOM // 2)}
+    assert evaluated(run, MATRIX, long, long, error("dog", "cat"))["shown"] == 2
+
+
 def test_of_too_many_classes_those_with_most_errors_are_shown_in_their_order(run: Run) -> None:
     names = [f"c{number}" for number in range(LARGEST_MATRIX + 20)]
     matrix = {name: {name: 9, names[0]: 1 if number >= 20 else 0} for number, name in enumerate(names)}

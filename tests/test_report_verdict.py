@@ -66,6 +66,22 @@ def test_a_gate_that_was_not_passed_speaks_against_the_model(run: Run) -> None:
     assert summary(closed) == SUMMARIES[BAD]
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        (0.99996, 1, "0.99996 ≤ 1"),
+        (0.949996, 0.95, "0.949996 ≤ 0.95"),
+        (0.00001, "0.01", "0.00001 ≤ 0.01"),
+        (0.3, 0.1 + 0.2, "0.3 ≤ 0.30000000000000004"),
+        (0.94444, 0.7, "0.9444 ≤ 0.7"),
+        (1e400, 10**400, "inf ≤ 1000"),
+    ],
+)
+def test_what_a_gate_compared_is_not_rounded_to_what_it_is_not(run: Run, left: Any, right: Any, told: str) -> None:
+    condition = {"Type": "LessThanOrEqualTo", "LeftValue": left, "RightValue": right}
+    assert lines(gate(run, "True", condition))["Gate"][2].startswith(told)
+
+
 def test_a_gate_that_was_never_asked_is_no_passed_one(run: Run) -> None:
     assert lines(gate(run, "", MARGIN))["Gate"] == (LOOK, "not reached", "")
     plain = dataclasses.replace(run, definition=Definition(definition(A="Fail")), steps=[])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ WORST = 24  # errors shown large
 SHOWN_SIZE, SMALL_SIZE = 96, 64  # pixels at most: the report inlines them
 EXACT_SIZE = 32  # up to here a PNG, which is as small as a JPEG
 QUALITY = 75
-ROOM = 1_000_000  # characters of all small pictures: about 450 of 64 pixels; the report has to fit into a mail
+ROOM = 1_000_000  # characters of all small pictures, each with its words: about 450 of 64 pixels; the report is mailed
 
 
 class Answers(NamedTuple):
@@ -81,11 +82,11 @@ def by_cell(said: Answers, room: int = ROOM) -> dict[str, Any]:
     order = _taking_turns(said)
     rows: list[dict[str, Any]] = []
     for index in order:
-        picture = _encoded(_squared(said.picture(index), SMALL_SIZE))
-        room -= sum(map(len, picture.values()))
+        row = {**said.told(index), **_encoded(_squared(said.picture(index), SMALL_SIZE))}
+        room -= len(json.dumps(row))
         if room < 0:
             break
-        rows.append({**said.told(index), **picture})
+        rows.append(row)
     return {"errors": {"pictures": rows, "left_out": len(order) - len(rows)}}
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
     from pipeline.compile import CompiledOnDisk
-    from pipeline.plan.making import Money, Plan, Subject
+    from pipeline.plan.making import Plan, Subject
+    from pipeline.plan.prices import Money
 
 CHANGES = 3  # exit code of --exit-code where an upsert would change something
 

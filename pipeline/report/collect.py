@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.client import Clients
 from pipeline.control import archived, executions, health, logs, outcome, registry
+from pipeline.control.remembering import remembering
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError, Unavailable
 from pipeline.plan.prices import Money
@@ -75,6 +76,7 @@ class Run:
 
 def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
     """A run that failed half-way has less to show; that is no error. `money`: prices that go before darkroom's own."""
+    clients = remembering(clients)
     steps = executions.steps(clients, arn)
     execution = executions.describe(clients, arn)
     packages = outcome.packages(clients, steps)

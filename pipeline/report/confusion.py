@@ -13,7 +13,9 @@ from pipeline.report.sections import CONFUSION, fits
 LARGEST_MATRIX = 150  # classes; of more, those with most errors: a million cells are no picture of anything
 DENSE = 25  # classes from which on cells are small
 CONFUSIONS = 12  # in the list; the rest of it is folded
-ROOM = 1_600_000  # characters of all pictures of errors in the page; ours leave at most this, others may leave more
+ROOM = (
+    1_600_000  # characters of all pictures of errors with their words; ours leave at most this, others may leave more
+)
 
 PICTURES = ("png", "jpeg", "gradcam")
 BASE64 = re.compile("[A-Za-z0-9+/]+={0,2}")
@@ -46,9 +48,12 @@ def view(run: Run) -> dict[str, Any]:
     counts = [[int(matrix[actual].get(predicted, 0)) for predicted in classes] for actual in classes]
     cells = sorted(_cells(counts, classes, shown), key=lambda cell: (-cell.count, cell.actual, cell.predicted))
     chosen = _chosen(counts)
+    names: dict[int, dict[int, str]] = {}
+    for cell in cells:
+        names.setdefault(cell.actual, {})[cell.predicted] = cell.name
     return {
         "classes": classes,
-        "rows": [_row(counts, classes, number, chosen, cells) for number in chosen],
+        "rows": [_row(counts[number], classes, number, chosen, names.get(number, {})) for number in chosen],
         "chosen": [classes[number] for number in chosen],
         "dense": len(chosen) > DENSE,
         "first": cells[:CONFUSIONS],
@@ -72,7 +77,7 @@ def _within(rows: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]]
     kept = []
     for row in rows:
         pictures = [row[kind] for kind in PICTURES if kind in row]
-        size = sum(map(len, pictures))
+        size = sum(len(each) for each in row.values() if isinstance(each, str))
         if ("png" in row or "jpeg" in row) and size <= room and all(map(BASE64.fullmatch, pictures)):
             room -= size
             kept.append(row)
@@ -100,18 +105,18 @@ def _chosen(counts: list[list[int]]) -> list[int]:
 
 
 def _row(
-    counts: list[list[int]], classes: list[str], number: int, chosen: list[int], cells: list[Cell]
+    counts: list[int], classes: list[str], number: int, chosen: list[int], names: dict[int, str]
 ) -> dict[str, Any]:
-    whole = sum(counts[number]) or 1
-    names = {cell.predicted: cell.name for cell in cells if cell.actual == number}
+    """Of the class at this place; `names`: ids of its cells that have any."""
+    whole = sum(counts)
     return {
         "class": classes[number],
-        "error": f"{1 - counts[number][number] / whole:.6f}" if sum(counts[number]) else "0",
-        "wrong": sum(counts[number]) - counts[number][number],
+        "error": f"{1 - counts[number] / whole:.6f}" if whole else "0",
+        "wrong": whole - counts[number],
         "cells": [
             {
-                "count": counts[number][other],
-                "share": f"{counts[number][other] / whole:.3f}",
+                "count": counts[other],
+                "share": f"{counts[other] / (whole or 1):.3f}",
                 "name": names.get(other, ""),
                 "class": classes[other],
                 "right": number == other,

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from pipeline.control.champion import called
 from pipeline.models.evaluation import ClassFigures, Evaluation
 from pipeline.report.charts import Series, chart
+from pipeline.report.verdict import LOOKS
 
 OPEN_CLASSES = 12  # of the comparison; the rest is folded
 MACRO = (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
-VERDICTS = {"better": "good", "worse": "bad"}
 
 
 def view(evaluation: dict[str, Any], measured: Evaluation) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _champion(champion: dict[str, Any] | None) -> dict[str, Any]:
     rows = sorted(champion["per_class"], key=lambda row: row["difference"])
     return {
         **champion,
-        "state": VERDICTS.get(champion["verdict"], ""),
+        "state": LOOKS.get(champion["verdict"], ""),
         "points": f"{100 * champion['difference']:+.2f}",
         "low": f"{100 * low:+.2f}",
         "high": f"{100 * high:+.2f}",

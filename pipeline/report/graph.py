@@ -5,9 +5,11 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from pipeline.definition import Definition, Step
+from pipeline.report.charts import cut
 
 WIDTH, HEIGHT = 130, 54  # seven columns fit the page: the pipeline that darkroom builds
 GAP_X, GAP_Y = 31, 18
+LONGEST = 17  # characters of a name
 MOST_STEPS = 60  # beyond, a picture says less than the table below it
 BRANCH_WORDS = {"IfSteps": "yes", "ElseSteps": "no"}
 
@@ -128,10 +130,6 @@ def _node(step: Step, place: _Place, states: dict[str, str], notes: dict[str, st
         tx=x + 14,
         ny=y + 24,
         ty=y + 42,
-        name=_short(step.name),
+        name=cut(step.name, LONGEST),
         note=notes.get(step.name, "not run"),
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 17 else f"{name[:16]}…"

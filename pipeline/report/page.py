@@ -13,7 +13,7 @@ from pipeline.control import executions
 from pipeline.control.times import duration, moment
 from pipeline.models import evaluation as figures
 from pipeline.report import charts, confusion, dataset, evaluation, health, lineage, steps, tuning, verdict
-from pipeline.report.charts import Series, chart, is_wide
+from pipeline.report.charts import Series, chart, is_wide_range
 from pipeline.report.collect import Run
 from pipeline.report.parallel import number_of
 
@@ -98,11 +98,8 @@ def _curves(training: dict[str, Any]) -> list[tuple[str, list[str], Markup]]:
     found = []
     for title, names in (("Loss", ("train_loss", "validation_loss")), ("Accuracy", ("validation_accuracy",))):
         lines = [Series(name, [(row["epoch"], row[name]) for row in epochs if name in row]) for name in names]
-        plot = chart(lines, "epoch", title.lower(), log_y=title == "Loss" and is_wide(_swapped(lines)))
+        values = [value for line in lines for _, value in line.points]
+        plot = chart(lines, "epoch", title.lower(), log_y=title == "Loss" and is_wide_range(values))
         if plot:
             found.append((title, [line.name for line in lines], plot))
     return found
-
-
-def _swapped(lines: list[Series]) -> list[tuple[float, float]]:
-    return [(y, x) for line in lines for x, y in line.points]

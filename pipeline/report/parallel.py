@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.report.charts import Axis, axis, is_wide_range, number
+from pipeline.report.charts import Axis, axis, cut, is_wide_range, number
 
 WIDTH, HEIGHT = 900, 300
 LEFT, RIGHT, TOP, BOTTOM = 60, 70, 34, 14
@@ -54,7 +54,7 @@ def _marked(scale: Scale) -> tuple[list[float | None], _Ticks]:
         found = axis(scale.name, finite, is_wide_range(finite))
         return [None if value is None else found.share(value) for value in numbers], _number_ticks(found)
     places = {word: (index + 0.5) / len(words) for index, word in enumerate(words)}
-    ticks = [(places[word], _short(word)) for word in words] if len(words) <= MOST_WORDS else []
+    ticks = [(places[word], cut(word, LONGEST)) for word in words] if len(words) <= MOST_WORDS else []
     return [places.get(value) for value in scale.values], ticks
 
 
@@ -85,16 +85,12 @@ def _axis(scale: Scale, ticks: _Ticks, x: float) -> Markup:
         mark = '<text class="tick halo" x="{}" y="{}">{}</text>'
         parts.append(Markup(mark).format(x + 5, _y(share) + 4, text))
     name = '<text class="label" x="{}" y="{}" text-anchor="middle">{}</text>'
-    parts.append(Markup(name).format(x, TOP - 16, _short(scale.name)))
+    parts.append(Markup(name).format(x, TOP - 16, cut(scale.name, LONGEST)))
     return Markup("").join(parts)
 
 
 def _y(share: float) -> float:
     return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _trimmed(text: str) -> str:

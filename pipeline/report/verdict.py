@@ -19,7 +19,8 @@ WORDS = {
     "LessThan": "<",
     "Equals": "=",
 }
-VERDICTS = {"better": GOOD, "worse": BAD}
+LOOKS = {"better": GOOD, "worse": BAD}  # of a comparison with the champion
+DIGITS, MOST_DIGITS = 4, 16  # behind the point of what a gate compared
 MENDED = ("drop", "move")  # what the doctor did away with
 SUMMARIES = {
     BAD: "Something speaks against it",
@@ -78,22 +79,25 @@ def _condition(run: Run, condition: dict[str, Any]) -> str:
     sign = WORDS.get(str(condition.get("Type")))
     if sign is None:
         return f"{condition.get('Type')} of several values"
-    return f"{_operand(run, condition.get('LeftValue'))} {sign} {_operand(run, condition.get('RightValue'))}"
+    sides = [_operand(run, condition.get(name)) for name in ("LeftValue", "RightValue")]
+    digits = _digits([number for _, value, _ in sides if (number := _number(value)) is not None])
+    left, right = (" ".join(filter(None, (before, _figure(value, digits), after))) for before, value, after in sides)
+    return f"{left} {sign} {right}"
 
 
-def _operand(run: Run, value: Any) -> str:
-    """accuracy 0.9874, or 0.95 (AccuracyThreshold)."""
+def _operand(run: Run, value: Any) -> tuple[str, Any, str]:
+    """accuracy 0.9874, or 0.95 (AccuracyThreshold): words before, the value, words behind it."""
     if not isinstance(value, dict):
-        return _figure(value)
+        return "", value, ""
     if "Std:JsonGet" in value:
         path = str(value["Std:JsonGet"].get("Path", ""))
         words = [part for part in path.split(".") if part != "value"]
-        return f"{words[-1].replace('_', ' ') if words else path} {_figure(_at(run.evaluation, path))}".strip()
+        return words[-1].replace("_", " ") if words else path, _at(run.evaluation, path), ""
     name = str(value.get("Get", ""))
     parameter = name.removeprefix("Parameters.")
     default = run.definition.parameters.get(parameter, {}).get("DefaultValue", "")
     given = run.parameters.get(parameter, default) if parameter != name else ""
-    return f"{_figure(given)} ({parameter})" if given != "" else name
+    return ("", given, f"({parameter})") if given != "" else (name, "", "")
 
 
 def _at(report: Any, path: str) -> Any:
@@ -102,11 +106,30 @@ def _at(report: Any, path: str) -> Any:
     return report
 
 
-def _figure(value: Any) -> str:
+def _number(value: Any) -> float | None:
     try:
-        return f"{float(value):.4f}".rstrip("0").rstrip(".") if value != "" else ""
-    except (TypeError, ValueError):
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _digits(numbers: list[float]) -> int:
+    """Four behind the point, or as many more as it takes that 0.99996 is neither 1 nor what 0.99997 looks like."""
+    for digits in range(DIGITS, MOST_DIGITS):
+        texts = [f"{number:.{digits}f}" for number in numbers]
+        whole = any(
+            float(text).is_integer() != number.is_integer() for text, number in zip(texts, numbers, strict=True)
+        )
+        if not whole and len(set(texts)) == len(set(numbers)):
+            return digits
+    return MOST_DIGITS
+
+
+def _figure(value: Any, digits: int) -> str:
+    number = _number(value)
+    if number is None:
         return str(value)
+    return str(number) if digits == MOST_DIGITS else f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def _champion(run: Run, paired: Paired | None) -> Line:
@@ -117,7 +140,7 @@ def _champion(run: Run, paired: Paired | None) -> Line:
         return Line("Champion", LOOK, "not compared", f"{name} could not be judged on these pictures")
     low, high = (f"{100 * each:+.2f}" for each in paired.interval)
     text = f"{100 * paired.difference:+.2f} points against {name}, 95 % between {low} and {high}"
-    return Line("Champion", VERDICTS.get(paired.verdict, NONE), paired.verdict, text)
+    return Line("Champion", LOOKS.get(paired.verdict, NONE), paired.verdict, text)
 
 
 def _health(found: Health | None) -> Line:

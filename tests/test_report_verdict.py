@@ -222,7 +222,7 @@ class OnlyGates(FakeSageMaker):
     @classmethod
     def at(cls, home: Path) -> Clients:
         clients = finished_run(home)
-        return clients._replace(sagemaker=cls(clients.sagemaker.log), place=" in us-east-1")
+        return clients._replace(sagemaker=cls(clients.sagemaker.log), region="us-east-1")
 
     def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
         return {"PipelineExecutionSteps": [step("Publish", "Condition", 0, 1)]}

@@ -7,17 +7,9 @@ from typing import Any
 from sagemaker.core.helper.pipeline_variable import StrPipeVar
 from sagemaker.mlops.workflow.retry import RetryPolicy
 
+from pipeline.config.members import output_key, tags, volume_key, vpc
 from steps.context import Context
-from steps.settings import (
-    CAPACITY_ERROR,
-    INTERNAL_ERROR,
-    RESOURCE_LIMIT,
-    job_retries,
-    output_key,
-    tags,
-    volume_key,
-    vpc,
-)
+from steps.settings import CAPACITY_ERROR, INTERNAL_ERROR, RESOURCE_LIMIT, job_retries
 
 Request = dict[str, Any]
 BASE = "/opt/ml/processing"

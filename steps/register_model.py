@@ -9,12 +9,13 @@ from sagemaker.core.workflow.functions import Join
 from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
+from pipeline.config.members import output_key
 from steps.context import Context
 from steps.evaluate_model import NAME as EVALUATION
 from steps.evaluate_model import PAGE, PAGES, REPORT
 from steps.find_champion import PACKAGE
 from steps.request_step import RequestStep
-from steps.settings import output_key, service_retries
+from steps.settings import service_retries
 
 NAME = "RegisterModel"
 LONGEST_VALUE = 256  # characters of a value of CustomerMetadataProperties

@@ -7,11 +7,12 @@ from typing import Any
 from sagemaker.core.workflow.functions import Join
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
+from pipeline.config.members import tags
 from steps import training
 from steps.context import Context
 from steps.debugging import debugging
 from steps.request_step import RequestStep
-from steps.settings import CAPACITY_ERROR, INTERNAL_ERROR, RESOURCE_LIMIT, caching, job_retries, tags
+from steps.settings import CAPACITY_ERROR, INTERNAL_ERROR, RESOURCE_LIMIT, caching, job_retries
 
 NAME = "TrainModel"
 CHECKPOINTS = "/opt/ml/checkpoints"

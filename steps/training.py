@@ -6,10 +6,10 @@ from typing import Any
 
 from sagemaker.core.helper.pipeline_variable import PipelineVariable
 
+from pipeline.config.members import output_key, volume_key, vpc
 from pipeline.config.training import METRICS
 from steps.context import Context
 from steps.request_step import RequestStep
-from steps.settings import output_key, volume_key, vpc
 
 Request = dict[str, Any]
 PROGRAM = "train.py"

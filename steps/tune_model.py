@@ -7,12 +7,13 @@ from typing import Any
 
 from sagemaker.mlops.workflow.steps import StepTypeEnum
 
+from pipeline.config.members import tags
 from pipeline.config.training import OBJECTIVES, Range, TuningSection
 from pipeline.config.tunable import is_whole
 from steps import training
 from steps.context import Context
 from steps.request_step import RequestStep
-from steps.settings import CAPACITY_ERROR, RESOURCE_LIMIT, caching, job_retries, tags
+from steps.settings import CAPACITY_ERROR, RESOURCE_LIMIT, caching, job_retries
 
 NAME = "TuneModel"
 WORDS = ("Tune model", "Trains short trials with different hyperparameters and finds the best.")

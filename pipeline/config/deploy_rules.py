@@ -49,8 +49,7 @@ def kinds_rules(deploy: DeploySection, security: SecuritySection) -> Problems:
     """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html, feature exclusions."""
     if deploy.serverless is None:
         return
-    isolated = security.network_isolation if deploy.network_isolation is None else deploy.network_isolation
-    if isolated:
+    if deploy.isolates(security):
         says = "serverless endpoints have no network isolation: write false, where the model may do without"
         yield Problem(("deploy", "network_isolation"), says)
     if security.subnets:

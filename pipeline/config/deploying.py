@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from pipeline.config import names
 from pipeline.config.instances import offered
 from pipeline.config.section import Section, text
+from pipeline.config.sections import SecuritySection
 
 ServingMachine = Annotated[str, AfterValidator(offered("ProductionVariantInstanceType"))]
 AlarmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$(?!\n)", examples=["queue-too-long"])]
@@ -113,3 +114,7 @@ class DeploySection(Section):
     inference_ami: Ami | None = Field(
         default=None, description="System of machines with GPUs. null: the one whose driver CUDA 13 needs."
     )
+
+    def isolates(self, security: SecuritySection) -> bool:
+        """Whether the model's container gets no network."""
+        return security.network_isolation if self.network_isolation is None else self.network_isolation

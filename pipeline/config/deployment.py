@@ -50,8 +50,7 @@ def _machines(deploy: DeploySection) -> dict[str, str]:
 
 def _security(config: Config) -> dict[str, str]:
     security, deploy = config.security, config.deploy
-    isolated = security.network_isolation if deploy.network_isolation is None else deploy.network_isolation
-    found = {"network_isolation": "true" if isolated else "false"}
+    found = {"network_isolation": "true" if deploy.isolates(security) else "false"}
     if security.kms_key and (deploy.serverless or not has_nvme(deploy.instance_type)):
         found["kms_key"] = security.kms_key
     if security.subnets:

@@ -14,10 +14,11 @@ from over_http import client
 from rollout import account, record
 
 from pipeline.control import deployments
-from pipeline.local import endpoint, event_rules
+from pipeline.local import endpoint, endpoint_record, event_rules, names
 from pipeline.local.clock import set_speed
 from pipeline.local.event_host import Bus, changed_event
 from pipeline.local.event_rules import Rule, Seen
+from pipeline.local.operations.answers import save_tags
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
 
@@ -134,7 +135,19 @@ def test_of_what_sleeps_nothing_is_told_until_it_is_woken(sagemaker: LocalSageMa
     assert [seen.name for seen in event_rules.endpoints(sagemaker.store, RULE)] == [NAME]
 
 
-def test_the_process_ends_when_nothing_is_under_way(sagemaker: LocalSageMaker) -> None:
-    event_rules.put(sagemaker.store, RULE)
-    event_rules.wake(sagemaker.store)
-    assert soon(lambda: not [line for line in processes(sagemaker) if "event_host" in line])
+def test_the_process_plays_as_long_as_something_is_under_way(sagemaker: LocalSageMaker) -> None:
+    store, arn = sagemaker.store, names.arn("endpoint", NAME)
+    store.add("endpoint", NAME, {"revision": "1"}, endpoint_record.UPDATING, arn)
+    save_tags(store, arn, [{"Key": deployments.MARK, "Value": NAME}])
+    event_rules.put(store, RULE)
+    event_rules.wake(store)
+    told = f"{FUNCTION}: DarkroomError: no code is registered"
+    assert soon(lambda: told in Path(event_rules.files(sagemaker.home).log).read_text())
+    assert hosts(sagemaker)
+    store.change("endpoint", NAME, {}, status=endpoint_record.DELETING)
+    endpoint_record.remove(store, NAME)
+    assert soon(lambda: not hosts(sagemaker))
+
+
+def hosts(sagemaker: LocalSageMaker) -> list[str]:
+    return [line for line in processes(sagemaker) if "event_host" in line]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from over_http import client, refusal
 from pipeline.client import Clients
 from pipeline.control import transforms
 from pipeline.errors import ServiceError
+from pipeline.local import names, transform_host
+from pipeline.local.endpoint_files import Files
 from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
@@ -70,7 +75,8 @@ def test_a_job_goes_from_in_progress_to_its_answers(server: LoopbackServer, loca
     assert done["TransformEndTime"] >= done["TransformStartTime"] >= done["CreationTime"]
     assert local.storage.get_bytes("s3://bucket/one/out/a.csv.out") == b"net ?"
     assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "vision"}]
-    assert [row["TransformJobName"] for row in sagemaker.list_transform_jobs()["TransformJobSummaries"]] == ["one"]
+    [row] = sagemaker.list_transform_jobs(NameContains="one")["TransformJobSummaries"]
+    assert (row["TransformJobName"], row["TransformJobStatus"]) == ("one", "Completed")
     assert soon(lambda: not processes(local)), processes(local)
     with refusal("ValidationException"):
         sagemaker.stop_transform_job(TransformJobName="one")
@@ -104,10 +110,69 @@ def test_a_job_whose_process_was_killed_is_failed(server: LoopbackServer, local:
     assert soon(lambda: "TransformStartTime" in sagemaker.describe_transform_job(TransformJobName="killed"))
     for pid in hosts(local):
         os.kill(pid, signal.SIGKILL)
+    assert soon(lambda: "Failed" in listed(sagemaker, "killed"))  # nobody has described it
     done = ended(sagemaker, "killed")
     assert done["TransformJobStatus"] == "Failed"
     assert done["FailureReason"].startswith("InternalServerError: the process of this machine that did it ended")
     assert soon(lambda: not processes(local)), processes(local)
+
+
+def listed(sagemaker: Any, name: str) -> list[str]:
+    """The status of each job that is called so."""
+    return [
+        row["TransformJobStatus"] for row in sagemaker.list_transform_jobs(NameContains=name)["TransformJobSummaries"]
+    ]
+
+
+def test_a_job_whose_process_has_not_begun_yet_is_not_taken_for_lost(local: LocalSageMaker) -> None:
+    body = {"TransformJobName": "young", transform_host.OWN: True}
+    with transform_host.starting(local.store, "young"):
+        local.store.add(transform_host.KIND, "young", body, "InProgress", names.arn(transform_host.KIND, "young"))
+        assert local.describe_transform_job(TransformJobName="young")["TransformJobStatus"] == "InProgress"
+    assert local.describe_transform_job(TransformJobName="young")["TransformJobStatus"] == "Failed"
+
+
+def test_a_job_is_there_for_nobody_before_its_process_may_begin(server: LoopbackServer, local: LocalSageMaker) -> None:
+    local.storage.put_bytes("s3://bucket/held/in/a.csv", b"?")
+    sagemaker = client(server, "sagemaker")
+    begun = threading.Thread(target=lambda: sagemaker.create_transform_job(**request("held")))
+    with transform_host.starting(local.store, "held"):
+        begun.start()
+        begun.join(0.3)
+        assert begun.is_alive() and local.store.find(transform_host.KIND, "held") == []
+    begun.join()
+    assert ended(local, "held")["TransformJobStatus"] == "Completed"
+
+
+def test_a_job_begins_though_somebody_is_looking_whether_it_has(server: LoopbackServer, local: LocalSageMaker) -> None:
+    local.storage.put_bytes("s3://bucket/looked/in/a.csv", b"?")
+    own = Files(server.home, "transform_looked")
+    os.makedirs(own.folder, exist_ok=True)
+    looking = os.open(own.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    sagemaker = client(server, "sagemaker")
+    begun = threading.Thread(target=lambda: sagemaker.create_transform_job(**request("looked")))
+    begun.start()
+    assert soon(lambda: is_open_elsewhere(own.lock))
+    os.close(looking)
+    begun.join()
+    done = ended(sagemaker, "looked")
+    assert done["TransformJobStatus"] == "Completed", done
+
+
+def is_open_elsewhere(path: str) -> bool:
+    for pid in set(filter(str.isdigit, os.listdir("/proc"))) - {str(os.getpid())}:
+        with suppress(OSError):
+            if any(os.readlink(f"/proc/{pid}/fd/{number}") == path for number in os.listdir(f"/proc/{pid}/fd")):
+                return True
+    return False
+
+
+def test_more_in_flight_than_sagemaker_takes_starts_nothing(server: LoopbackServer, local: LocalSageMaker) -> None:
+    large = request("large", MaxConcurrentTransforms=4, MaxPayloadInMB=26)
+    with refusal("ValidationException"):
+        client(server, "sagemaker").create_transform_job(**large)
+    assert local.store.find(transform_host.KIND, "large") == []
 
 
 def hosts(local: LocalSageMaker) -> list[int]:
@@ -135,7 +200,7 @@ def test_a_request_whose_answer_was_lost_begins_no_second_job(server: LoopbackSe
     for _ in range(2):
         transforms.begin(clients, request("again"))
     assert transforms.follow(clients, "again", 0.01, lambda _: None)["TransformJobStatus"] == "Completed"
-    transforms.begin(clients, request("again"))
+    transforms.begin(clients, request("again"))  # also of one that has ended
     other = request("again")
     other["TransformOutput"]["S3OutputPath"] = "s3://bucket/elsewhere"
     with pytest.raises(ServiceError, check=lambda exc: exc.code == "ResourceInUse"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LOG_LINES = 20
+_LOOKERS_LIMIT_S = 5.0
 
 
 class Files:
@@ -121,6 +123,28 @@ def is_supervised(files: Files) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def take(lock: int, limit_s: float = _LOOKERS_LIMIT_S) -> bool:
+    """The lock for as long as this process lives, or False: somebody else has it.
+
+    Whoever only looks whether it is held (is_supervised) may hold it for a moment himself: that is waited for.
+    """
+    deadline = time.monotonic() + limit_s
+    while not _try(lock, fcntl.LOCK_EX):
+        if not _try(lock, fcntl.LOCK_SH) or time.monotonic() > deadline:
+            return False
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        time.sleep(0.01)
+    return True
+
+
+def _try(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

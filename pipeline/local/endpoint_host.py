@@ -6,20 +6,16 @@ die with it; whoever comes next starts another one, which goes on from the endpo
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
-import time
 
 from pipeline.errors import DarkroomError
-from pipeline.local.endpoint_files import Files, last_lines
+from pipeline.local.endpoint_files import Files, last_lines, take
 from pipeline.local.endpoint_supervisor import Supervisor
 from pipeline.local.isolation import Isolation
 from pipeline.local.loop import Loop
 from pipeline.local.store import Store
-
-_LOCK_LIMIT_S = 5.0
 
 
 def supervise(home: str, name: str, idle_s: float) -> int:
@@ -55,24 +51,11 @@ def main(argv: list[str]) -> int:
     home, name, idle_s = argv
     files = Files(home, name)
     lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if not _take(lock):
+    if not take(lock):
         return 0
     if os.fork():  # whoever started us waits for this process only; the lock goes on with the child
         os._exit(0)
     return supervise(home, name, float(idle_s))
-
-
-def _take(lock: int) -> bool:
-    """Somebody who only looks whether the lock is held may hold it for a moment himself."""
-    deadline = time.monotonic() + _LOCK_LIMIT_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-        time.sleep(0.01)
 
 
 if __name__ == "__main__":

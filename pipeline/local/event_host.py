@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pipeline.errors import DarkroomError
 from pipeline.local import endpoint_record, event_rules, function_process, names
 from pipeline.local.clock import clock_of
-from pipeline.local.endpoint_files import Files, is_supervised
+from pipeline.local.endpoint_files import Files, is_supervised, take
 from pipeline.local.functions import find_function
 from pipeline.local.store import Store
 
@@ -108,7 +108,7 @@ def _remove_deleted(store: Store) -> None:
 def main(home: str) -> int:
     """Whoever started us waits until the lock is taken, here or by an earlier one."""
     lock = os.open(event_rules.files(home).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    if not _take(lock):
+    if not take(lock):
         return 0
     if os.fork():  # the lock goes on with the child
         os._exit(0)
@@ -116,7 +116,7 @@ def main(home: str) -> int:
         host(home)
         fcntl.flock(lock, fcntl.LOCK_UN)
         # what began after the last look, while nobody else could take the lock, is still to be told
-        if not _is_anything_waiting(home) or not _take(lock):
+        if not _is_anything_waiting(home) or not take(lock):
             return 0
 
 
@@ -127,14 +127,6 @@ def _is_anything_waiting(home: str) -> bool:
         return any(not seen.over for seen in found)
     finally:
         store.close()
-
-
-def _take(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 
-from pipeline.local.endpoint_files import Files, is_supervised
+from pipeline.local.endpoint_files import Files, is_supervised, locked, take
+from pipeline.local.jobs import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from pipeline.local.isolation import Isolation
     from pipeline.local.loop import Loop
     from pipeline.local.store import Record, Store
 
-KIND = "transform-job"
+KIND = KINDS["Transform"]
 OWN = "_own"  # of its record: it is no step's
 _LOOK_S = 0.1
 _LOST = "InternalServerError: the process of this machine that did it ended without a word: "
+
+
+@contextmanager
+def starting(store: Store, name: str, wait: bool = True) -> Iterator[bool]:
+    """Around all of its beginning: until its process has its lock, nobody takes a job for one that has lost it."""
+    own = _files(store.home, name)
+    os.makedirs(own.folder, exist_ok=True)
+    with locked(own.starting, wait) as mine:
+        yield mine
 
 
 def start(store: Store, name: str) -> None:
@@ -28,8 +39,7 @@ def start(store: Store, name: str) -> None:
     import subprocess
 
     own = _files(store.home, name)
-    for folder in (own.folder, os.path.dirname(own.log)):
-        os.makedirs(folder, exist_ok=True)
+    os.makedirs(os.path.dirname(own.log), exist_ok=True)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     argv = [sys.executable, "-m", "pipeline.local.transform_host", os.path.abspath(store.home), name]
     env = {**os.environ, "PYTHONPATH": root}
@@ -54,10 +64,13 @@ def look_after(store: Store, record: Record) -> None:
     own = _files(store.home, record.name)
     if record.status != "InProgress" or not record.body.get(OWN) or is_supervised(own):
         return
-    now = store.get(KIND, record.name)  # it may have ended between the two looks
-    if now.status == "InProgress":
-        changes = {"FailureReason": f"{_LOST}{own.log}", "TransformJobStatus": "Failed"}
-        store.change(KIND, record.name, changes, status="Failed", expect=["InProgress"])
+    with starting(store, record.name, wait=False) as mine:
+        if not mine or is_supervised(own):
+            return
+        now = store.get(KIND, record.name)  # it may have ended between the two looks
+        if now.status == "InProgress":
+            changes = {"FailureReason": f"{_LOST}{own.log}", "TransformJobStatus": "Failed"}
+            store.change(KIND, record.name, changes, status="Failed", expect=["InProgress"])
 
 
 def _files(home: str, name: str) -> Files:
@@ -68,7 +81,8 @@ def _files(home: str, name: str) -> Files:
 def main(home: str, name: str) -> int:
     own = _files(home, name)
     lock = os.open(own.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if not take(lock):
+        return 1
     if os.fork():  # whoever started us waits for this process only; the lock goes on with the child
         os._exit(0)
     from pipeline.local.isolation import Isolation
@@ -82,6 +96,7 @@ def main(home: str, name: str) -> int:
         isolation.close()
         own.remove()
         os.remove(own.lock)
+        os.remove(own.starting)
 
 
 async def _transform(home: str, name: str, isolation: Isolation, loop: Loop) -> int:

@@ -8,7 +8,7 @@ from collections import deque
 
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local.images import command_for
-from pipeline.local.jobs import JobFailed
+from pipeline.local.jobs import KINDS, JobFailed
 from pipeline.local.jobs.batches import DEFAULT_PAYLOAD_MB, Batching
 from pipeline.local.jobs.hosts import note_simulated
 from pipeline.local.jobs.staging import Entry, entries, in_child, refuse_unless
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.local.jobs import JobContext
     from pipeline.local.model_process import ModelProcess
 
-KIND = "transform-job"
+KIND = KINDS["Transform"]
 _TIMEOUT_S = 600  # ModelClientConfig's defaults
 _RETRIES = 3
 _RETRY_PAUSE_S = 0.5

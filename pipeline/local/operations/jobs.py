@@ -70,9 +70,6 @@ class Jobs(Operations):
     def list_hyper_parameter_tuning_jobs(self, **request: Any) -> dict[str, Any]:
         return self._list_jobs("HyperParameterTuningJob", request, by="Name")
 
-    def list_transform_jobs(self, **request: Any) -> dict[str, Any]:
-        return self._list_jobs("TransformJob", request, order="Descending")
-
     def list_training_jobs_for_hyper_parameter_tuning_job(self, **request: Any) -> dict[str, Any]:
         """Sorted by FinalObjectiveMetricValue only trials with a value are listed, as the service does."""
         operation = "ListTrainingJobsForHyperParameterTuningJob"

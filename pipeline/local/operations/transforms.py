@@ -1,4 +1,4 @@
-"""Batch transforms that somebody starts by himself, outside of any pipeline: created, stopped."""
+"""Batch transforms that somebody starts by himself, outside of any pipeline: created, looked at, stopped."""
 
 from __future__ import annotations
 
@@ -10,35 +10,39 @@ from pipeline.local.operations.requests import check, check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
-KIND = "transform-job"
+_MOST_MB = 100
 
 
 class Transforms(Jobs):
     def create_transform_job(self, **request: Any) -> dict[str, Any]:
         """InProgress; a process of its own does it (pipeline/local/transform_host.py)."""
         from pipeline.local import names, transform_host
+        from pipeline.local.transform_host import KIND
 
         operation = "CreateTransformJob"
         check(operation, request)
         name = request["TransformJobName"]
         check_name(operation, "TransformJobName", name)
+        _check_size(request, operation)
         hosting(self.store, "model", request["ModelName"], operation)
         arn = names.arn(KIND, name)
         body = {key: value for key, value in request.items() if key != "Tags"}
-        try:
-            self.store.add(KIND, name, body | {transform_host.OWN: True}, "InProgress", arn)
-        except ServiceError as exc:
-            if exc.code != "ResourceInUse":
-                raise
-            message = (
-                "Job name must be unique within an AWS account and region, and a job with this name already"
-                f" exists ({arn})"
-            )
-            raise ServiceError("ResourceInUse", message, operation) from exc
-        save_tags(self.store, arn, request.get("Tags", ()))
-        transform_host.start(self.store, name)
+        with transform_host.starting(self.store, name):
+            try:
+                self.store.add(KIND, name, body | {transform_host.OWN: True}, "InProgress", arn)
+            except ServiceError as exc:
+                if exc.code != "ResourceInUse":
+                    raise
+                message = (
+                    "Job name must be unique within an AWS account and region, and a job with this name already"
+                    f" exists ({arn})"
+                )
+                raise ServiceError("ResourceInUse", message, operation) from exc
+            save_tags(self.store, arn, request.get("Tags", ()))
+            transform_host.start(self.store, name)
         return {"TransformJobArn": arn}
 
     def stop_transform_job(self, **request: Any) -> dict[str, Any]:
@@ -58,10 +62,28 @@ class Transforms(Jobs):
     def describe_transform_job(self, **request: Any) -> dict[str, Any]:
         from pipeline.local import transform_host
 
-        found = self.store.find(KIND, str(request.get("TransformJobName", "")))
+        found = self.store.find(transform_host.KIND, str(request.get("TransformJobName", "")))
         if found:
             transform_host.look_after(self.store, found[0])
         answer = self._describe_job("TransformJob", request)
         if answer["TransformJobStatus"] == "InProgress" and transform_host.is_stopping(self.store, found[0].name):
             answer["TransformJobStatus"] = "Stopping"
         return answer
+
+    def list_transform_jobs(self, **request: Any) -> dict[str, Any]:
+        from pipeline.local import transform_host
+
+        for record in self.store.list(transform_host.KIND):
+            transform_host.look_after(self.store, record)
+        return self._list_jobs("TransformJob", request, order="Descending")
+
+
+def _check_size(request: Mapping[str, Any], operation: str) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html, MaxPayloadInMB."""
+    from pipeline.local.jobs.batches import DEFAULT_PAYLOAD_MB
+
+    payload, at_once = request.get("MaxPayloadInMB"), request.get("MaxConcurrentTransforms") or 1
+    together = at_once * (DEFAULT_PAYLOAD_MB if payload is None else payload)
+    if together > _MOST_MB:
+        message = f"MaxConcurrentTransforms * MaxPayloadInMB is {together} MB; it cannot exceed {_MOST_MB} MB"
+        raise ServiceError("ValidationException", message, operation)

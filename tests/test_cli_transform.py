@@ -10,7 +10,6 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pictures
 import pytest
@@ -23,7 +22,13 @@ from pipeline.local.images import register_image
 from pipeline.local.server import LoopbackServer
 
 Capture = pytest.CaptureFixture[str]
-CONFIG = 'pipeline: {name: digits, region: us-east-1, account: "111122223333"}\ndataset: {kind: digits}\n'
+KEY = "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+CONFIG = f"""
+pipeline: {{name: digits, region: us-east-1, account: "111122223333"}}
+dataset: {{kind: digits}}
+security: {{kms_key: "{KEY}", subnets: [subnet-0a1b2c3d], security_groups: [sg-0a1b2c3d]}}
+tags: {{team: vision}}
+"""
 TEXT = (Path(__file__).parent.parent / "docs/serving.md").read_text(encoding="utf-8")
 COLOURS = {"red": (200, 40, 30), "green": (40, 180, 60), "blue": (30, 60, 200)}
 
@@ -65,12 +70,25 @@ def test_the_example_of_the_page_answers_each_picture(
     monkeypatch.setenv("DARKROOM_HOME", aws.clients.home)
     found = re.search(r"```sh\n(darkroom transform .*?)```", TEXT, re.DOTALL)
     assert found
-    code, out, err = command(capsys, *shlex.split(found[1])[1:])
+    code, out, err = command(capsys, *shlex.split(found[1])[1:], "--name", "example")
     assert (code, out) == (0, "answers\n"), err
-    assert "3 answers" in err and ": Completed" in err
+    assert "3 answers" in err and "example: Completed" in err
     for name in COLOURS:
         answer = json.loads((project / "answers" / f"{name}.jpg.out").read_text())
         assert set(answer["predictions"][0]) == {"class", "probability", "unsure", "top"}
+    apart_and_encrypted(aws, "example")
+
+
+def apart_and_encrypted(aws: Account, name: str) -> None:
+    """Model and job have what pipeline.yaml says of network, keys and tags."""
+    sagemaker, tags = aws.clients.sagemaker, [{"Key": "team", "Value": "vision"}]
+    job = sagemaker.describe_transform_job(TransformJobName=name)
+    assert job["TransformOutput"]["KmsKeyId"] == job["TransformResources"]["VolumeKmsKeyId"] == KEY
+    assert sagemaker.list_tags(ResourceArn=job["TransformJobArn"])["Tags"] == tags
+    model = sagemaker.describe_model(ModelName=job["ModelName"])
+    assert model["EnableNetworkIsolation"] is True
+    assert model["VpcConfig"] == {"SecurityGroupIds": ["sg-0a1b2c3d"], "Subnets": ["subnet-0a1b2c3d"]}
+    assert sagemaker.list_tags(ResourceArn=model["ModelArn"])["Tags"] == tags
 
 
 def test_in_an_account_lines_keep_their_order_and_what_is_no_picture_is_named(
@@ -80,15 +98,15 @@ def test_in_an_account_lines_keep_their_order_and_what_is_no_picture_is_named(
     lines = "".join(json.dumps([plane] * 3) + "\n" for plane in grey)
     storage.put_bytes("s3://bucket/in/many.jsonl", lines.encode())
     storage.put_bytes("s3://bucket/in/none.jsonl", b"no picture\n")
-    words = ("1", "s3://bucket/in/", "s3://bucket/out/", "--split", "Line", "--assemble", "Line")
+    words = ("1", "s3://bucket/in/", "answers", "--split", "Line", "--assemble", "Line", "--json")
     code, out, err = command(capsys, "transform", *words, "--accept", "application/jsonlines", *AWS)
-    assert (code, out) == (1, ""), err
+    assert code == 1, err
     assert re.search(r"error: transform job digits-transform-\w+ is Failed: .*/in/none\.jsonl: Bad HTTP status", err), (
         err
     )
-    assert [entry.uri for entry in storage.list("s3://bucket/out/")] == ["s3://bucket/out/many.jsonl.out"]
-    answers = [json.loads(line) for line in storage.get_bytes("s3://bucket/out/many.jsonl.out").splitlines()]
-    assert len(answers) == 3
+    assert json.loads(out)["TransformJobStatus"] == "Failed"
+    assert [path.name for path in (project / "answers").iterdir()] == ["many.jsonl.out"]
+    assert len((project / "answers/many.jsonl.out").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("model", ["9", "nobody"])
@@ -98,15 +116,17 @@ def test_a_model_that_is_not_there_is_named(project: Path, aws: Account, capsys:
     assert "no model with version 9" in err or 'Could not find model "' in err
 
 
-def test_answers_never_lead_out_of_their_folder(tmp_path: Path) -> None:
-    from types import SimpleNamespace
-
-    from pipeline.client import Clients
-    from pipeline.control import transforms
-    from pipeline.errors import StorageError
-
-    listed = [SimpleNamespace(uri="s3://bucket/out/../../x.out")]
-    storage: Any = SimpleNamespace(list=lambda prefix: listed, get_bytes=lambda uri: b"")
-    with pytest.raises(StorageError, match=r"s3://bucket/out/\.\./\.\./x\.out is no name of a file below"):
-        transforms.fetch(Clients(None, None, storage, ""), "s3://bucket/out/", str(tmp_path / "answers"))
-    assert not (tmp_path / "answers").exists()
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--concurrent", "20"), "20 requests at once of 6 MB are 120 MB together; SageMaker takes 100"),
+        (("--instance-type", "ml.c5.large"), "'ml.c5.large' is not a machine that SageMaker offers for this"),
+    ],
+)
+def test_what_sagemaker_would_refuse_is_refused_before_anything_is_made(
+    project: Path, aws: Account, capsys: Capture, words: tuple[str, str], said: str
+) -> None:
+    aws.front.begin()
+    code, _, err = command(capsys, "transform", "1", "pictures", "answers", *words, *AWS)
+    assert code == 1 and said in err
+    assert aws.front.calls == []

@@ -159,6 +159,17 @@ def test_a_key_that_is_named_by_an_alias_is_every_key_with_that_alias(tmp_path: 
     assert not may(found, own, "kms:Decrypt", key)
 
 
+def test_the_models_role_encrypts_answers_with_the_key_through_s3_alone() -> None:
+    found = golden("imagefolder_secure")
+    role, key = found.config.role("deploy_model"), found.config.security.kms_key
+    assert key is not None
+    through = {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}
+    assert may(found.roles, role, "kms:GenerateDataKey", key, through)  # of transforms and asynchronous endpoints
+    assert may(found.roles, role, "kms:Decrypt", key)  # S3 asks for it in uploads of several parts
+    assert not may(found.roles, role, "kms:GenerateDataKey", key)
+    assert not may(found.roles, role, "kms:Encrypt", key, through)
+
+
 def test_names_are_granted_in_small_letters_too_as_older_arns_have_them(tmp_path: Path) -> None:
     config, definition = compiled(tmp_path, {"pipeline": {"name": "Flowers-A"}})
     found = policies.roles(config, definition, (), {"ci-deploy": "repo:a/b:ref:refs/heads/main"})

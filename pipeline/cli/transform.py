@@ -9,11 +9,12 @@ from pipeline.cli.definitions import config_option
 from pipeline.cli.models import group_option
 from pipeline.cli.text import print_json, whole
 from pipeline.control import registry, transforms
-from pipeline.errors import Unavailable
+from pipeline.errors import DarkroomError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from typing import Any
 
     from pipeline.client import Clients
     from pipeline.config import Config
@@ -37,6 +38,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--concurrent", type=whole(1, 100), default=8, metavar="N", help="requests at once (default: 8)"
     )
+    parser.add_argument("--instance-type", default="", metavar="TYPE", help="machine; default: deploy.instance_type")
     parser.add_argument("--name", default="", metavar="NAME", help="of the job; default: a new one")
     parser.add_argument("--json", action="store_true", help="the job as SageMaker describes it")
     target.arguments(parser)
@@ -47,39 +49,53 @@ def run(args: Namespace) -> int:
     from pathlib import Path
 
     from pipeline.client import request_token
-    from pipeline.config import load_config
+    from pipeline.config import load_config, transforming
 
     config, clients = load_config(Path(args.config)), target.used(args)
-    model = _model(clients, args, config)
+    members = transforming.job_members(config, transforming.machine(config, args.instance_type))
     name = args.name or f"{config.pipeline.name[:40].rstrip('-')}-transform-{request_token()[:12]}"
     here = not args.output.startswith("s3://")
     place = config.pipeline.address("transforms", "output", name) if here else args.output
-    asked = transforms.source(clients, args.input, config.pipeline.address("transforms", "input"))
     how = transforms.How(
         args.content_type, args.accept, args.split, args.strategy, args.assemble, args.payload_mb, args.concurrent
     )
-    wanted = transforms.request(name, model, config.deploy.instance_type, (asked, place), how)
+    transforms.check_size(how)
+    model = _model(clients, args, config)
+    asked = transforms.source(clients, args.input, config.pipeline.address("transforms", "input"))
+    wanted = transforms.request(name, model, (asked, place), how, members)
     try:
         transforms.begin(clients, wanted)
         job = transforms.follow(clients, name, _LOOK_S, _say)
     except Unavailable:
         _say(f"job {name} goes on if it was begun; the same command with --name {name} begins no other one")
         raise
-    if here:
-        count = transforms.fetch(clients, place, args.output)
-        _say(f"{count} answers")
     if args.json:
         print_json(job)
-    else:
+    if here:
+        _fetch(clients, job, place, args.output)
+    transforms.check(job)
+    if not args.json:
         print(args.output)
     return 0
+
+
+def _fetch(clients: Clients, job: dict[str, Any], place: str, folder: str) -> None:
+    """What was answered, also by a job that failed: its own reason then comes before what is wrong here."""
+    try:
+        _say(f"{transforms.fetch(clients, place, folder)} answers")
+    except DarkroomError:
+        transforms.check(job)
+        raise
 
 
 def _model(clients: Clients, args: Namespace, config: Config) -> str:
     if not args.model.isdecimal():
         return str(args.model)
+    from pipeline.config import transforming
+
     package = registry.find(clients, int(args.model), args.group)
-    return transforms.model_of(clients, package, config.role("deploy_model"))
+    members = transforming.model_members(config)
+    return transforms.model_of(clients, package, config.role("deploy_model"), members)
 
 
 def _say(line: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 from collections import namedtuple
 
-from pipeline.control import executions, outcome
+from pipeline.control import executions, landing, outcome
 from pipeline.errors import DarkroomError, ServiceError, StorageError
 
 TYPE_CHECKING = False
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 RECORD = ".darkroom-download.json"  # in the folder: what was fetched from where, and what it then held
 SUCCEEDED = "Succeeded"
-_BLOCK = 1 << 20
 
 # `file` is relative to the folder, with slashes; of `uri` and `content` one is empty
 Item = namedtuple("Item", "file uri content", defaults=("", b""))
@@ -130,16 +128,9 @@ def _apart(items: Iterable[Item]) -> list[Item]:
 
 
 def _place(folder: str, file: str) -> str:
-    """Names of steps, outputs and keys are other people's."""
-    parts = file.split("/")
-    place = os.path.join(folder, *parts)
-    inside = os.path.realpath(folder)
-    real = os.path.realpath(os.path.dirname(place))
-    if any(part in ("", ".", "..") or "\0" in part or os.sep in part for part in parts) or file == RECORD:
-        raise StorageError(f"{file!r} is no file below {folder}", "fetch it by its address: darkroom show --json")
-    if os.path.commonpath([inside, real]) != inside:
-        raise StorageError(f"{place} leads out of {folder} by a link", "name another folder with -o")
-    return place
+    if file == RECORD:
+        raise landing.refused(file, folder)
+    return landing.place(folder, file)
 
 
 def _fetched(clients: Clients, item: Item, place: str, folder: str, record: dict[str, Any]) -> Written:
@@ -148,35 +139,14 @@ def _fetched(clients: Clients, item: Item, place: str, folder: str, record: dict
     tag = clients.storage.tag(item.uri) if item.uri else hashlib.sha256(item.content).hexdigest()
     if (known.get("Uri"), known.get("Tag")) == (item.uri, tag) and known.get("Sha256") == _digest(place):
         return Written(item.file, item.uri, known["Size"], known["Sha256"], False)
-    aside = f"{place}.{os.getpid()}.part"
-    blocks = clients.storage.blocks(item.uri) if item.uri else [item.content]
-    try:
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        size, digest = _written(blocks, aside)
+
+    def note(size: int, digest: str) -> None:
         record[item.file] = {"Uri": item.uri, "Tag": tag, "Size": size, "Sha256": digest}
         _keep(folder, record)  # first: a file without a line in the record would be taken for somebody else's
-        os.replace(aside, place)
-    except OSError as exc:
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-        said = f"the disk is full: cannot write {place}" if full else f"cannot write {place}: {exc.strerror}"
-        raise StorageError(said, "free some space, or name another folder with -o") from exc
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
+
+    blocks = clients.storage.blocks(item.uri) if item.uri else [item.content]
+    size, digest = landing.put(blocks, place, note)
     return Written(item.file, item.uri, size, digest, True)
-
-
-def _written(blocks: Iterable[bytes], path: str) -> tuple[int, str]:
-    """Size and SHA-256."""
-    size, digest = 0, hashlib.sha256()
-    with open(path, "wb") as file:
-        for block in blocks:
-            file.write(block)
-            digest.update(block)
-            size += len(block)
-        file.flush()
-        os.fsync(file.fileno())
-    return size, digest.hexdigest()
 
 
 def _digest(path: str) -> str:

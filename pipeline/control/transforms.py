@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 from collections import namedtuple
+from contextlib import suppress
 
-from pipeline.control import uploads
-from pipeline.errors import DarkroomError, EndpointError, ServiceError, StorageError
+from pipeline.control import landing, uploads
+from pipeline.errors import DarkroomError, EndpointError, ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ENDED = ("Completed", "Failed", "Stopped")
 SPLITS, STRATEGIES = ("None", "Line"), ("MultiRecord", "SingleRecord")
+MOST_MB = 100  # of MaxPayloadInMB times MaxConcurrentTransforms
 _CONTAINER = ("Image", "ModelDataUrl", "ModelDataSource", "Environment")
 _ABSENT = ("ValidationException", "ResourceNotFound")
 _S3 = "s3://"
@@ -27,13 +29,15 @@ _S3 = "s3://"
 How = namedtuple("How", "content_type accept split strategy assemble payload_mb concurrent")
 
 
-def model_of(clients: Clients, package: dict[str, Any], role: str) -> str:
-    """A model out of the package's image and archive, named by them: made once. Approved or not: it serves nobody."""
+def model_of(clients: Clients, package: dict[str, Any], role: str, members: dict[str, Any]) -> str:
+    """A model out of the package's image and archive, named by its request: made once. Approved or not: it serves
+    nobody. `members`: what else CreateModel is told, of network and tags."""
     version, containers = package["ModelPackageVersion"], package["InferenceSpecification"]["Containers"]
     if len(containers) != 1:
         raise DarkroomError(f"model version {version} has {len(containers)} containers, not one", "darkroom models")
     container = {key: containers[0][key] for key in _CONTAINER if containers[0].get(key)}
-    digest = hashlib.sha256(json.dumps([container, role], sort_keys=True).encode()).hexdigest()[:10]
+    wanted = {"PrimaryContainer": container, "ExecutionRoleArn": role, **members}
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:10]
     tail = f"-transform-v{version}-{digest}"
     name = str(package["ModelPackageGroupName"])[: 63 - len(tail)].rstrip("-") + tail
     try:
@@ -41,7 +45,7 @@ def model_of(clients: Clients, package: dict[str, Any], role: str) -> str:
     except ServiceError as exc:
         if exc.code not in _ABSENT:
             raise
-        clients.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=role)
+        clients.sagemaker.create_model(ModelName=name, **wanted)
     return name
 
 
@@ -52,10 +56,20 @@ def source(clients: Clients, given: str, place: str) -> str:
     return uploads.put(clients, os.path.expanduser(given), place)
 
 
-def request(name: str, model: str, machine: str, addresses: tuple[str, str], how: How) -> dict[str, Any]:
-    """Of CreateTransformJob. `addresses`: of input and output."""
-    data = {"S3DataType": "S3Prefix", "S3Uri": addresses[0]}
+def check_size(how: How) -> None:
+    """Raises DarkroomError where requests at once are too large together: MaxPayloadInMB of
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
+    """
+    if (together := how.concurrent * how.payload_mb) > MOST_MB:
+        words = f"{how.concurrent} requests at once of {how.payload_mb} MB are {together} MB together"
+        raise DarkroomError(f"{words}; SageMaker takes {MOST_MB}", "lower --concurrent or --payload-mb")
+
+
+def request(name: str, model: str, addresses: tuple[str, str], how: How, members: dict[str, Any]) -> dict[str, Any]:
+    """Of CreateTransformJob. `addresses`: of input and output; `members`: its machines, tags, and the output's key."""
+    data, answers = {"S3DataType": "S3Prefix", "S3Uri": addresses[0]}, members["TransformOutput"]
     return {
+        **members,
         "TransformJobName": name,
         "ModelName": model,
         "BatchStrategy": how.strategy,
@@ -66,8 +80,12 @@ def request(name: str, model: str, machine: str, addresses: tuple[str, str], how
             "ContentType": how.content_type,
             "SplitType": how.split,
         },
-        "TransformOutput": {"S3OutputPath": addresses[1], "Accept": how.accept, "AssembleWith": how.assemble},
-        "TransformResources": {"InstanceType": machine, "InstanceCount": 1},
+        "TransformOutput": {
+            **answers,
+            "S3OutputPath": addresses[1],
+            "Accept": how.accept,
+            "AssembleWith": how.assemble,
+        },
     }
 
 
@@ -81,20 +99,19 @@ def begin(clients: Clients, wanted: dict[str, Any]) -> None:
 
 
 def _same(clients: Clients, wanted: dict[str, Any]) -> bool:
+    """In all that Describe answers, which are no tags; it also has what the service filled in."""
     there = clients.sagemaker.describe_transform_job(TransformJobName=wanted["TransformJobName"])
+    return all(_holds(there.get(key), value) for key, value in wanted.items() if key != "Tags")
 
-    def told(job: dict[str, Any]) -> tuple[str, ...]:
-        addresses = (
-            job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"],
-            job["TransformOutput"]["S3OutputPath"],
-        )
-        return (job["ModelName"], *addresses)
 
-    return told(there) == told(wanted)
+def _holds(there: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict):
+        return isinstance(there, dict) and all(_holds(there.get(key), value) for key, value in wanted.items())
+    return bool(there == wanted)
 
 
 def follow(clients: Clients, name: str, pause_s: float, show: Callable[[str], None]) -> dict[str, Any]:
-    """Its description when it is Completed. Raises EndpointError with its reason; stopped by Ctrl-C it is stopped."""
+    """Its description once it has ended, however it did. Ctrl-C stops the job."""
     shown = ""
     try:
         while True:
@@ -103,31 +120,28 @@ def follow(clients: Clients, name: str, pause_s: float, show: Callable[[str], No
                 shown = job["TransformJobStatus"]
                 show(f"{name}: {shown}")
             if shown in ENDED:
-                break
+                return job
             clients.pause(pause_s)
     except KeyboardInterrupt:
-        clients.sagemaker.stop_transform_job(TransformJobName=name)
+        with suppress(ServiceError):  # it has ended meanwhile, or AWS is not to be reached: whoever typed wants out
+            clients.sagemaker.stop_transform_job(TransformJobName=name)
         raise
-    if shown != "Completed":
+
+
+def check(job: dict[str, Any]) -> None:
+    """Raises EndpointError with the reason of one that is not Completed."""
+    name, status = job["TransformJobName"], job["TransformJobStatus"]
+    if status != "Completed":
         reason = job.get("FailureReason", "no reason was given")
-        raise EndpointError(f"transform job {name} is {shown}: {reason}", "what was answered before is in its output")
-    return job
+        raise EndpointError(f"transform job {name} is {status}: {reason}", "what was answered before is in its output")
 
 
 def fetch(clients: Clients, prefix: str, folder: str) -> int:
-    """The answers below `prefix` as files of `folder`; how many. Raises StorageError for what cannot be written."""
-    count = 0
+    """The answers below `prefix` as files of `folder`, in place of any that are called so; how many. Raises
+    StorageError for what cannot be written, and, before anything is, for what leads out of the folder."""
+    places = {}
     for entry in clients.storage.list(prefix):
-        relative = entry.uri.removeprefix(prefix).lstrip("/")
-        if not relative or any(part in ("", ".", "..") for part in relative.split("/")):
-            raise StorageError(f"{entry.uri} is no name of a file below {folder}", "name an s3:// address for OUTPUT")
-        path = os.path.join(folder, *relative.split("/"))
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(f"{path}.part", "wb") as file:
-                file.write(clients.storage.get_bytes(entry.uri))
-            os.replace(f"{path}.part", path)
-        except OSError as exc:
-            raise StorageError(f"cannot write {path}: {exc.strerror}", "choose another folder") from exc
-        count += 1
-    return count
+        places[entry.uri] = landing.place(folder, entry.uri.removeprefix(prefix))
+    for uri, place in places.items():
+        landing.put(clients.storage.blocks(uri), place)
+    return len(places)

@@ -138,6 +138,7 @@ def serving(scope: Scope) -> list[Statement]:
         Statement("LookAtAlarms", ("cloudwatch:DescribeAlarms",), alarms_of(scope)),
         *clauses.network(scope),
         *clauses.keys(scope, ("kms:Decrypt", "kms:DescribeKey")),
+        *clauses.keys(scope, ("kms:GenerateDataKey",), "EncryptAnswers", clauses.through_s3(scope)),
         *clauses.grants(scope),
     ]
 

@@ -91,7 +91,25 @@ class Noisy(Looking):
         return self.layer(maps).flatten(1) + torch.randn(2)
 
 
-@pytest.mark.parametrize(("kind", "words"), [(Looking, "as torch has it: TraceError"), (Noisy, "do not say the same")])
+class Learning(Looking):
+    """Whose batch norm goes on learning, whatever it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.norm(self.layer(maps)).flatten(1)
+
+    def train(self, mode: bool = True) -> Learning:
+        self.norm.train()
+        return self
+
+
+CANNOT = {Looking: "as torch has it: TraceError", Noisy: "do not say the same", Learning: "AssertionError"}
+
+
+@pytest.mark.parametrize(("kind", "words"), CANNOT.items())
 def test_a_network_that_cannot_be_rewritten_is_kept_and_the_log_says_why(kind: type[nn.Module], words: str) -> None:
     network = stirred(kind())
     with redirect_stderr(StringIO()) as log:
@@ -99,7 +117,32 @@ def test_a_network_that_cannot_be_rewritten_is_kept_and_the_log_says_why(kind: t
     assert words in log.getvalue()
 
 
-def test_the_callers_threads_are_what_they_were() -> None:
-    before = torch.get_num_threads()
-    onednn.fastest(stirred(model.build("resnet18", 5)), pictures(2))
-    assert torch.get_num_threads() == before
+def slower(network: nn.Module, by: float, threads: list[int] | None = None) -> onednn.Clock:
+    """A clock by which this very network takes so many times as long as any other."""
+
+    def clock(timed: nn.Module, asked: Tensor) -> float:
+        assert len(asked) == 1
+        if threads is not None:
+            threads.append(torch.get_num_threads())
+        return by if timed is network else 1.0
+
+    return clock
+
+
+@pytest.mark.parametrize(("by", "kept"), [(1.2, False), (1.0, True), (0.8, True)])
+def test_the_rewritten_network_is_taken_where_it_is_faster(by: float, kept: bool) -> None:
+    network = stirred(Twice())
+    found = onednn.fastest(network, pictures(2), slower(network, by))
+    assert (found is network) is kept
+    assert bool(left(found, onednn.Layer)) is not kept
+
+
+def test_it_is_made_for_one_thread_and_the_callers_threads_are_what_they_were() -> None:
+    network, threads, before = stirred(Twice()), [], torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        onednn.fastest(network, pictures(2), slower(network, 1.0, threads))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}

@@ -10,13 +10,19 @@ import sys
 from contextlib import redirect_stderr
 from pathlib import Path
 
+import inference
+import numpy as np
 import payload
 import pytest
+import test_inference
+import torch
 from prometheus_client.parser import text_string_to_metric_families
 from refusal import Refusal
 from serving import journal, metrics, processors, settings
 from serving.capture import Capture, Record
+from serving.service import FAILED, Service, forward
 from serving.settings import Settings
+from torch import nn
 
 
 def test_defaults_are_sagemakers_real_time_endpoint() -> None:
@@ -81,6 +87,43 @@ def test_a_containers_quota_counts_in_whole_processors_and_at_least_one(
 
 def test_without_a_quota_all_that_the_process_may_use_count(tmp_path: Path) -> None:
     assert processors.count(cgroup(tmp_path, "max 100000")) == processors.count(tmp_path / "nothing")
+
+
+class Says(nn.Module):
+    """Whatever it is shown, this class."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(nn.functional.one_hot(torch.tensor(index), 3).float(), requires_grad=False)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return self.scores.expand(len(pictures), 3)
+
+
+@pytest.mark.parametrize(("threads", "answers"), [(1, 2), (2, 0), (3, 0)])
+def test_the_rewritten_network_answers_passes_of_one_thread_and_torchs_own_those_of_several(
+    threads: int, answers: int
+) -> None:
+    frame, blank = payload.Frame(8, 8, "crop"), np.zeros((1, 8, 8, 3), np.uint8)
+    plain = inference.Predictor(Says(0), ("a", "b", "c"), frame, torch.zeros(1), torch.ones(1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert forward(plain, plain._replace(network=Says(2)))(blank).argmax() == answers
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_model_that_memory_cannot_hold_is_a_failed_one_with_its_reason(tmp_path: Path) -> None:
+    card = json.loads((test_inference.make_model(tmp_path) / "model.json").read_text())
+    card["preprocessing"]["image_size"] = 10**8
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    failed = Service(Settings(tmp_path))
+    with redirect_stderr(io.StringIO()) as log:
+        failed.load()
+    failed.close()
+    assert failed.state == FAILED
+    assert "stays red: MemoryError: Unable to allocate" in log.getvalue()
 
 
 def test_omp_num_threads_has_the_last_word() -> None:

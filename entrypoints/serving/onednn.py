@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -33,35 +33,46 @@ SUMS = (operator.add, operator.iadd, torch.add)
 TRIES = 7  # of each, in turns
 GAIN = 0.95  # of torch's time, or less: networks of narrow or grouped convolutions gain nothing
 CLOSE = 1e-4  # of the largest logit: folding rounds otherwise, by about 1e-6
-# What tracing raises for networks that look at what they compute, and operators for what they do not know.
-UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, KeyError)
+# What tracing raises for networks that look at what they compute, operators for what they do not know, and folding for
+# a batch norm that is not in evaluation mode.
+UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+Clock = Callable[[nn.Module, Tensor], float]
 
 
-def fastest(network: nn.Module, pictures: Tensor) -> nn.Module:
+def fastest(network: nn.Module, pictures: Tensor, clock: Clock | None = None) -> nn.Module:
     """The network itself where the other one cannot be had, says something else of `pictures`, or is not faster.
 
-    Weights are ordered for passes over as many as `pictures` in one thread, which is how a busy server asks.
+    Weights are ordered for passes over as many as `pictures` in one thread, which is how a busy server asks. `clock`
+    says how many seconds a network takes for a single one of them.
     """
     if not torch.backends.mkldnn.is_available() or pictures.device.type != "cpu":
         return network
     with torch.inference_mode(), _one_thread():
         try:
             other = rewritten(network, pictures)
-            said, expected = other(pictures), network(pictures)
+            same = _close(other(pictures), network(pictures))
         except UNFIT as error:
             journal.say("info", f"the network runs as torch has it: {type(error).__name__}: {str(error)[:200]}")
             return network
-        if not (said - expected).abs().max() <= CLOSE * expected.abs().max():  # NaN compares False
+        if not same:
             journal.say("warning", "the network runs as torch has it: oneDNN's layers do not say the same")
             return network
-        took = [(_seconds(other, pictures[:1]), _seconds(network, pictures[:1])) for _ in range(TRIES)]
-        ours, torchs = map(min, zip(*took, strict=True))
-    return other if ours < GAIN * torchs else network
+        return other if _faster(other, network, pictures[:1], clock or _seconds) else network
+
+
+def _close(said: Tensor, expected: Tensor) -> bool:
+    return bool((said - expected).abs().max() <= CLOSE * expected.abs().max())  # NaN compares False
+
+
+def _faster(other: nn.Module, network: nn.Module, picture: Tensor, clock: Clock) -> bool:
+    took = [(clock(other, picture), clock(network, picture)) for _ in range(TRIES)]
+    ours, torchs = map(min, zip(*took, strict=True))
+    return ours < GAIN * torchs
 
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """The order of the weights depends on it: that of two threads takes one thread 1.6 times as long as its own."""
+    """The order of the weights depends on it: docs/benchmarks.md has what a pass takes in that of two threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -8,16 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from payload import Body, decode
 from refusal import Refusal
 
 from serving import journal, processors
-from serving.batching import Batcher, Limits, Outcome
+from serving.batching import Batcher, Limits, Outcome, Pixels, Rows
 from serving.capture import Capture
 from serving.metrics import Metrics
 from serving.settings import Settings
+
+if TYPE_CHECKING:
+    from inference import Predictor
 
 LOADING, READY, FAILED, DRAINING = "loading", "ready", "failed", "draining"
 MOST_HELD = 256 * 2**20  # bytes of bodies at once
@@ -56,9 +59,10 @@ class Service:
         began = time.monotonic()
         try:
             self._open()
-        except (Refusal, OSError, RuntimeError, ImportError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # an archive's own network may raise anything; nobody waits for this thread
             self.state = FAILED
-            journal.say("error", f"the model cannot be served, /ping stays red: {error}")
+            reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
+            journal.say("error", f"the model cannot be served, /ping stays red: {reason}")
             return
         if self.state == LOADING:
             self.state = READY
@@ -99,39 +103,56 @@ class Service:
 
     def _open(self) -> None:
         import inference
-        import numpy as np
         import torch
-
-        from serving import onednn
 
         settings, may = self.settings, processors.count()
         predictor = inference.model_fn(settings.model_dir)
         self._decoders = ThreadPoolExecutor(may, "decoder", torch.set_num_threads, (1,))
         # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
         several = not predictor.own and predictor.device.type == "cpu"
-        busy = predictor
-        if several and settings.network == "fastest":
-            noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
-            network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
-            self.rewritten = network is not predictor.network
-            busy = predictor._replace(network=network)
-
-        def probabilities(pictures: Any) -> Any:
-            """Its weights are ordered for one thread: a pass that has several would order them anew (4 times as long
-            at 32 px), and a lone request has all of them."""
-            return inference.probabilities(busy if torch.get_num_threads() == 1 else predictor, pictures)
-
-        self._batcher = Batcher(
-            probabilities,
-            Limits(settings.max_batch, settings.batch_seconds, may if several else 1),
-            _sharing(processors.threads(os.environ, may)),
-        )
-        side = predictor.image_size
-        for pictures in (1, 1, min(FEW, settings.max_batch)):  # the first is slow, and says nothing about the next
-            self._batcher.ask(np.zeros((pictures, side, side, 3), dtype=np.uint8)).result()
+        busy = _rewritten(predictor) if several and settings.network == "fastest" else predictor
+        self.rewritten = busy is not predictor
+        limits = Limits(settings.max_batch, settings.batch_seconds, may if several else 1)
+        self._batcher = Batcher(forward(predictor, busy), limits, _sharing(processors.threads(os.environ, may)))
+        _warm(self._batcher, predictor.image_size, min(FEW, settings.max_batch))
         if settings.capture is not None:
             self.capture = Capture(settings.capture, settings.capture_share, settings.capture_bytes)
         self.predictor = predictor
+
+
+def forward(plain: Predictor, busy: Predictor) -> Callable[[Pixels], Rows]:
+    """Of a pass that has one thread, as on a busy server, `busy` answers; of one that has several, `plain`.
+
+    The weights of a rewritten network are ordered for one thread: in a pass of several, as a lone request has it,
+    oneDNN would order them anew. docs/benchmarks.md has what that costs.
+    """
+    import inference
+    import torch
+
+    def answered(pictures: Pixels) -> Rows:
+        return inference.probabilities(busy if torch.get_num_threads() == 1 else plain, pictures)
+
+    return answered
+
+
+def _rewritten(predictor: Predictor) -> Predictor:
+    """The very predictor where its network is fastest as it is."""
+    import inference
+    import numpy as np
+
+    from serving import onednn
+
+    noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
+    network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
+    return predictor if network is predictor.network else predictor._replace(network=network)
+
+
+def _warm(batcher: Batcher, side: int, few: int) -> None:
+    """The first pass is slow, and says nothing about the next."""
+    import numpy as np
+
+    for pictures in (1, 1, few):
+        batcher.ask(np.zeros((pictures, side, side, 3), dtype=np.uint8)).result()
 
 
 def _sharing(threads: int) -> Callable[[int], None]:

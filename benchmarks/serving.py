@@ -4,10 +4,9 @@
 
 ResNet18 at 224 px with random weights, JPEGs of 500 x 375. In each round every server answers COUNT requests at
 concurrency 8, and a quarter of them at concurrency 1, one server after the other, in an order that turns; `direct`
-calls the handlers without a server, once with the archive's network and once with what our server makes of it
-(serving/onednn.py). Then CIFAR-size arrays at 32 px at concurrency 1, of which a request's time beyond that of the
-handlers counts. Of the peers several arrangements run: the best one is who counts. PYTHON is an environment with
-litserve, torchserve, sagemaker-inference and sagemaker-pytorch-inference beside torch; TorchServe needs java.
+calls the handlers without a server. Then CIFAR-size arrays at 32 px at concurrency 1, of which a request's time beyond
+that of the handlers counts. Of the peers several arrangements run: the best one is who counts. PYTHON is an environment
+with litserve, torchserve, sagemaker-inference and sagemaker-pytorch-inference beside torch; TorchServe needs java.
 """
 
 from __future__ import annotations
@@ -25,15 +24,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
+from servers.load import Load
+from servers.running import archive_of, free_ports, ours, process, until_answered
+
 SERVERS = Path(__file__).resolve().parent / "servers"
-sys.path.insert(0, str(SERVERS))
-
-import numpy as np  # noqa: E402  # what is above says where our own modules lie
-import torch  # noqa: E402
-from load import Load  # noqa: E402
-from PIL import Image  # noqa: E402
-from running import archive_of, free_ports, ours, process, until_answered  # noqa: E402
-
 HANDLER = "sagemaker_pytorch_serving_container.handler_service:handle"
 TORCHSERVE = """\
 inference_address=http://127.0.0.1:{0}
@@ -122,13 +119,12 @@ def load(port: int, concurrency: int, count: int, bodies: list[Path]) -> Load:
 
 
 Timed = Callable[[int], list[float]]
-DIRECT = {"direct": "plain", "direct, our server's network": "fastest"}
 
 
 @contextlib.contextmanager
-def direct(model: Path, kind: str, bodies: list[Path]) -> Iterator[Timed]:
+def direct(model: Path, bodies: list[Path]) -> Iterator[Timed]:
     """Answers so many requests, and says how long each took."""
-    command = [sys.executable, str(SERVERS / "direct.py"), str(model), kind, *map(str, bodies)]
+    command = [sys.executable, str(SERVERS / "direct.py"), str(model), *map(str, bodies)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdin and started.stdout
 
@@ -166,7 +162,7 @@ def compare(folder: Path, args: argparse.Namespace) -> None:
     alone: dict[str, list[list[float]]] = {}
     crowd: dict[str, list[tuple[Load, float]]] = {}
     with contextlib.ExitStack() as stack:
-        asked = {name: stack.enter_context(direct(model, kind, bodies)) for name, kind in DIRECT.items()}
+        asked = {"direct": stack.enter_context(direct(model, bodies))}
         running = servers(stack, folder, model, args.peers)
         asked |= {name: one_by_one(port, bodies) for name, (port, _) in running.items()}
         for port, _ in running.values():
@@ -221,18 +217,15 @@ def _print_overhead(folder: Path, args: argparse.Namespace) -> None:
     np.save(body, np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8))
     times: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
-        asked = {name: stack.enter_context(direct(model, kind, [body])) for name, kind in DIRECT.items()}
+        asked = {"direct": stack.enter_context(direct(model, [body]))}
         port, _ = stack.enter_context(ours(model, folder / "small.log"))
         asked["darkroom"] = one_by_one(port, [body])
         for number in range(3 * args.rounds):
             for name in turned(list(asked), number):
                 times.setdefault(name, []).extend(asked[name](args.count))
-    middles = {name: 1000 * statistics.median(found) for name, found in times.items()}
-    print(
-        f"CIFAR-size arrays at concurrency 1 (n = {len(times['darkroom'])}): {middles.pop('darkroom'):.2f} ms;", end=" "
-    )
-    served = 1000 * statistics.median(times["darkroom"])
-    print("; ".join(f"{name} {each:.2f} ms, overhead {served - each:.2f} ms" for name, each in middles.items()))
+    served, alone = (1000 * statistics.median(times[name]) for name in ("darkroom", "direct"))
+    print(f"CIFAR-size arrays at concurrency 1 (n = {len(times['direct'])}): {served:.2f} ms,", end=" ")
+    print(f"direct {alone:.2f} ms, overhead {served - alone:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/soaking.py --soak 200000 [--concurrency 32] --fuzz 10000
 
---soak: a ResNet18 at 32 px, random weights; every answer is compared with what it has to be, and memory is read after
-each tenth: the first one is for warming up. --fuzz: mutated bodies; nothing may be a 5xx, and the process has to be the
-same one at the end. Ends with exit code 1 where it is otherwise.
+--soak: a ResNet18 at 32 px, random weights; classes and probabilities of every answer are compared with the handlers'
+own, and memory is read after each tenth: the first one is for warming up. --fuzz: mutated bodies; nothing may be a 5xx,
+and the process has to be the same one at the end. Ends with exit code 1 where it is otherwise, and where the server's
+log has a traceback.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "servers"))
-
-import numpy as np  # noqa: E402  # what is above says where our own modules lie
-from load import request, run  # noqa: E402
-from PIL import Image  # noqa: E402
-from running import archive_of, ours  # noqa: E402
+import numpy as np
+from PIL import Image
+from servers.judging import Expected, is_right, private_mib, tracebacks
+from servers.load import request, run
+from servers.running import archive_of, ours
 
 GROWTH = 5.0  # percent
 WARM = 1000  # requests, after which memory counts
@@ -44,69 +44,70 @@ def main() -> None:
     sys.exit(failed)
 
 
-def mixed(model: Path) -> list[tuple[bytes, int, bytes]]:
-    """Messages, their status, and what the answer has to be: exactly, or for bad ones how it begins."""
+def mixed(model: Path) -> list[tuple[bytes, Expected]]:
+    """Messages, and what their answers have to be."""
     import inference
 
     predictor = inference.model_fn(model)
-    found = []
+    good, answers = [], []
     for seed in range(24):
-        file = io.BytesIO()
-        pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        match seed % 3:
-            case 0:
-                np.save(file, pixels)
-            case 1:
-                Image.fromarray(pixels).save(file, "PNG")
-            case _:
-                file.write(json.dumps(pixels.transpose(2, 0, 1).tolist()).encode())
-        best = inference.predict_fn(file.getvalue(), predictor).rows.argmax()
-        name = json.dumps({"class": predictor.classes[best]})[:-1].encode()
-        found.append((request(file.getvalue(), "x/y"), 200, b'{"predictions": [' + name))
+        body = encoded(np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8), seed % 3)
+        predictions = inference.predict_fn(body, predictor)
+        chances = dict(zip(predictor.classes, predictions.rows[0].tolist(), strict=True))
+        good.append((body, Expected(200, chances)))
+        answers.append(inference.output_fn(predictions)[0])
+    passed = [sum(is_right(answer, 200, expected) for answer in answers) for _, expected in good]
+    assert passed == [1] * len(good), "an answer would pass for another one's"
     bad = {b"": 400, b"hello": 415, b"[[[1, 2": 400, b"\xff\xd8\xff": 400, b"[" * 9000: 400, b"PK\x05\x06": 400}
-    found += [(request(body, "x/y"), status, b'{"error": "') for body, status in bad.items()]
-    random.Random(0).shuffle(found)
-    return found
+    bodies = good + [(body, Expected(status)) for body, status in bad.items()]
+    random.Random(0).shuffle(bodies)
+    return [(request(body, "x/y"), expected) for body, expected in bodies]
+
+
+def encoded(pixels: np.ndarray, form: int) -> bytes:
+    file = io.BytesIO()
+    match form:
+        case 0:
+            np.save(file, pixels)
+        case 1:
+            Image.fromarray(pixels).save(file, "PNG")
+        case _:
+            file.write(json.dumps(pixels.transpose(2, 0, 1).tolist()).encode())
+    return file.getvalue()
 
 
 def soak(model: Path, count: int, concurrency: int) -> bool:
-    """Whether an answer was wrong or lost, or memory grew."""
+    """Whether an answer was wrong or lost, memory grew, or the log has a traceback."""
     expected = mixed(model)
     wrong: Counter[str] = Counter()
 
     def check(which: int, status: int, answer: bytes) -> None:
-        _, wanted, begin = expected[which]
-        if status != wanted or not answer.startswith(begin):
-            wrong[f"{status} for {wanted}: {answer[:80]!r}"] += 1
+        wanted = expected[which][1]
+        if not is_right(answer, status, wanted):
+            wrong[f"{status} for {wanted.status}: {answer[:80]!r}"] += 1
 
-    messages = [message for message, _, _ in expected]
-    with ours(model, model.with_name("soak.log"), DARKROOM_LOG="errors") as (port, pid):
+    messages, log = [message for message, _ in expected], model.with_name("soak.log")
+    with ours(model, log, DARKROOM_LOG="errors") as (port, pid):
         memory, found = [], []
         for _ in range(10):
             found.append(run(port, concurrency, messages, count // 10, check))
-            memory.append(_memory(pid))
+            memory.append(private_mib(Path(f"/proc/{pid}/smaps_rollup").read_text()))
     answered, seconds = sum(sum(each.statuses.values()) for each in found), sum(each.seconds for each in found)
     statuses = dict(sorted(sum((each.statuses for each in found), Counter()).items()))
+    growth, failed = 100 * (max(memory) / memory[0] - 1), tracebacks(log.read_text())
     print(
         f"{answered:,} answers at concurrency {concurrency} in {seconds:.0f} s ({answered / seconds:.0f}/s):", end=" "
     )
-    print(f"{statuses}, wrong: {dict(wrong) or 'none'};", end=" ")
-    print(f"MiB after each tenth: {' '.join(f'{each:.0f}' for each in memory)}", end=" ")
-    growth = 100 * (max(memory) / memory[0] - 1)
-    print(f"(growth {growth:+.1f} %)", flush=True)
-    return bool(wrong) or answered != count // 10 * 10 or (count // 10 >= WARM and growth >= GROWTH)
-
-
-def _memory(pid: int) -> float:
-    """MiB that are the process's own."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Private", "Anon"))) / 2 / 1024
+    print(f"{statuses}, wrong: {dict(wrong) or 'none'}, log: {failed} tracebacks;", end=" ")
+    print(f"MiB after each tenth: {' '.join(f'{each:.0f}' for each in memory)} (growth {growth:+.1f} %)", flush=True)
+    grown = count // 10 >= WARM and growth >= GROWTH
+    return bool(wrong or failed or grown) or answered != count // 10 * 10
 
 
 def fuzz(model: Path, count: int) -> bool:
-    """Whether an answer was a 5xx or held a traceback, or the server was another one in the end."""
+    """Whether an answer was a 5xx, it or the log held a traceback, or the server was another one in the end."""
     chance = random.Random(1)
-    seeds = [message.partition(b"\r\n\r\n")[2] for message, _, _ in mixed(model)]
+    seeds = [message.partition(b"\r\n\r\n")[2] for message, _ in mixed(model)]
     messages = [request(mutated(chance, seeds), "image/png") for _ in range(count)]
     broken: list[bytes] = []
 
@@ -118,10 +119,10 @@ def fuzz(model: Path, count: int) -> bool:
     with ours(model, log, DARKROOM_LOG="errors") as (port, pid):
         found = run(port, 8, messages, count, check)
         alive = Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"serve\0")
-    statuses = dict(sorted(found.statuses.items()))
+    statuses, failed = dict(sorted(found.statuses.items())), tracebacks(log.read_text())
     print(f"{count:,} mutated bodies: {statuses}, 5xx or tracebacks: {broken or 'none'},", end=" ")
-    print(f"same process at the end: {alive}, log: {log.read_text().count('Traceback')} tracebacks")
-    return bool(broken) or not alive
+    print(f"same process at the end: {alive}, log: {failed} tracebacks")
+    return bool(broken or failed) or not alive
 
 
 def mutated(chance: random.Random, seeds: list[bytes]) -> bytes:

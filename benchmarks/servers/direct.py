@@ -1,9 +1,8 @@
 """Decode and forward called directly, by the archive's own handlers, without any server.
 
-    python benchmarks/servers/direct.py ARCHIVE plain|fastest BODY…
+    python benchmarks/servers/direct.py ARCHIVE BODY…
 
 For each line of standard input, a number, it answers so many requests and prints their seconds as a JSON list.
-`fastest`: with the network that our server makes of the archive's, so that what is left is the server's own share.
 """
 
 from __future__ import annotations
@@ -15,18 +14,12 @@ from pathlib import Path
 
 
 def main() -> None:
-    folder, kind, *files = sys.argv[1:]
+    folder, *files = sys.argv[1:]
     sys.path.insert(0, str(Path(folder) / "code"))
     import inference
-    import payload
 
     predictor = inference.model_fn(folder)
     bodies = [Path(name).read_bytes() for name in files]
-    if kind == "fastest":
-        from serving import onednn
-
-        pixels = inference.inputs(predictor, payload.decode(bodies[0], predictor.frame).repeat(4, 0))
-        predictor = predictor._replace(network=onednn.fastest(predictor.network, pixels))
     number = 0
     for line in sys.stdin:
         times = []

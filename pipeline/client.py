@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import namedtuple
+from contextlib import contextmanager
 
 from pipeline.local import logs as local_logs
 
@@ -57,6 +58,17 @@ def local_client(home: str) -> Clients:
 
     service = connect(home)
     return Clients(service, service, service.storage, home, service.ending.pause)
+
+
+@contextmanager
+def local_session(home: str) -> Iterator[Clients]:
+    """local_client() for one piece of work on one thread of a server; behind it nothing of it is open."""
+    clients = local_client(home)
+    try:
+        yield clients
+    finally:
+        clients.sagemaker.ending.follow(None)
+        clients.sagemaker.store.close()
 
 
 def local_hosting(home: str) -> Hosting:

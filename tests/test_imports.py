@@ -37,6 +37,7 @@ RULES = [
     Rule("4 control sees a client", "pipeline/control/*.py", "local_setup.py", BELOW),
     Rule("4 the preflight sees a client", "pipeline/preflight/*.py", "", BELOW),
     Rule("4 the report sees a client", "pipeline/report/*.py", "", BELOW),
+    Rule("4 the studio sees a client", "pipeline/studio/*.py", "", ("pipeline.builder", "steps", *BELOW)),
     Rule("4 the CLI sees control", "pipeline/cli/*.py", "", ("pipeline.builder", *BELOW)),
     Rule("4 the plan sees a client", "pipeline/plan/*.py", "", PLAN_NEVER),
     Rule("4 models are seen through a client", "pipeline/models/*.py", "", PLAN_NEVER),

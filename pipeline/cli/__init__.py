@@ -49,6 +49,7 @@ SUMMARIES = {
     "undeploy": "delete an endpoint and all that was made for it",
     "down": "delete endpoints that nobody asks, with what was made for them",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
+    "studio": "serve pages on loopback: pipelines, executions with graph and steps, logs, reports",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "iam": "print the policies that the pipeline's roles need on AWS, and no more",
     "check": "find what an AWS account lacks for this pipeline, before money is spent",
@@ -72,7 +73,7 @@ TARGETED = (
         "endpoints",
         "down",
     ),
-    *("deploy", "undeploy", "transform"),
+    *("deploy", "undeploy", "transform", "studio"),
 )
 
 _MODULES = {  # module → the commands that it holds
@@ -84,7 +85,7 @@ _MODULES = {  # module → the commands that it holds
     "endpoints": ("predict", "endpoints"),
     "deployments": ("deploy", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("transform", "check", "down", "download", "infra", "report", "watch")},
+    **{name: (name,) for name in ("transform", "check", "down", "download", "infra", "report", "studio", "watch")},
 }
 
 

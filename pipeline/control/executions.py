@@ -80,6 +80,13 @@ def newest_first(clients: Clients, pipeline: str = "") -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["StartTime"], reverse=True)
 
 
+def page(clients: Clients, pipeline: str, most: int, token: str = "") -> tuple[list[dict[str, Any]], str]:
+    """The newest ones of a pipeline, and the token of those before them; empty where there are none."""
+    more = {"NextToken": token} if token else {}
+    answer = clients.sagemaker.list_pipeline_executions(PipelineName=pipeline, MaxResults=most, **more)
+    return answer["PipelineExecutionSummaries"], str(answer.get("NextToken") or "")
+
+
 def identifier(arn: str) -> str:
     """arn:…:pipeline/digits/execution/abc123 → abc123."""
     return arn.rpartition("/")[2]

@@ -86,7 +86,7 @@ def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
         definition=Definition.parse(executions.definition(clients, arn)),
         steps=steps,
         parameters=executions.parameter_values(clients, arn),
-        tunings=[tuning for step in steps if (tuning := _tuning(clients, step))],
+        tunings=[tuning for step in steps if (tuning := tuning_of(clients, step))],
         sections={name: body for _, name, body in found},
         evaluation=outcome.evaluation(clients, arn, steps) or _registered(clients, packages),
         packages=packages,
@@ -124,7 +124,8 @@ def _log(clients: Clients, step: dict[str, Any]) -> list[str]:
         return [f"the log cannot be read: {exc.message}"]
 
 
-def _tuning(clients: Clients, step: dict[str, Any]) -> Tuning | None:
+def tuning_of(clients: Clients, step: dict[str, Any]) -> Tuning | None:
+    """None for a step that tunes nothing, or has not begun to."""
     job = outcome.tuning_job(clients, step) if step["StepType"] == "Tuning" else {}
     if not job:
         return None

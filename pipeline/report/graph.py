@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from markupsafe import Markup
 
 from pipeline.definition import Definition, Step
@@ -12,21 +14,29 @@ GAP_X, GAP_Y = 31, 18
 LONGEST = 17  # characters of a name
 MOST_STEPS = 60  # beyond, a picture says less than the table below it
 BRANCH_WORDS = {"IfSteps": "yes", "ElseSteps": "no"}
+_NOWHERE: Mapping[str, str] = {}
 
 _Place = tuple[int, int]
 
 
-def draw(definition: Definition, states: dict[str, str], notes: dict[str, str]) -> Markup:
-    """`states`: step → a CSS class; `notes`: step → the line below its name. Empty for too many steps."""
+def draw(
+    definition: Definition, states: dict[str, str], notes: dict[str, str], links: Mapping[str, str] = _NOWHERE
+) -> Markup:
+    """`states`: step → a CSS class; `notes`: step → the line below its name; `links`: step → where a click leads.
+
+    Empty for too many steps.
+    """
     if not 0 < len(definition.steps) <= MOST_STEPS:
         return Markup("")
     places = _places(definition)
     right = max(x for x, _ in places.values()) + WIDTH
     bottom = max(y for _, y in places.values()) + HEIGHT + GAP_Y // 2  # an edge may pass below all steps
     parts = [_edge(definition, places, name, other) for name in places for other in _direct(definition, name)]
-    parts += [_node(step, places[name], states, notes) for name, step in definition.steps.items()]
-    head = '<svg class="graph" viewBox="-2 -2 {w} {h}" width="{w}" height="{h}" role="img" aria-label="steps">'
-    return Markup(head).format(w=right + 4, h=bottom + 4) + Markup("").join(parts) + Markup("</svg>")
+    nodes = {name: _node(step, places[name], states, notes) for name, step in definition.steps.items()}
+    parts += [_linked(node, links.get(name, "")) for name, node in nodes.items()]
+    role = "group" if links else "img"  # nothing within a picture can be reached by keyboard
+    head = '<svg class="graph" viewBox="-2 -2 {w} {h}" width="{w}" height="{h}" role="{role}" aria-label="steps">'
+    return Markup(head).format(w=right + 4, h=bottom + 4, role=role) + Markup("").join(parts) + Markup("</svg>")
 
 
 def _direct(definition: Definition, name: str) -> set[str]:
@@ -133,3 +143,7 @@ def _node(step: Step, place: _Place, states: dict[str, str], notes: dict[str, st
         name=cut(step.name, LONGEST),
         note=notes.get(step.name, "not run"),
     )
+
+
+def _linked(node: Markup, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, node) if address else node

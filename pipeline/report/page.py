@@ -56,7 +56,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=charts.number, short=_short, duration=duration, moment=moment)
+    environment.filters.update(number=charts.number, short=short, duration=duration, moment=moment)
     return environment
 
 
@@ -86,7 +86,7 @@ def _parameters(run: Run) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """0.021959816073193316 → 0.02196; what is no long number stays as it is."""
     value = number_of(text)
     return text if value is None or len(text) <= 8 else f"{value:.4g}"

@@ -1,0 +1,72 @@
+"""`darkroom studio`: pages on loopback, of this machine or of an account, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from pipeline.cli import DONE, Command, target
+from pipeline.cli.home import home, shown, used_home
+from pipeline.cli.text import whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import FrameType
+
+    from pipeline.client import Clients
+
+PORT = 8476
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=whole(0, 65535), default=PORT, metavar="N", help=f"default: {PORT}; 0 takes a free one"
+    )
+    target.arguments(parser)
+
+
+def run(args: Namespace) -> int:
+    """Prints the address, whose token lets a browser in, then serves. What runs goes on when the server ends."""
+    from secrets import token_urlsafe
+
+    from pipeline.studio import server
+    from pipeline.studio.app import application
+    from pipeline.studio.asked import Studio
+
+    connect, place = _connect(args)
+    secret = token_urlsafe(32)
+    opened = server.listening(args.port)
+    with opened:
+        studio = Studio(connect, secret, opened.getsockname()[1], place)
+        serving = server.server(application(studio))
+        signal.signal(signal.SIGTERM, _interrupt)
+        print(server.address(opened, secret), flush=True)
+        what = place.strip() or shown(home())
+        print(f"serving {what}, to whoever has this address, on this machine alone; Ctrl-C ends it", file=sys.stderr)
+        try:
+            serving.run(sockets=[opened])
+        except KeyboardInterrupt:
+            print("\nended; executions that run go on: darkroom executions", file=sys.stderr)
+    return DONE
+
+
+def _connect(args: Namespace) -> tuple[Callable[[], AbstractContextManager[Clients]], str]:
+    """What makes the clients of one thread, and the place. boto3's may be used by many threads, a store's may not."""
+    from contextlib import nullcontext
+
+    from pipeline.client import local_session
+
+    if target.chosen(args) == target.AWS:
+        clients = target.connect(args)
+        return lambda: nullcontext(clients), clients.place
+    return lambda: local_session(used_home()), ""
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+COMMANDS = {"studio": Command(arguments, run)}

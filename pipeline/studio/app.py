@@ -1,0 +1,104 @@
+"""The application: addresses → views, each on a thread with clients of its own; errors → pages with what to type."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from pipeline.control.remembering import remembering
+from pipeline.errors import DarkroomError, ServiceError, Unavailable
+from pipeline.studio import execution, logs, pages, pipelines, step
+from pipeline.studio.asked import Answer, Asked, Document, Page, Studio, View
+from pipeline.studio.security import Guard
+
+_EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
+VIEWS: Mapping[str, View] = {
+    "/": pipelines.all_of_them,
+    "/pipelines/{pipeline}": pipelines.one,
+    _EXECUTION: execution.view,
+    f"{_EXECUTION}/report": execution.report,
+    f"{_EXECUTION}/steps/{{step}}": step.view,
+    f"{_EXECUTION}/steps/{{step}}/log": logs.view,
+}
+# the page of a stranger may do nothing; the report's own script is let in by its own policy
+SANDBOX = "sandbox{}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'{}"
+_ABSENT = ("ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket")
+_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+
+
+def application(studio: Studio) -> Starlette:
+    async def asset(request: Request) -> Response:
+        found = pages.static(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404)
+        return Response(found[0], media_type=found[1])
+
+    routes = [Route("/static/{name}", asset, methods=["GET"])]
+    routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
+    guard = Middleware(Guard, secret=studio.secret, port=studio.port)
+    handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio)}
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+
+
+def _endpoint(studio: Studio, view: View) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        asked = Asked(request.path_params, dict(request.query_params))
+        return await run_in_threadpool(_answer, studio, view, asked)
+
+    return answer
+
+
+def _answer(studio: Studio, view: View, asked: Asked) -> Response:
+    try:
+        with studio.connect() as clients:
+            return _response(view(remembering(clients), asked), studio)
+    except DarkroomError as exc:
+        return _response(refusal(exc), studio)
+    except (
+        Exception
+    ) as exc:  # the edge of the process: a defect becomes a page, and its traceback stays in the terminal
+        traceback.print_exc()
+        return _response(
+            refusal(DarkroomError(f"the studio broke: {exc!r}", "the terminal has the traceback"), 500), studio
+        )
+
+
+def _response(answer: Answer, studio: Studio) -> Response:
+    match answer:
+        case Page():
+            return HTMLResponse(pages.render(answer, studio), answer.status)
+        case Document(html, scripts):
+            policy = SANDBOX.format(*((" allow-scripts", "; script-src 'unsafe-inline'") if scripts else ("", "")))
+            return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+
+def refusal(error: DarkroomError, status: int = 0) -> Page:
+    return Page("error.html", {"message": error.message, "hint": error.hint}, status or _status(error))
+
+
+def _status(error: DarkroomError) -> int:
+    match error:
+        case Unavailable():
+            return 503
+        case ServiceError(code=code) if code in _ABSENT:
+            return 404
+        case ServiceError(code=code) if code in _DENIED:
+            return 403
+    return 400
+
+
+def _http_error(studio: Studio) -> Callable[[Request, HTTPException], Awaitable[Response]]:
+    async def answer(request: Request, error: HTTPException) -> Response:
+        said = DarkroomError(f"{request.method} {request.url.path[:200]!r}: {error.detail}")
+        return _response(refusal(said, error.status_code), studio)
+
+    return answer

@@ -1,0 +1,49 @@
+"""What a request asks, and what a view answers: views know neither HTTP nor threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.client import Clients
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`path`: parts of the address by name; `query`: what stands behind its question mark, each name once."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A template and what it shows."""
+
+    template: str
+    values: Mapping[str, Any]
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole page that somebody else wrote: shown in a browser's sandbox. `scripts`: it is ours, and brings one."""
+
+    html: bytes
+    scripts: bool
+
+
+Answer = Page | Document
+View = Callable[[Clients, Asked], Answer]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it."""
+
+    connect: Callable[[], AbstractContextManager[Clients]]
+    secret: str
+    port: int
+    place: str = ""

@@ -1,0 +1,101 @@
+"""The page of one execution: how it stands, its graph, its steps, its parameters; and its report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.client import Clients
+from pipeline.control import champion, executions, outcome
+from pipeline.control.times import duration, elapsed
+from pipeline.definition import Definition
+from pipeline.report import graph
+from pipeline.report.collect import collect
+from pipeline.report.page import render
+from pipeline.report.steps import STATES
+from pipeline.studio import places
+from pipeline.studio.asked import Asked, Document, Page
+
+
+def view(clients: Clients, asked: Asked) -> Page:
+    arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
+    definition = Definition.parse(executions.definition(clients, arn))
+    parameters = _parameters(definition, executions.parameter_values(clients, arn))
+    return Page("execution.html", {**standing(clients, arn, definition), "parameters": parameters})
+
+
+def standing(clients: Clients, arn: str, definition: Definition) -> dict[str, Any]:
+    """All of it that may be another one at the next look."""
+    execution = executions.describe(clients, arn)
+    steps = executions.steps(clients, arn)
+    ended = execution["PipelineExecutionStatus"] in executions.ENDED
+    now = execution["LastModifiedTime"] if ended else datetime.now(UTC)
+    return {
+        "arn": arn,
+        "name": executions.pipeline_name(arn),
+        "execution": execution,
+        "ended": ended,
+        "took": _took(steps, now),
+        "graph": drawn(arn, definition, steps, now),
+        "rows": [_row(clients, step, now) for step in steps],
+        "waiting": [name for name in definition.steps if name not in {step["StepName"] for step in steps}],
+        **(_outcome(clients, arn, steps) if ended else {"accuracy": None, "against": "", "packages": []}),
+    }
+
+
+def report(clients: Clients, asked: Asked) -> Document:
+    """Made anew: what it shows may have changed since the run ended, such as what was approved."""
+    arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
+    return Document(render(collect(clients, arn)).encode(), scripts=True)
+
+
+def drawn(arn: str, definition: Definition, steps: list[dict[str, Any]], now: datetime) -> Markup:
+    """Each step that has begun leads to its page."""
+    states, notes, links = {}, {}, {}
+    for step in steps:
+        name, hit = step["StepName"], "CacheHitResult" in step
+        states[name] = f"{STATES.get(step['StepStatus'], '')}{' hit' if hit else ''}"
+        notes[name] = "cache hit" if hit else _note(step, now)
+        links[name] = places.step(arn, name)
+    return graph.draw(definition, states, notes, links)
+
+
+def _note(step: dict[str, Any], now: datetime) -> str:
+    words = [] if step["StepStatus"] == "Succeeded" else [step["StepStatus"]]
+    return ", ".join([*words, *filter(None, [elapsed(step, now)])])
+
+
+def _row(clients: Clients, step: dict[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "step": step,
+        "took": "" if "CacheHitResult" in step else elapsed(step, now),
+        "cache": outcome.cache_phrase(step),
+        "said": outcome.now(clients, step),
+    }
+
+
+def _took(steps: list[dict[str, Any]], now: datetime) -> str:
+    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
+    ends = [step.get("EndTime") or now for step in steps]
+    return duration(max(0.0, (max(ends) - min(starts)).total_seconds())) if starts else ""
+
+
+def _outcome(clients: Clients, arn: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    evaluation = outcome.evaluation(clients, arn, steps)
+    return {
+        "accuracy": outcome.accuracy(evaluation),
+        "against": champion.told(evaluation),
+        "packages": outcome.packages(clients, steps),
+    }
+
+
+def _parameters(definition: Definition, given: dict[str, str]) -> list[tuple[str, str, str]]:
+    """(name, value, default if it is another one)."""
+    rows = []
+    for name, body in definition.parameters.items():
+        default = str(body.get("DefaultValue", ""))
+        value = given.get(name, default)
+        rows.append((name, value, default if value != default else ""))
+    return rows

@@ -1,0 +1,27 @@
+"""Addresses of pages, and back from them to ARNs."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from pipeline.client import Clients
+from pipeline.control import executions
+
+
+def pipeline(name: str) -> str:
+    return f"/pipelines/{quote(name, safe='')}"
+
+
+def execution(arn: str) -> str:
+    """Of its page, from its ARN."""
+    return f"{pipeline(executions.pipeline_name(arn))}/executions/{quote(executions.identifier(arn), safe='')}"
+
+
+def step(arn: str, name: str) -> str:
+    return f"{execution(arn)}/steps/{quote(name, safe='')}"
+
+
+def arn(clients: Clients, pipeline_name: str, identifier: str) -> str:
+    """Account and region are those of the pipeline. Raises ServiceError ResourceNotFound for an unknown pipeline."""
+    described = clients.sagemaker.describe_pipeline(PipelineName=pipeline_name)
+    return f"{described['PipelineArn']}/execution/{identifier}"

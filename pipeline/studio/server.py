@@ -1,0 +1,51 @@
+"""The application on a port of the loopback address, until somebody ends it."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+from pipeline.errors import DarkroomError
+from pipeline.studio.security import HOST, TOKEN
+
+GRACE_S = 2  # that an answer which is under way has, when the server is ended
+BACKLOG = 64  # connections that wait to be taken: a browser opens six
+
+
+def listening(port: int) -> socket.socket:
+    """Port 0: a free one. Raises DarkroomError where the port cannot be had."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((HOST, port))
+        opened.listen(BACKLOG)
+    except OSError as exc:
+        opened.close()
+        why = f"cannot serve on port {port}: {exc.strerror or exc}"
+        raise DarkroomError(why, "another darkroom studio may be using it already; --port 0 takes a free one") from exc
+    return opened
+
+
+def address(opened: socket.socket, secret: str) -> str:
+    """What a browser is given once: the token in it becomes a cookie."""
+    return f"http://{HOST}:{opened.getsockname()[1]}/?{TOKEN}={secret}"
+
+
+def server(application: Starlette) -> uvicorn.Server:
+    """Its run(sockets=[…]) serves, and returns when `should_exit` is set."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )

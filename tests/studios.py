@@ -1,0 +1,102 @@
+"""The studio on a port of its own, and somebody who asks it over HTTP; a service whose every word is hostile."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from reported import ARN, EVIL, FakeSageMaker, at
+
+from pipeline.client import Clients
+from pipeline.studio import server
+from pipeline.studio.app import application
+from pipeline.studio.asked import Studio
+
+SECRET = "s" * 43
+EXECUTION = "/pipelines/digits/executions/abc123"
+
+Headers = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    headers: Headers
+    text: str
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Asks one studio, with its cookie unless told otherwise."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def entry(self) -> str:
+        """What `darkroom studio` prints."""
+        return f"{self.url}/?token={SECRET}"
+
+    def get(self, path: str, **headers: str) -> Said:
+        return self.ask("GET", path, **headers)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Said:
+        given = {"Cookie": f"darkroom-studio-{self.port}={SECRET}"}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return Said(answer.status, dict(answer.getheaders()), answer.read().decode())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def serving(connect: Callable[[], AbstractContextManager[Clients]], **more: Any) -> Iterator[Visitor]:
+    opened = server.listening(0)
+    port = opened.getsockname()[1]
+    running = server.server(application(Studio(connect, SECRET, port, **more)))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]}, name="studio")
+    thread.start()
+    try:
+        yield Visitor(port)
+    finally:
+        running.should_exit = True
+        thread.join(30)
+        opened.close()
+
+
+class Hostile(FakeSageMaker):
+    """reported.py's run, with what the studio asks beyond it; a pipeline and its versions as hostile."""
+
+    def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
+        return {**super().describe_pipeline_execution(PipelineExecutionArn), "LastModifiedTime": at(11)}
+
+    def list_pipelines(self, **_: Any) -> dict[str, Any]:
+        row = {"PipelineName": EVIL, "PipelineDescription": EVIL, "LastModifiedTime": at(0)}
+        return {"PipelineSummaries": [row], "NextToken": EVIL}
+
+    def describe_pipeline(self, **_: Any) -> dict[str, Any]:
+        return {"PipelineArn": ARN.partition("/execution/")[0], "PipelineDescription": EVIL}
+
+    def list_pipeline_executions(self, **_: Any) -> dict[str, Any]:
+        row = {
+            "PipelineExecutionArn": f"{ARN.rpartition('/')[0]}/{EVIL.replace('/', '')}",
+            "PipelineExecutionStatus": EVIL,
+            "StartTime": at(0),
+            "PipelineExecutionFailureReason": f"{EVIL}\nmore",
+        }
+        return {"PipelineExecutionSummaries": [row], "NextToken": EVIL}
+
+    def list_pipeline_versions(self, **_: Any) -> dict[str, Any]:
+        words = ("PipelineVersionDisplayName", "PipelineVersionDescription", "LastExecutionPipelineExecutionArn")
+        row = {"PipelineVersionId": 1, "PipelineArn": ARN, "CreationTime": at(0), **dict.fromkeys(words, EVIL)}
+        return {"PipelineVersionSummaries": [{**row, "PipelineVersionAliases": [EVIL]}]}

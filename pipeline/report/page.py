@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -48,7 +49,9 @@ def render(run: Run) -> str:
     )
 
 
+@cache
 def _environment() -> Environment:
+    """Once a process: its templates are compiled then, which takes longer than a page."""
     environment = Environment(
         loader=PackageLoader("pipeline.report", "."),
         autoescape=True,

@@ -159,7 +159,7 @@ def test_with_retries_a_fault_at_every_single_call_is_never_seen(
     version = aws.register("retried")
     for words in (
         ("executions", "--pipeline", "retried"),
-        ("show", identifier, "--pipeline", "retried", "--report"),
+        ("report", identifier, "--pipeline", "retried"),
         ("logs", identifier, "Work", "--pipeline", "retried"),
         ("approve", str(version), "--group", "retried"),
         ("models", "--group", "retried"),

@@ -82,12 +82,6 @@ def test_show_is_the_same_but_for_what_this_machine_alone_tells(both: Any, done:
     assert first == second
 
 
-def test_a_report_is_written_from_an_account(done: str, aws: Account, capsys: Capture) -> None:
-    code, out, _ = command(capsys, "show", done, "--report", *AWS)
-    assert code == 0
-    assert "Work" in Path(out.strip()).read_text()
-
-
 @pytest.mark.parametrize("more", [(), ("-n", "1"), ("-n", "0"), ("--follow",)])
 def test_logs_are_the_same_out_of_cloudwatch(both: Any, done: str, more: tuple[str, ...]) -> None:
     local, remote = both("logs", done, "Work", *more)

@@ -50,7 +50,7 @@ def test_no_command_prints_or_keeps_the_credentials_that_it_uses(
         (0, ("start", path, "--role", role, "--set", "Epochs=3", "--wait")),
         (0, ("executions", "--pipeline", "secret", "--json")),
         (0, ("show", "last", "--pipeline", "secret", "--json")),
-        (0, ("show", "last", "--pipeline", "secret", "--report")),
+        (0, ("report", "last", "--pipeline", "secret")),
         (0, ("versions", "--pipeline", "secret", "--json")),
         (0, ("promote", "production", "--pipeline", "secret")),
         (1, ("rollback", "current", "--pipeline", "secret")),

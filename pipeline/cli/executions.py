@@ -63,18 +63,12 @@ _EXECUTION = "an id, the beginning of one, an ARN, or last (the default): the ne
 def show_arguments(parser: ArgumentParser) -> None:
     execution_argument(parser)
     parser.add_argument("--json", action="store_true", help="one object; its Steps and ModelPackages newest first")
-    parser.add_argument("--report", action="store_true", help="write report.html anew, and print its path")
 
 
 def show_command(args: Namespace) -> int:
     clients = target.used(args)
     arn = executions.find(clients, args.execution, args.pipeline)
-    if args.report:
-        from pipeline.cli.report import money
-        from pipeline.report import write_report
-
-        print(write_report(clients, arn, money=money(clients)))
-    elif args.json:
+    if args.json:
         print_json(in_full(clients, arn))
     else:
         _show(clients, arn)
@@ -244,7 +238,7 @@ def resume_command(args: Namespace) -> int:
 
     code = follow(clients, arn, args.typed)
     ended = f"execution {identifier} has {'succeeded' if code == 0 else 'ended'}; only its report is missing"
-    with so_far(ended, hint=f"darkroom show {identifier} --report"):
+    with so_far(ended, hint=f"darkroom report {identifier}"):
         finish(clients, arn, code, as_json=False)
     return code
 

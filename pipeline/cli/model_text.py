@@ -195,7 +195,7 @@ def _report(clients: Clients, found: Dossier) -> str:
     path = os.path.join(clients.home, "executions", identifier, "report.html")
     if "/" not in identifier and identifier not in ("", ".", "..") and os.path.exists(path):
         return shown(path)
-    return f"{darkroom()} show {identifier} --report{clients.options}"
+    return f"{darkroom()} report {identifier}{clients.options}"
 
 
 def of_deployment(found: Dossier) -> Facts:

@@ -49,6 +49,10 @@ class Clients(_Clients):
 # scaling, alarms, metrics, functions: boto3's "application-autoscaling", "cloudwatch" twice, and "lambda" methods
 Hosting = namedtuple("Hosting", "sagemaker scaling alarms metrics functions")
 AWS_PAUSE, AWS_LONGEST_PAUSE_S = 20, 5.0  # times as long as here: the Describe operations of an account are throttled
+FUNCTION_SECONDS = 480  # that the stack gives the deploying function: golden pictures are asked within a call
+# Whoever calls it hears its answer: given up after boto3's 60 seconds, a call is sent again while the first one runs.
+# A silent connection is kept alive: AWS's NAT gateways end one after 350 seconds.
+INVOKING = {"read_timeout": FUNCTION_SECONDS + 30, "tcp_keepalive": True}
 AWS_ATTEMPTS = 8  # of every call; with botocore's pauses about a minute where it is throttled, else 6 seconds
 
 
@@ -140,7 +144,8 @@ def _session(region: str, profile: str, session: Any) -> tuple[Callable[[str], A
     attempts = os.environ.get("AWS_MAX_ATTEMPTS", "")
     retries = {"mode": "standard", "total_max_attempts": int(attempts) if attempts.isdecimal() else AWS_ATTEMPTS}
     config = Config(retries=retries, connect_timeout=10, user_agent_extra="darkroom")
-    return lambda service: session.client(service, region_name=region, config=config), region
+    configs = {"lambda": config.merge(Config(**INVOKING))}
+    return lambda service: session.client(service, region_name=region, config=configs.get(service, config)), region
 
 
 def _stands_in() -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.client import aws_client, aws_pause
+from pipeline.client import aws_client, aws_hosting, aws_pause
+from pipeline.infra.functions import SECONDS
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER"])
@@ -28,3 +29,10 @@ def test_an_account_is_given_more_time_between_two_looks_than_what_stands_in_for
 ) -> None:
     monkeypatch.setenv(variable, url)
     assert aws_client(str(tmp_path), "us-east-1").pause is pause
+
+
+def test_who_calls_a_function_waits_as_long_as_it_may_run() -> None:
+    """Given up earlier, the call would be sent once more while the first one still asks for golden pictures."""
+    hosting = aws_hosting("us-east-1")
+    assert hosting.functions.client().meta.config.read_timeout > max(SECONDS.values())
+    assert hosting.sagemaker.client().meta.config.read_timeout == 60

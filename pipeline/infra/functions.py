@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pipeline.client import FUNCTION_SECONDS
 from pipeline.infra import packaging
 from pipeline.infra.intrinsics import Json, arn, either, ref
 from pipeline.infra.packaging import CHAMPION, DEPLOY, INVOKE, Package
 from pipeline.infra.setting import Setting
 
 RUNTIME = "python3.12"
-SECONDS = {DEPLOY: 480, CHAMPION: 60, INVOKE: 60}  # the handlers answer within it, retries of their own calls included
+SECONDS = {
+    DEPLOY: FUNCTION_SECONDS,
+    CHAMPION: 60,
+    INVOKE: 60,
+}  # the handlers answer within it, retries of their own calls included
 ALIAS = "live"  # of the asking function
 ENDPOINTS = "ENDPOINT_NAMES"  # the variable of lambda_deploy.py: what a schedule has it look at
 MEGABYTES = 256  # with 128, importing boto3 alone takes seconds

@@ -61,7 +61,7 @@ _SERVED = (
 )
 _JOBS = (PROCESSING, TRAINING, TRANSFORM)
 # Region, types of jobs, machine, USD an hour, source. p4d and p5 are missing on purpose: what was written of them in
-# 2024 was before AWS lowered it in June 2025. So are c5, c6i, c7i, m6i and larger m5: lists of them that name a
+# 2024 was before AWS lowered it in June 2025. So are c5, c6i, c7i, m6i and m5 above 2xlarge: lists of them that name a
 # region, a type of job and a date were looked for (2026-12) and not found.
 _ROWS = (
     ("eu-west-1", (*_JOBS, HOSTING), "ml.m5.xlarge", 0.257, _BILL),

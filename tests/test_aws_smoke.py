@@ -145,7 +145,6 @@ CONFIRMED = {
         ("absent-group", "unknown-operation", "wrong-type", "absent-alarm", "same-bytes", "start-token"), ""
     ),
     **dict.fromkeys(("alias-conflict", "older-version", "other-request", "wrong-state", "selected-branch"), ""),
-    **dict.fromkeys(("tags-at-once",), ""),
     **dict.fromkeys(("programs-start", "no-network", "tuned-values", "step-metadata", "deploy-time"), "first"),
     **dict.fromkeys(("lambda-text", "output-archive", "look-rate", "imports", "log-streams"), "first"),
     **dict.fromkeys(("lambda-outputs", "champion-readable", "one-object", "hit-metadata", "cache-order"), "again"),
@@ -199,7 +198,9 @@ def test_what_is_otherwise_is_refuted_with_what_to_change(account: SimpleNamespa
     assert last == f"REFUTED: {rows.by_name()['programs-start'].otherwise}"
 
 
-def test_the_alarms_of_a_scaling_policy_are_looked_at(account: SimpleNamespace, capsys: Capture) -> None:
+def test_the_alarms_of_a_scaling_policy_are_looked_at_and_tags_of_its_endpoint_written(
+    account: SimpleNamespace, capsys: Capture
+) -> None:
     """Of an endpoint that never comes into service: its image is nobody's."""
     sagemaker, scaling = (
         boto3.client(name, region_name="us-east-1") for name in ("sagemaker", "application-autoscaling")
@@ -225,6 +226,8 @@ def test_the_alarms_of_a_scaling_policy_are_looked_at(account: SimpleNamespace, 
     )
     assert account.run("scaling-alarms", "--endpoint", "scaled") == 0
     assert "[(3, 60, 1.0), (15, 60, 0.9)]" in capsys.readouterr().out
+    assert account.run("tags-at-once", "--endpoint", "scaled") == 0
+    assert sagemaker.list_tags(ResourceArn="arn:aws:sagemaker:us-east-1:111122223333:endpoint/scaled")["Tags"] == []
 
 
 @pytest.fixture(scope="module")

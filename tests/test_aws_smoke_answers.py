@@ -15,7 +15,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore import xform_name
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.validate import ParamValidator
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +185,64 @@ def policy(metric: str, period: int) -> dict[str, Any]:
     }
 
 
+def updated(*statuses: str) -> dict[str, Any]:
+    """An endpoint while a fleet comes whose variant has had these statuses."""
+    told = [{"Status": status, "StatusMessage": f"{status} 1 instance", "StartTime": MADE} for status in statuses]
+    coming = {"VariantName": "AllTraffic", "VariantStatus": told}
+    found = endpoint(status="Updating")
+    found["sagemaker.describe_endpoint"]["PendingDeploymentSummary"] = {
+        "EndpointConfigName": NEW,
+        "ProductionVariants": [coming],
+    }
+    return found
+
+
+def transformed(status: str, *answers: str, reason: str = "", machine: str = "ml.m5.large") -> dict[str, Any]:
+    """One job with these objects in its output, and a stream of its log."""
+    name = "darkroom-digits-transform-0"
+    about = {"TransformJobName": name, "TransformJobArn": f"{ARN}:transform-job/{name}", "CreationTime": MADE}
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in/"}}
+    described = {
+        **about,
+        "TransformJobStatus": status,
+        "ModelName": "m",
+        "TransformInput": {"DataSource": data},
+        "TransformOutput": {"S3OutputPath": "s3://b/out/"},
+        "TransformResources": {"InstanceType": machine, "InstanceCount": 1},
+        **({"FailureReason": reason} if reason else {}),
+    }
+    return {
+        "sagemaker.list_transform_jobs": {"TransformJobSummaries": [{**about, "TransformJobStatus": status}]},
+        "sagemaker.describe_transform_job": described,
+        "s3.list_objects_v2": {"Contents": [{"Key": key} for key in answers]},
+        "logs.describe_log_streams": {"logStreams": [{"logStreamName": f"{name}/i-0"}]},
+    }
+
+
+def called(said: dict[str, str], **more: str) -> dict[str, Any]:
+    answer = {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(said).encode()), **more}
+    return {"lambda.invoke": lambda request: answer}
+
+
+def unheard(request: dict[str, Any]) -> Any:
+    raise ReadTimeoutError(endpoint_url="https://lambda")
+
+
+def tagged(*, late: bool) -> dict[str, Any]:
+    """Tags as they were written, or as they were before."""
+    kept: list[Any] = [[]]
+
+    def written(request: dict[str, Any]) -> dict[str, Any]:
+        kept.append(request["Tags"])
+        return {"Tags": request["Tags"]}
+
+    def read(request: dict[str, Any]) -> dict[str, Any]:
+        return {"Tags": kept[-2 if late else -1]}
+
+    answers = {"sagemaker.add_tags": written, "sagemaker.list_tags": read, "sagemaker.delete_tags": {}}
+    return endpoint() | answers
+
+
 def metrics(*names: str) -> dict[str, Any]:
     dimensions = [{"Name": name, "Value": "v"} for name in names]
     return {"cloudwatch.list_metrics": {"Metrics": [{"Dimensions": dimensions}] if names else []}}
@@ -324,6 +382,28 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]
         counted(Errors=[1.0], NumberOfMessagesSent=[1.0]),
         counted(Errors=[1.0], DestinationDeliveryFailures=[1.0]),
         counted(Errors=[0.0]),
+    ),
+    "fleet-messages": (updated("Launching", "Baking"), updated(), endpoint()),
+    "tags-at-once": (tagged(late=False), tagged(late=True), ABSENT),
+    "function-answers": (
+        called({"phase": "absent"}),
+        {"lambda.invoke": unheard},
+        called({"errorMessage": "no"}, FunctionError="Unhandled"),
+    ),
+    "transform-rights": (
+        transformed("Completed", "out/a.png.out"),
+        transformed("Failed", reason="AccessDenied: s3:PutObject"),
+        transformed("Failed", "out/a.png.out", reason="a.txt is no picture"),
+    ),
+    "transform-system": (
+        transformed("Completed", machine="ml.g5.xlarge"),
+        transformed("Failed", machine="ml.g5.xlarge", reason="no CUDA driver"),
+        transformed("Completed"),
+    ),
+    "refused-object": (
+        transformed("Failed", "out/a.png.out", reason="a.txt is no picture"),
+        transformed("Failed", reason="a.txt is no picture"),
+        transformed("Completed", "out/a.png.out"),
     ),
     "warm-invoke": (warm("READY", 2), warm("FAILED", 0), warm("IN_PROGRESS", 1)),
     "deploy-denials": (trail("", ""), trail("", "AccessDenied"), trail()),

@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline.client import INVOKING
 from pipeline.config import Config as Pipeline
 
 PREFIX = "darkroom-smoke-"  # of everything that is made here; nothing else is ever deleted
@@ -61,7 +62,8 @@ class Account:
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._session.client(service, config=Config(retries={"mode": "standard"}))
+            more = INVOKING if service == "lambda" else {}  # as darkroom's own client has it
+            self._clients[service] = self._session.client(service, config=Config(retries={"mode": "standard"}, **more))
         return self._clients[service]
 
     def ask(self, service: str, operation: str, **request: Any) -> Any:

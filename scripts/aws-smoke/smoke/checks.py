@@ -14,19 +14,22 @@ from smoke import (
     looks_stack,
     looks_steps,
     looks_training,
+    looks_transforms,
     makes_alarms,
+    makes_calls,
     makes_events,
     makes_pipelines,
     makes_roles,
+    makes_tags,
 )
 from smoke.stages import STAGES
 from smoke.verdict import Check
 
 LOOKS = (
     *(looks_service, looks_preflight, looks_stack, looks_steps, looks_data, looks_training, looks_debugger),
-    *(looks_functions, looks_endpoint, looks_server, looks_deploying),
+    *(looks_functions, looks_endpoint, looks_server, looks_deploying, looks_transforms),
 )
-MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms)
+MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms, makes_tags, makes_calls)
 _ORDER = tuple(STAGES)
 CHECKS: dict[str, Check] = {
     check.name: check

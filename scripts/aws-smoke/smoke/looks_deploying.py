@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rollout.record import ASKING, FAILED, GOOD
 
 from smoke.account import Account
@@ -150,23 +152,31 @@ def serverless_update(account: Account) -> Verdict:
     return judged(record["phase"] == GOOD, f"{found.name}: {record['phase']} {record['reason']}".rstrip())
 
 
-def _metric(policy: dict[str, dict[str, dict[str, str]]]) -> str:
+def fleet_messages(account: Account) -> Verdict:
+    """While an update goes on: what SageMaker says of the variants that come."""
+    found = production(account)
+    coming = found.described.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+    if found.status != "Updating" or not coming:
+        raise CannotTell(f"{found.name} is {found.status}, and nothing comes", f"while it is updated: {_SECOND}")
+    told = [said for each in coming for said in each.get("VariantStatus", [])]
+    return judged(bool(told) and all(each.get("Status") for each in told), f"{found.name} is updated: {told}")
+
+
+def _metric(policy: dict[str, Any]) -> str:
     tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
-    return tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", "")
+    return str(tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", ""))
 
 
-def _period(alarm: dict[str, int | list[dict[str, dict[str, int]]]]) -> int:
-    """Of a metric that is computed out of others, the period of those."""
-    inner = alarm.get("Metrics") or []
-    periods = (
-        [each["MetricStat"]["Period"] for each in inner if "MetricStat" in each] if isinstance(inner, list) else []
-    )
-    return min(periods, default=int(str(alarm.get("Period", 60))))
+def _period(alarm: dict[str, Any]) -> int:
+    """Of a metric that is computed out of others, the shortest of theirs."""
+    periods = [each["MetricStat"]["Period"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+    return int(min(periods, default=alarm.get("Period", 60)))
 
 
 CHECKS = (
     Check("golden-pictures", ENDPOINT, golden_pictures, "phase good, with smoke_test true"),
     Check("guarded-update", ENDPOINT, guarded_update, "ALL_AT_ONCE with alarms and a wait, and InService or Updating"),
+    Check("fleet-messages", ENDPOINT, fleet_messages, "VariantStatus of the fleet that comes, while an update goes on"),
     Check("alarm-dimensions", ENDPOINT, alarm_dimensions, "EndpointConfigName beside EndpointName and VariantName"),
     Check("kept-count", ENDPOINT, kept_count, "as many instances after the update as scaling had made before"),
     Check("machine-change", ENDPOINT, machine_change, "phase good on the other machine, and a scalable target again"),

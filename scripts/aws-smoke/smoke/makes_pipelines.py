@@ -98,21 +98,6 @@ def selected_branch(account: Account) -> Verdict:
     return judged(ran == expected, f"selected and ran: {ran}")
 
 
-def tags_at_once(account: Account) -> Verdict:
-    """Written and read ten times without a pause, as the deploying function keeps where a deployment stands."""
-    name = _pipeline(account, _failing("one"))
-    arn = str(account.ask("sagemaker", "describe_pipeline", PipelineName=name)["PipelineArn"])
-    stale = []
-    for number in range(10):
-        written = {"smoke:phase": str(number), "smoke:at": f"2026-12-01T00:00:0{number}Z"}
-        tags = [{"Key": key, "Value": value} for key, value in written.items()]
-        account.ask("sagemaker", "add_tags", ResourceArn=arn, Tags=tags)
-        rows = account.pages("sagemaker", "list_tags", "Tags", ResourceArn=arn)
-        if (read := {row["Key"]: row["Value"] for row in rows}) != written:
-            stale.append(read)
-    return judged(not stale, f"of ten times read otherwise than written: {stale or 'none'}")
-
-
 def _pipeline(account: Account, text: str) -> str:
     name, role = account.name(), account.pipeline.pipeline.role_arn
     account.tell(f"makes the pipeline {name}")
@@ -236,6 +221,5 @@ CHECKS = (
     Check("start-token", FREE, start_token, "one execution for two starts with the same token", _MAKES),
     Check("other-request", FREE, other_request, "ConflictException for the second execution", _MAKES),
     Check("wrong-state", FREE, wrong_state, "ConflictException or ValidationException, twice", _MAKES),
-    Check("tags-at-once", FREE, tags_at_once, "each time what was written just before, all of it", _MAKES),
     Check("selected-branch", FREE, selected_branch, "exactly the selected steps run, a branch's without it", _MAKES),
 )

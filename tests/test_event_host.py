@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from event_patterns import matches
 from hosted import processes, remove, serve_stub, soon
-from lambda_deploy import handler
+from lambda_deploy import _translated, handler
 from local_jobs import put_archive
 from over_http import client
+from rendered import about
 from rollout import account, record
 
 from pipeline.control import deployments
-from pipeline.local import endpoint, endpoint_record, event_rules, names
+from pipeline.infra import events
+from pipeline.local import endpoint, endpoint_events, endpoint_record, event_rules, names
 from pipeline.local.clock import set_speed
-from pipeline.local.event_host import Bus, changed_event
-from pipeline.local.event_rules import Rule, Seen
+from pipeline.local.event_host import Bus
+from pipeline.local.event_rules import Rule
 from pipeline.local.operations.answers import save_tags
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
+from pipeline.local.store import Record, Store
 
 NAME = "digits-staging"
 FUNCTION = "arn:aws:lambda:us-east-1:111122223333:function:darkroom-deploy"
@@ -78,12 +82,111 @@ def test_what_marks_a_deployment_is_what_the_function_writes() -> None:
     assert {"phase", "asked", "good", "before", "reason", "alarms"} <= set(record.Record.__dataclass_fields__)
 
 
-def test_a_change_is_told_in_sagemakers_words() -> None:
-    event = changed_event(Seen(NAME, "arn:e", "InService", ("InService", "1"), False), 0.0)
+def kept(store: Store, status: str = endpoint_record.UPDATING, name: str = NAME, **body: Any) -> Record:
+    """An endpoint of one instance that is marked, and that no process serves."""
+    variant = {"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "containers": [], "count": 1, "weight": 1.0}
+    arn = names.arn("endpoint", name)
+    fleet = {"EndpointConfigName": "first", "variants": [variant], "revision": "1"}
+    store.add("endpoint", name, {**fleet, **body}, status, arn)
+    save_tags(store, arn, [{"Key": deployments.MARK, "Value": name}])
+    return store.get("endpoint", name)
+
+
+def baking(sagemaker: LocalSageMaker) -> dict[str, Any]:
+    """`pending` of an update whose new instance gets traffic."""
+    variants = sagemaker.store.get("endpoint", NAME).body["variants"]
+    status = [{"Status": "Baking", "StatusMessage": "Baking for 5 seconds", "StartTime": 12.5}]
+    live = {"AllTraffic": {"count": 1, "status": status}}
+    return {"EndpointConfigName": "second", "StartTime": 10.0, "variants": variants, "live": live}
+
+
+def test_a_change_is_told_in_sagemakers_words(sagemaker: LocalSageMaker) -> None:
+    record = kept(sagemaker.store, endpoint_record.IN_SERVICE)
+    event = endpoint_events.event(endpoint_events.STATE, record, {"team": "vision"}, 0.0)
     assert event["source"] == "aws.sagemaker"
     assert event["detail-type"] == "SageMaker Endpoint State Change"
     assert event["time"] == "1970-01-01T00:00:00Z"
-    assert event["detail"] == {"EndpointName": NAME, "EndpointArn": "arn:e", "EndpointStatus": "IN_SERVICE"}
+    assert event["resources"] == [record.arn]
+    weights = {"CurrentWeight": 1.0, "DesiredWeight": 1.0, "CurrentInstanceCount": 1, "DesiredInstanceCount": 1}
+    assert event["detail"] == {
+        "EndpointName": NAME,
+        "EndpointArn": record.arn,
+        "EndpointConfigName": "first",
+        "ProductionVariants": [{"VariantName": "AllTraffic", **weights}],
+        "EndpointStatus": "IN_SERVICE",
+        "CreationTime": round(1000 * record.created),
+        "LastModifiedTime": round(1000 * record.modified),
+        "Tags": {"team": "vision"},
+    }
+
+
+def test_a_deployment_is_told_with_the_fleet_that_comes(sagemaker: LocalSageMaker) -> None:
+    kept(sagemaker.store)
+    sagemaker.store.change("endpoint", NAME, {"pending": baking(sagemaker)})
+    event = endpoint_events.event(endpoint_events.DEPLOYMENT, sagemaker.store.get("endpoint", NAME), {}, 0.0)
+    assert event["detail-type"] == "SageMaker Endpoint Deployment State Change"
+    assert (event["detail"]["EndpointStatus"], event["detail"]["EndpointConfigName"]) == ("UPDATING", "first")
+    coming = event["detail"]["PendingDeploymentSummary"]
+    assert (coming["EndpointConfigName"], coming["StartTime"]) == ("second", 10_000)
+    [variant] = coming["ProductionVariants"]
+    [status] = variant["VariantStatus"]
+    assert status == {"Status": "Baking", "StatusMessage": "Baking for 5 seconds", "StartTime": 12_500}
+
+
+def test_each_stage_of_a_deployment_is_told_once(sagemaker: LocalSageMaker) -> None:
+    store, told = sagemaker.store, list[tuple[str, str]]()
+    event_rules.put(store, RULE)
+    bus = Bus(store, lambda rule, event: told.append((event["detail-type"], event["detail"]["EndpointStatus"])))
+    kept(store)
+    pending = baking(sagemaker)
+    store.change("endpoint", NAME, {"pending": {**pending, "live": {}}})
+    for live in ({}, pending["live"], pending["live"], {"AllTraffic": {"count": 0, "status": [{"StartTime": 13.0}]}}):
+        store.change("endpoint", NAME, {"pending": {**pending, "live": live}})
+        assert bus.turn()
+    store.change("endpoint", NAME, {"pending": {**pending, "live": live}}, status=endpoint_record.ROLLING_BACK)
+    assert bus.turn()
+    store.change("endpoint", NAME, {"pending": None, "revision": "2"}, status=endpoint_record.FAILED)
+    assert bus.turn()
+    state, stage = endpoint_events.STATE, endpoint_events.DEPLOYMENT
+    assert told == [
+        (state, "UPDATING"),
+        (stage, "UPDATING"),
+        (stage, "UPDATING"),
+        (state, "ROLLING_BACK"),
+        (state, "FAILED"),
+    ]
+
+
+def test_instances_that_come_and_go_are_told_as_a_deployment(sagemaker: LocalSageMaker) -> None:
+    record = kept(sagemaker.store)
+    changes = endpoint_record.resized(record.body, {"AllTraffic": 2}, {}, 1.0)
+    sagemaker.store.change("endpoint", NAME, changes)
+    record = sagemaker.store.get("endpoint", NAME)
+    assert endpoint_events.stages(record)
+    event = endpoint_events.event(endpoint_events.DEPLOYMENT, record, {}, 0.0)
+    assert "PendingDeploymentSummary" not in event["detail"]
+    [variant] = event["detail"]["ProductionVariants"]
+    assert variant["VariantStatus"][0]["StatusMessage"] == "Scaling out desired instance count to 2."
+
+
+@pytest.mark.parametrize("kind", [endpoint_events.STATE, endpoint_events.DEPLOYMENT])
+def test_the_stacks_rule_has_the_function_go_on_for_either(sagemaker: LocalSageMaker, kind: str) -> None:
+    for name in about().endpoints:
+        event = endpoint_events.event(kind, kept(sagemaker.store, name=name), {}, 0.0)
+        assert matches(events.changed(about()), event)
+        assert _translated(event) == {"action": "advance", "endpoint_name": name}
+        assert not matches(events.trouble(about()), event)
+    back = endpoint_events.event(kind, kept(sagemaker.store, "RollingBack", "other"), {}, 0.0)
+    assert not matches(events.changed(about()), back)
+
+
+def test_the_stacks_rule_tells_the_team_of_troubles(sagemaker: LocalSageMaker) -> None:
+    staging = about().endpoints[0]
+    record = kept(sagemaker.store, name=staging)
+    for status in (endpoint_record.FAILED, endpoint_record.ROLLING_BACK, endpoint_record.ROLLBACK_FAILED):
+        sagemaker.store.change("endpoint", staging, {}, status=status)
+        record = sagemaker.store.get("endpoint", staging)
+        assert matches(events.trouble(about()), endpoint_events.event(endpoint_events.STATE, record, {}, 0.0)), status
 
 
 def test_each_change_is_told_once_and_leads_to_the_end(
@@ -100,6 +203,7 @@ def test_each_change_is_told_once_and_leads_to_the_end(
     bus = Bus(sagemaker.store, send)
     assert soon(lambda: not bus.turn())
     statuses = [event["detail"]["EndpointStatus"] for event in told]
+    assert {event["detail-type"] for event in told} == {endpoint_events.STATE}
     assert statuses == sorted(set(statuses), key=["CREATING", "IN_SERVICE"].index)
     assert phase(server) == "good"
 
@@ -132,13 +236,12 @@ def test_of_what_sleeps_nothing_is_told_until_it_is_woken(sagemaker: LocalSageMa
     event_rules.put(sagemaker.store, RULE)
     assert not Bus(sagemaker.store, lambda rule, event: None).turn()
     endpoint.start(sagemaker.store, NAME)
-    assert [seen.name for seen in event_rules.endpoints(sagemaker.store, RULE)] == [NAME]
+    assert [seen.record.name for seen in event_rules.endpoints(sagemaker.store, RULE)] == [NAME]
 
 
 def test_the_process_plays_as_long_as_something_is_under_way(sagemaker: LocalSageMaker) -> None:
-    store, arn = sagemaker.store, names.arn("endpoint", NAME)
-    store.add("endpoint", NAME, {"revision": "1"}, endpoint_record.UPDATING, arn)
-    save_tags(store, arn, [{"Key": deployments.MARK, "Value": NAME}])
+    store = sagemaker.store
+    kept(store)
     event_rules.put(store, RULE)
     event_rules.wake(store)
     told = f"{FUNCTION}: DarkroomError: no code is registered"

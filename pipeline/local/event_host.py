@@ -1,6 +1,6 @@
 """The process that plays EventBridge while deployments are under way: python -m pipeline.local.event_host HOME.
 
-It calls each rule's function on every change of an endpoint's status, as SageMaker's events do, and by a schedule. It
+It calls each rule's function on every change of an endpoint, as SageMaker's events do, and by a schedule. It
 ends when nothing is under way any more; whoever changes an endpoint then starts another one.
 """
 
@@ -10,10 +10,9 @@ import fcntl
 import os
 import sys
 import time
-from datetime import UTC, datetime
 
 from pipeline.errors import DarkroomError
-from pipeline.local import endpoint_record, event_rules, function_process, names
+from pipeline.local import endpoint_events, endpoint_record, event_rules, function_process
 from pipeline.local.clock import clock_of
 from pipeline.local.endpoint_files import Files, is_supervised, take
 from pipeline.local.functions import find_function
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from pipeline.local.event_rules import Rule, Seen
 
 _LOOK_S = 0.1
-_KIND = "SageMaker Endpoint State Change"
-# https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html: IN_SERVICE, not InService
-_WORDS = {"InService": "IN_SERVICE", "RollingBack": "ROLLING_BACK", "UpdateRollbackFailed": "UPDATE_ROLLBACK_FAILED"}
 
 
 class Bus:
@@ -39,7 +35,7 @@ class Bus:
         self.store = store
         self.send = send
         self.clock = clock_of(store)
-        self._told: dict[tuple[str, str], Any] = {}
+        self._told: dict[tuple[str, str, str], Any] = {}
         self._looked: dict[str, float] = {}
 
     def turn(self) -> bool:
@@ -48,35 +44,27 @@ class Bus:
 
     def _turn(self, rule: Rule) -> bool:
         seen = list(event_rules.endpoints(self.store, rule))
-        changed = [each for each in seen if self._told.get((rule.function, each.name)) != each.state]
-        for each in changed:
-            self._told[rule.function, each.name] = each.state
-            self.send(rule, changed_event(each, self.clock.now()))
-        waiting = [each.name for each in seen if not each.over]
+        changes = [(kind, each) for each in seen for kind in self._changes(rule, each)]
+        for kind, each in changes:
+            self.send(rule, endpoint_events.event(kind, each.record, each.tags, self.clock.now()))
+        waiting = [each.record.name for each in seen if not each.over]
         due = self._looked.setdefault(rule.function, self.clock.now()) + rule.every
         if waiting and self.clock.now() >= due:
             self._looked[rule.function] = self.clock.now()
             self.send(rule, {"action": "advance", "endpoint_name": ",".join(waiting)})
-        return bool(changed or waiting)
+        return bool(changes or waiting)
 
-
-def changed_event(seen: Seen, now: float) -> dict[str, Any]:
-    detail = {
-        "EndpointName": seen.name,
-        "EndpointArn": seen.arn,
-        "EndpointStatus": _WORDS.get(seen.status, seen.status.upper()),
-    }
-    return {
-        "version": "0",
-        "id": names.random_id(32),
-        "detail-type": _KIND,
-        "source": "aws.sagemaker",
-        "account": names.ACCOUNT,
-        "time": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": names.REGION,
-        "resources": [seen.arn],
-        "detail": detail,
-    }
+    def _changes(self, rule: Rule, seen: Seen) -> list[str]:
+        """The kinds of events that are to be told now."""
+        record, found = seen.record, list[str]()
+        now: dict[str, Any] = {endpoint_events.STATE: endpoint_events.state(record)}
+        if stages := endpoint_events.stages(record):
+            now[endpoint_events.DEPLOYMENT] = stages
+        for kind, what in now.items():
+            if self._told.get((rule.function, record.name, kind)) != what:
+                self._told[rule.function, record.name, kind] = what
+                found.append(kind)
+        return found
 
 
 def host(home: str) -> None:

@@ -25,8 +25,8 @@ EVERY_S = 300.0  # as the stack's rate(5 minutes)
 # function: its ARN; mark: tag that such endpoints have; phase: tag that says where a deployment stands; rest: its
 # values at which nothing follows any more; every: seconds between two looks
 Rule = namedtuple("Rule", "function mark phase rest every")
-# an endpoint as a rule sees it; state: differs after each change; over: nothing follows unless somebody does something
-Seen = namedtuple("Seen", "name arn status state over")
+# an endpoint as a rule sees it; tags: name → value; over: nothing follows unless somebody does something
+Seen = namedtuple("Seen", "record tags over")
 
 
 def put(store: Store, rule: Rule) -> None:
@@ -44,7 +44,7 @@ def endpoints(store: Store, rule: Rule) -> Iterator[Seen]:
         tags = next((found.body for found in store.find("tags", record.arn)), {})
         if rule.mark in tags and _is_awake(store, record):
             over = record.status not in endpoint_record.IN_PROGRESS and tags.get(rule.phase) in rule.rest
-            yield Seen(record.name, record.arn, record.status, (record.status, record.body["revision"]), over)
+            yield Seen(record, tags, over)
 
 
 def _is_awake(store: Store, record: Record) -> bool:

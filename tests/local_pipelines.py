@@ -14,7 +14,8 @@ ROLE = "arn:aws:iam::111122223333:role/Test"
 BUCKET = "s3://test-bucket"
 CODE = f"{BUCKET}/code/"
 
-# one program for every step: `tally FILE NAME` appends a line, `write FILE JSON`, `say TEXT`, `sleep S`, `fail CODE`
+# one program for every step: `tally FILE NAME` appends a line, `write FILE JSON`, `say TEXT`, `sleep S`, `await FILE`,
+# `fail CODE`
 PROGRAM = r"""
 import os, sys, time
 words = sys.argv[1:]
@@ -31,6 +32,10 @@ while words:
             file.write(text)
     elif verb == "sleep":
         time.sleep(float(words.pop(0)))
+    elif verb == "await":
+        path = words.pop(0)
+        while not os.path.exists(path):
+            time.sleep(0.01)
     elif verb == "say":
         print(words.pop(0), flush=True)
     elif verb == "fail":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +16,7 @@ from pipeline.client import Clients
 from pipeline.studio import server
 from pipeline.studio.app import application
 from pipeline.studio.asked import Studio
+from pipeline.studio.live import Streams
 
 SECRET = "s" * 43
 EXECUTION = "/pipelines/digits/executions/abc123"
@@ -34,6 +36,7 @@ class Visitor:
     """Asks one studio, with its cookie unless told otherwise."""
 
     port: int
+    streams: Streams | None = None
 
     @property
     def url(self) -> str:
@@ -47,9 +50,23 @@ class Visitor:
     def get(self, path: str, **headers: str) -> Said:
         return self.ask("GET", path, **headers)
 
+    @contextmanager
+    def following(self, path: str) -> Iterator[Iterator[tuple[str, str]]]:
+        """Events of a stream, each its kind and what it says, until it ends."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", f"{path}/events", headers=self._cookie())
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers.get_content_type()) == (200, "text/event-stream")
+            yield _events(answer)
+        finally:
+            connection.close()
+
+    def _cookie(self) -> Headers:
+        return {"Cookie": f"darkroom-studio-{self.port}={SECRET}"}
+
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Said:
-        given = {"Cookie": f"darkroom-studio-{self.port}={SECRET}"}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        given = self._cookie() | {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, given)
@@ -59,15 +76,23 @@ class Visitor:
             connection.close()
 
 
+def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
+    while head := answer.readline().decode().strip():
+        data = answer.readline().decode().removeprefix("data: ")
+        answer.readline()
+        yield head.removeprefix("event: "), json.loads(data)
+
+
 @contextmanager
 def serving(connect: Callable[[], AbstractContextManager[Clients]], **more: Any) -> Iterator[Visitor]:
     opened = server.listening(0)
     port = opened.getsockname()[1]
-    running = server.server(application(Studio(connect, SECRET, port, **more)))
+    made = application(Studio(connect, SECRET, port, **more))
+    running = server.server(made)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]}, name="studio")
     thread.start()
     try:
-        yield Visitor(port)
+        yield Visitor(port, made.state.streams)
     finally:
         running.should_exit = True
         thread.join(30)

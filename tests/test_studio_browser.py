@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import THEMES, WIDTHS, chromium, opened, serious
+from local_pipelines import Local, document, processing
 from playwright.sync_api import Browser
 from reported import EVIL, finished_run
 from studios import EXECUTION, SECRET, Hostile, Visitor, serving
+
+from pipeline.client import local_session
 
 PAGES = ("/", "/pipelines/digits", EXECUTION, f"{EXECUTION}/steps/Tune", f"{EXECUTION}/steps/Publish/log")
 
@@ -82,3 +86,26 @@ def test_the_reports_script_runs_in_its_sandbox(browser: Browser, hostile: Visit
         assert found.page.locator("th button").count() > 0
         assert found.page.evaluate("origin") == "null"
     assert found.said == []
+
+
+def test_a_page_follows_what_runs_and_keeps_the_focus(browser: Browser, tmp_path: Path) -> None:
+    local, gates = Local(tmp_path / "home"), [tmp_path / "one", tmp_path / "two"]
+    first = processing("First", "say", "began", "await", str(gates[0]))
+    arn = local.start(document(first, processing("Second", "await", str(gates[1]), DependsOn=["First"])), name="live")
+    local.wait_for_step(arn, "First")
+    with serving(partial(local_session, local.home)) as visitor:
+        address = f"{visitor.url}/pipelines/live/executions/{arn.rpartition('/')[2]}"
+        with opened(browser, f"{visitor.url}/", **let_in(visitor)) as found:
+            found.page.goto(f"{address}/steps/First")
+            found.page.locator("pre", has_text="began").wait_for()
+            found.page.goto(address)
+            found.page.locator("table a", has_text="First").focus()
+            found.page.evaluate("window.unchanged = true")
+            gates[0].touch()
+            found.page.locator("tr", has_text="Second").locator(".badge.running").wait_for()
+            assert found.page.evaluate("document.activeElement.textContent") == "First"
+            assert found.page.evaluate("window.unchanged")
+            gates[1].touch()
+            found.page.locator("h1 .badge.good").wait_for()
+            found.page.wait_for_function("!window.unchanged")  # what else there is to show comes with a reload
+        assert found.said == []

@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.control.remembering import remembering
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
-from pipeline.studio import execution, logs, pages, pipelines, step
+from pipeline.studio import execution, live, logs, pages, pipelines, step
 from pipeline.studio.asked import Answer, Asked, Document, Page, Studio, View
 from pipeline.studio.security import Guard
 
@@ -29,6 +29,7 @@ VIEWS: Mapping[str, View] = {
     f"{_EXECUTION}/steps/{{step}}": step.view,
     f"{_EXECUTION}/steps/{{step}}/log": logs.view,
 }
+FOLLOWED = (f"{_EXECUTION}/events", f"{_EXECUTION}/steps/{{step}}/events")
 # the page of a stranger may do nothing; the report's own script is let in by its own policy
 SANDBOX = "sandbox{}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'{}"
 _ABSENT = ("ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket")
@@ -42,11 +43,21 @@ def application(studio: Studio) -> Starlette:
             raise HTTPException(404)
         return Response(found[0], media_type=found[1])
 
+    streams = live.Streams()
+
+    async def events(request: Request) -> Response:
+        if streams.open >= live.MOST:
+            raise HTTPException(503, f"{live.MOST} pages are followed already")
+        return StreamingResponse(streams.events(studio, Asked(request.path_params)), media_type="text/event-stream")
+
     routes = [Route("/static/{name}", asset, methods=["GET"])]
     routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
+    routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
     guard = Middleware(Guard, secret=studio.secret, port=studio.port)
     handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio)}
-    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+    made = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+    made.state.streams = streams
+    return made
 
 
 def _endpoint(studio: Studio, view: View) -> Callable[[Request], Awaitable[Response]]:

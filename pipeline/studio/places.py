@@ -21,6 +21,11 @@ def step(arn: str, name: str) -> str:
     return f"{execution(arn)}/steps/{quote(name, safe='')}"
 
 
+def events(page: str) -> str:
+    """Of the stream that a page follows."""
+    return f"{page}/events"
+
+
 def arn(clients: Clients, pipeline_name: str, identifier: str) -> str:
     """Account and region are those of the pipeline. Raises ServiceError ResourceNotFound for an unknown pipeline."""
     described = clients.sagemaker.describe_pipeline(PipelineName=pipeline_name)

@@ -8,6 +8,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from pipeline.errors import DarkroomError
+from pipeline.studio.live import Streams
 from pipeline.studio.security import HOST, TOKEN
 
 GRACE_S = 2  # that an answer which is under way has, when the server is ended
@@ -33,9 +34,21 @@ def address(opened: socket.socket, secret: str) -> str:
     return f"http://{HOST}:{opened.getsockname()[1]}/?{TOKEN}={secret}"
 
 
-def server(application: Starlette) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Ends its streams before it waits for what is under way: they would outlast every patience."""
+
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        super().__init__(config)
+        self.streams = streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.streams.close()
+        await super().shutdown(sockets)
+
+
+def server(application: Starlette) -> Server:
     """Its run(sockets=[…]) serves, and returns when `should_exit` is set."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             application,
             http="h11",
@@ -47,5 +60,6 @@ def server(application: Starlette) -> uvicorn.Server:
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        application.state.streams,
     )

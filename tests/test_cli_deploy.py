@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aws_account import AWS, Account, account, command
-from hosted import ask, processes, soon
+from hosted import Load, ask, processes, soon
 from local_jobs import put_archive
 
 from pipeline.client import Clients
@@ -29,6 +29,16 @@ CONFIG = """
 pipeline: {name: digits, region: us-east-1, account: "111122223333"}
 dataset: {kind: digits}
 deploy: {update: {wait_seconds: 1800}, alarms: {error_rate: 0.5}}
+"""
+# two instances, and up to six seconds each for a canary and for the rest
+CANARY = """
+pipeline: {name: digits, region: us-east-1, account: "111122223333"}
+dataset: {kind: digits}
+deploy:
+  instance_count: 2
+  scaling: null
+  update: {bake_seconds: 3600, wait_seconds: 3600, timeout_minutes: 480}
+  alarms: {error_rate: 0.5}
 """
 # its model is one word: how sure it is of a seven, or what is wrong with it
 SURE = """
@@ -146,6 +156,31 @@ def test_a_life_deployed_updated_taken_back_and_gone(darkroom: Any) -> None:
     code, out, err = darkroom("rollback", "--endpoint", NAME)
     assert (code, out) == (1, "")
     assert "has no earlier good deployment to go back to" in err
+
+
+def last_routing(clients: Clients) -> dict[str, Any]:
+    """How the last update of the endpoint shifted traffic."""
+    last = clients.sagemaker.describe_endpoint(EndpointName=NAME)["LastDeploymentConfig"]
+    return dict(last["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"])
+
+
+def test_a_canary_of_a_broken_model_is_taken_back_and_the_command_says_why(darkroom: Any, tmp_path: Path) -> None:
+    """Of two instances one takes traffic, and answers with 500: its alarm takes the update back while it bakes."""
+    (tmp_path / "pipeline.yaml").write_text(CANARY)
+    clients = darkroom.clients
+    good, broken = register(clients, "0.75", 0.75), register(clients, "faulty", 0.75)
+    code, _, err = darkroom("deploy", good)
+    assert code == 0, err
+    with Load(clients.sagemaker, callers=2, name=NAME, pause_s=0.02) as load:
+        code, out, err = darkroom("deploy", broken)
+    assert (code, out) == (1, ""), err
+    routing = last_routing(clients)
+    assert (routing["Type"], routing["CanarySize"]["Value"]) == ("CANARY", 1)
+    reason = rf"SageMaker rolled back to {NAME}-v{good}-\w+: .*alarm.* {NAME}-v{broken}-\w+-errors"
+    assert re.search(rf"^error: the deployment to '{NAME}' failed: {reason}", err, re.MULTILINE), err
+    assert re.search(rf"^hint:  {NAME} serves version {good} \(\w+\); mend it, then deploy again$", err, re.MULTILINE)
+    assert load.errors and {'{"predictions": [{"class": "7", "probability": 0.75}]}'} == set(load.answers)
+    assert '"probability": 0.75' in ask(clients.sagemaker, name=NAME)
 
 
 @pytest.mark.parametrize("darkroom", ["aws"], indirect=True)

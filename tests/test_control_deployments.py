@@ -92,6 +92,15 @@ def test_whatever_else_the_function_answers_ends_the_looking(refusal: DarkroomEr
     assert service.given == [THROTTLED]
 
 
+def test_an_update_that_is_taken_back_is_told_as_that() -> None:
+    other = "e-v1-0123456789"
+    back = deployments.Deployment("e", "Updating", other, "deploying", ASKED, other, "", "", (), {})
+    assert deployments.told(back)[0].endswith("version 2 (0123456789) takes the place of version 1 (0123456789)")
+    for status in ("RollingBack", "InService"):
+        said = deployments.told(back._replace(status=status))[0]
+        assert said == f"e: {status}, version 2 (0123456789) is taken back, version 1 (0123456789) stays"
+
+
 def test_an_endpoint_that_goes_is_not_told_as_good() -> None:
     """Its tags go with it, and say until then what they said before."""
     going = deployments.Deployment("e", "Deleting", ASKED, "good", ASKED, ASKED, "", "", (), {})

@@ -11,7 +11,7 @@ import time
 from collections import namedtuple
 
 from pipeline.client import pages
-from pipeline.control.endpoints import DELETING, IN_PROGRESS, IN_SERVICE
+from pipeline.control.endpoints import DELETING, IN_PROGRESS, IN_SERVICE, ROLLING_BACK
 from pipeline.errors import DarkroomError, EndpointError, ServiceError, Unavailable
 
 TYPE_CHECKING = False
@@ -166,6 +166,8 @@ def _phase(seen: Deployment) -> str:
             return f"{asked} serves; golden pictures and scaling follow"
         case "asking" | "deploying" if seen.serves == seen.asked:
             return f"{asked} comes"
+        case "deploying" if seen.status in (ROLLING_BACK, IN_SERVICE):
+            return f"{asked} is taken back, {version(seen.serves)} stays"
         case "asking" | "deploying":
             return f"{asked} takes the place of {version(seen.serves)}"
         case "undoing" | "restoring":

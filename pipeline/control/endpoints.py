@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
 
-IN_SERVICE, DELETING = "InService", "Deleting"
-IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+IN_SERVICE, ROLLING_BACK, DELETING = "InService", "RollingBack", "Deleting"
+IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", ROLLING_BACK)
 SUFFIX = "-production"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from reported import ARN, EVIL, FakeSageMaker, at
 
@@ -17,6 +18,7 @@ from pipeline.studio import server
 from pipeline.studio.app import application
 from pipeline.studio.asked import Studio
 from pipeline.studio.live import Streams
+from pipeline.studio.security import form_token
 
 SECRET = "s" * 43
 EXECUTION = "/pipelines/digits/executions/abc123"
@@ -49,6 +51,14 @@ class Visitor:
 
     def get(self, path: str, **headers: str) -> Said:
         return self.ask("GET", path, **headers)
+
+    def send(self, path: str, **fields: str) -> Said:
+        """A form of one of the studio's own pages."""
+        body = urlencode(
+            {"token": form_token(SECRET), **{name.replace("__", "."): each for name, each in fields.items()}}
+        )
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.url}
+        return self.ask("POST", path, body.encode(), **kind)
 
     @contextmanager
     def following(self, path: str) -> Iterator[Iterator[tuple[str, str]]]:
@@ -110,7 +120,11 @@ class Hostile(FakeSageMaker):
         return {"PipelineSummaries": [row], "NextToken": EVIL}
 
     def describe_pipeline(self, **_: Any) -> dict[str, Any]:
-        return {"PipelineArn": ARN.partition("/execution/")[0], "PipelineDescription": EVIL}
+        document = json.loads(self.describe_pipeline_definition_for_execution()["PipelineDefinition"])
+        choice = {"Name": "Choice", "Type": "String", "DefaultValue": EVIL, "EnumValues": [EVIL, "x"]}
+        document["Parameters"] += [{"Name": EVIL, "Type": EVIL, "DefaultValue": EVIL}, choice]
+        definition = {"PipelineDefinition": json.dumps(document)}
+        return {"PipelineArn": ARN.partition("/execution/")[0], "PipelineDescription": EVIL, **definition}
 
     def list_pipeline_executions(self, **_: Any) -> dict[str, Any]:
         row = {

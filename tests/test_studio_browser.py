@@ -17,7 +17,14 @@ from studios import EXECUTION, SECRET, Hostile, Visitor, serving
 
 from pipeline.client import local_session
 
-PAGES = ("/", "/pipelines/digits", EXECUTION, f"{EXECUTION}/steps/Tune", f"{EXECUTION}/steps/Publish/log")
+PAGES = (
+    "/",
+    "/pipelines/digits",
+    "/pipelines/digits/start",
+    EXECUTION,
+    f"{EXECUTION}/steps/Tune",
+    f"{EXECUTION}/steps/Publish/log",
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,14 @@ from studios import EXECUTION, SECRET, Hostile, Visitor, serving
 
 from pipeline.studio.security import form_token, may_act
 
-PAGES = ("/", "/pipelines/digits", EXECUTION, f"{EXECUTION}/steps/Publish", f"{EXECUTION}/steps/Publish/log")
+PAGES = (
+    "/",
+    "/pipelines/digits",
+    "/pipelines/digits/start",
+    EXECUTION,
+    f"{EXECUTION}/steps/Publish",
+    f"{EXECUTION}/steps/Publish/log",
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 from pipeline.cli import DONE, Command, target
 from pipeline.cli.home import home, shown, used_home
 from pipeline.cli.text import whole
+from pipeline.errors import DarkroomError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def arguments(parser: ArgumentParser) -> None:
         "--port", type=whole(0, 65535), default=PORT, metavar="N", help=f"default: {PORT}; 0 takes a free one"
     )
     target.arguments(parser)
+    parser.add_argument(
+        "--write", action="store_true", help="with --target aws: pages may also change the account, not only show it"
+    )
 
 
 def run(args: Namespace) -> int:
@@ -37,10 +41,12 @@ def run(args: Namespace) -> int:
     from pipeline.studio.asked import Studio
 
     connect, place = _connect(args)
+    if args.write and not place:
+        raise DarkroomError("--write is for an account: on this machine pages may change things anyway", "leave it out")
     secret = token_urlsafe(32)
     opened = server.listening(args.port)
     with opened:
-        studio = Studio(connect, secret, opened.getsockname()[1], place)
+        studio = Studio(connect, secret, opened.getsockname()[1], place, writes=args.write or not place)
         serving = server.server(application(studio))
         signal.signal(signal.SIGTERM, _interrupt)
         print(server.address(opened, secret), flush=True)

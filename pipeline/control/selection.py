@@ -61,6 +61,23 @@ def source(clients: Clients, pipeline: str, definition: Definition, selected: Co
     )
 
 
+def behind(clients: Clients, definition: Definition, step: str, arn: str) -> dict[str, Any]:
+    """SelectiveExecutionConfig that runs this step and all that wait for it, with the rest of this very execution.
+
+    Raises DarkroomError where the execution does not have what they need.
+    """
+    selected = onwards(definition, step)
+    config: dict[str, Any] = {"SelectedSteps": [{"StepName": name} for name in selected]}
+    needed = _needed(definition, selected)
+    if missing := sorted(needed - _succeeded(executions.steps(clients, arn))):
+        identifier = executions.identifier(arn)
+        raise DarkroomError(
+            f"{step} needs what {', '.join(missing)} did not bring about in execution {identifier}",
+            "begin with an earlier step, or resume that execution",
+        )
+    return {**config, "SourcePipelineExecutionArn": arn} if needed else config
+
+
 def _needed(definition: Definition, selected: Collection[str]) -> set[str]:
     """Steps whose outputs the selected ones refer to and that do not run themselves."""
     found = set()

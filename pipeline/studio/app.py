@@ -5,33 +5,42 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.control.remembering import remembering
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
-from pipeline.studio import execution, live, logs, pages, pipelines, step
-from pipeline.studio.asked import Answer, Asked, Document, Page, Studio, View
-from pipeline.studio.security import Guard
+from pipeline.studio import acting, execution, live, logs, pages, pipelines, starting, step
+from pipeline.studio.asked import Answer, Asked, Document, Go, Page, Studio, View
+from pipeline.studio.security import TOKEN, Guard, may_act
 
 _EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
 VIEWS: Mapping[str, View] = {
     "/": pipelines.all_of_them,
     "/pipelines/{pipeline}": pipelines.one,
+    "/pipelines/{pipeline}/start": starting.view,
     _EXECUTION: execution.view,
     f"{_EXECUTION}/report": execution.report,
     f"{_EXECUTION}/steps/{{step}}": step.view,
     f"{_EXECUTION}/steps/{{step}}/log": logs.view,
 }
+FORMS = (starting.view,)
+ACTS: Mapping[str, View] = {
+    "/pipelines/{pipeline}/start": starting.start,
+    f"{_EXECUTION}/stop": acting.stop,
+    f"{_EXECUTION}/resume": acting.resume,
+}
 FOLLOWED = (f"{_EXECUTION}/events", f"{_EXECUTION}/steps/{{step}}/events")
 # the page of a stranger may do nothing; the report's own script is let in by its own policy
 SANDBOX = "sandbox{}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'{}"
+LARGEST_FORM = 1 << 20  # bytes: 200 parameters of 1,024 characters
 _ABSENT = ("ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
@@ -52,6 +61,7 @@ def application(studio: Studio) -> Starlette:
 
     routes = [Route("/static/{name}", asset, methods=["GET"])]
     routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
+    routes += [Route(path, _acting(studio, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
     guard = Middleware(Guard, secret=studio.secret, port=studio.port)
     handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio)}
@@ -62,16 +72,47 @@ def application(studio: Studio) -> Starlette:
 
 def _endpoint(studio: Studio, view: View) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        if view in FORMS:
+            _check_writes(studio)
         asked = Asked(request.path_params, dict(request.query_params))
         return await run_in_threadpool(_answer, studio, view, asked)
 
     return answer
 
 
+def _acting(studio: Studio, act: View) -> Callable[[Request], Awaitable[Response]]:
+    """For what changes something: of a form that one of the studio's own pages had."""
+
+    async def answer(request: Request) -> Response:
+        _check_writes(studio)
+        form = dict(parse_qsl((await _body(request, LARGEST_FORM)).decode("utf-8", "replace"), keep_blank_values=True))
+        if not may_act(studio.secret, form.get(TOKEN, "")):
+            raise HTTPException(403, "the form has no token of this server: load its page again")
+        asked = Asked(request.path_params, dict(request.query_params), form)
+        return await run_in_threadpool(_answer, studio, act, asked)
+
+    return answer
+
+
+def _check_writes(studio: Studio) -> None:
+    if not studio.writes:
+        raise HTTPException(403, "these pages only show; darkroom studio --write lets them change something, too")
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Raises HTTPException 413 before more than that is kept."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise HTTPException(413, f"more than {most:,} bytes were sent")
+    return bytes(body)
+
+
 def _answer(studio: Studio, view: View, asked: Asked) -> Response:
     try:
         with studio.connect() as clients:
-            return _response(view(remembering(clients), asked), studio)
+            return _response(view(clients if asked.form else remembering(clients), asked), studio)
     except DarkroomError as exc:
         return _response(refusal(exc), studio)
     except (
@@ -90,6 +131,8 @@ def _response(answer: Answer, studio: Studio) -> Response:
         case Document(html, scripts):
             policy = SANDBOX.format(*((" allow-scripts", "; script-src 'unsafe-inline'") if scripts else ("", "")))
             return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+        case Go(place):
+            return RedirectResponse(place, 303)
 
 
 def refusal(error: DarkroomError, status: int = 0) -> Page:

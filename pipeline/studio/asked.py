@@ -12,10 +12,13 @@ from pipeline.client import Clients
 
 @dataclass(frozen=True)
 class Asked:
-    """`path`: parts of the address by name; `query`: what stands behind its question mark, each name once."""
+    """`path`: parts of the address by name; `query`: what stands behind its question mark, each name once; `form`:
+    what was sent, likewise.
+    """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,26 @@ class Document:
     scripts: bool
 
 
-Answer = Page | Document
+@dataclass(frozen=True)
+class Go:
+    """To this page, once something is done: loading that again does it no second time."""
+
+    place: str
+
+
+Answer = Page | Document | Go
 View = Callable[[Clients, Asked], Answer]
 
 
 @dataclass(frozen=True)
 class Studio:
-    """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it."""
+    """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it.
+
+    `writes`: whether pages may change something.
+    """
 
     connect: Callable[[], AbstractContextManager[Clients]]
     secret: str
     port: int
     place: str = ""
+    writes: bool = True

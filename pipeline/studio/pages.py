@@ -15,6 +15,7 @@ from pipeline.report.page import short
 from pipeline.report.steps import STATES
 from pipeline.studio import places
 from pipeline.studio.asked import Page, Studio
+from pipeline.studio.security import form_token
 
 # Style and tables are the report's, so that the same things look the same.
 STATIC: Mapping[str, tuple[str, str, str]] = {
@@ -44,7 +45,9 @@ def environment() -> Environment:
 
 
 def render(page: Page, studio: Studio) -> str:
-    return environment().get_template(page.template).render(**page.values, place=studio.place)
+    token = form_token(studio.secret) if studio.writes else ""
+    whose = {"place": studio.place, "writes": studio.writes, "token": token}
+    return environment().get_template(page.template).render(**page.values, **whose)
 
 
 def static(name: str) -> tuple[bytes, str] | None:

@@ -21,6 +21,10 @@ def step(arn: str, name: str) -> str:
     return f"{execution(arn)}/steps/{quote(name, safe='')}"
 
 
+def start(pipeline_name: str) -> str:
+    return f"{pipeline(pipeline_name)}/start"
+
+
 def events(page: str) -> str:
     """Of the stream that a page follows."""
     return f"{page}/events"

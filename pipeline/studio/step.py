@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import executions, logs, outcome
+from pipeline.control import executions, logs, outcome, selection
 from pipeline.control.times import elapsed
 from pipeline.report import tuning
 from pipeline.report.collect import tuning_of
@@ -40,6 +40,7 @@ def view(clients: Clients, asked: Asked) -> Page:
             "metrics": list(outcome.metrics(clients, step).items()),
             "tunings": [tuning.view(tuned)] if tuned else [],
             "work": work,
+            "again": executions.describe(clients, arn)["PipelineExecutionStatus"] in selection.ENDED_SO,
         },
     )
 

@@ -1,0 +1,134 @@
+"""A form made from a definition, and the execution that it starts: a version, one like another, or from a step on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.client import Clients, request_token
+from pipeline.control import bounds, executions, parameters, pipelines, selection, versions
+from pipeline.definition import Definition
+from pipeline.errors import ConfigError, DarkroomError
+from pipeline.studio import places
+from pipeline.studio.asked import Answer, Asked, Go, Page
+
+FIELD = "parameter."  # what the names of fields begin with: a parameter may be called like one of the form's own
+WRONG = 422
+CHOICES = {"Boolean": parameters.BOOLEANS}
+
+
+@dataclass(frozen=True)
+class Field:
+    """`choices`: all that it takes, where these are a few words."""
+
+    name: str
+    kind: str
+    value: str
+    default: str
+    choices: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`like`: ARN of the execution that lends its parameters, and what is not run; `step`: what is begun with."""
+
+    pipeline: str
+    version: int
+    text: str
+    like: str
+    step: str
+
+    @property
+    def definition(self) -> Definition:
+        return Definition.parse(self.text)
+
+
+def view(clients: Clients, asked: Asked) -> Page:
+    wanted = _wanted(clients, asked.path["pipeline"], asked.query)
+    before = executions.parameter_values(clients, wanted.like) if wanted.like else {}
+    return _page(wanted, list(_fields(wanted.definition, before)), request_token())
+
+
+def start(clients: Clients, asked: Asked) -> Answer:
+    """To the page of the execution; what is wrong is told beside its field, with all that was entered."""
+    wanted = _wanted(clients, asked.path["pipeline"], asked.form)
+    entered = {key.removeprefix(FIELD): value for key, value in asked.form.items() if key.startswith(FIELD)}
+    fields = list(_checked(wanted.definition, entered))
+    given = {field.name: field.value for field in fields if field.value != (field.default if not wanted.like else "")}
+    once = asked.form.get("once") or request_token()
+    if any(field.problem for field in fields):
+        return _page(wanted, fields, once, status=WRONG)
+    try:
+        bounds.check(wanted.text, given, clients.home)
+        arn = pipelines.start(clients, wanted.pipeline, wanted.text, given, once, _more(clients, wanted))
+    except ConfigError as exc:
+        return _page(wanted, fields, once, exc.problems, WRONG)
+    except DarkroomError as exc:
+        return _page(wanted, fields, once, [exc.message, exc.hint] if exc.hint else [exc.message], WRONG)
+    return Go(places.execution(arn))
+
+
+def _wanted(clients: Clients, pipeline: str, named: Mapping[str, str]) -> Wanted:
+    """Without a name of anything: the version that is `current`, else the newest."""
+    like, step = named.get("like", ""), named.get("from", "")
+    if like:
+        arn = places.arn(clients, pipeline, like)
+        version = int(executions.describe(clients, arn).get("PipelineVersionId") or 0)
+        return Wanted(pipeline, version, executions.definition(clients, arn), arn, step)
+    number = named.get("version", "")
+    if number and not (number.isascii() and number.isdecimal()):
+        raise DarkroomError(f"version {number[:40]!r} is no number", "darkroom versions")
+    version = versions.find(clients, pipeline, int(number[:9] or 0)).id
+    found = clients.sagemaker.describe_pipeline(PipelineName=pipeline, PipelineVersionId=version)
+    return Wanted(pipeline, version, str(found["PipelineDefinition"]), "", "")
+
+
+def _more(clients: Clients, wanted: Wanted) -> dict[str, Any]:
+    """Members of the request beside the parameters."""
+    more: dict[str, Any] = {"PipelineVersionId": wanted.version} if wanted.version else {}
+    if wanted.step:
+        config = selection.behind(clients, wanted.definition, wanted.step, wanted.like)
+        more["SelectiveExecutionConfig"] = config
+    return more
+
+
+def _fields(definition: Definition, before: Mapping[str, str]) -> Iterator[Field]:
+    for name, body in definition.parameters.items():
+        kind, default = str(body.get("Type", "String")), _text(body.get("DefaultValue"))
+        choices = tuple(_text(each) for each in body.get("EnumValues") or ()) or CHOICES.get(kind, ())
+        yield Field(name, kind, before.get(name, default), default, choices)
+
+
+def _checked(definition: Definition, entered: Mapping[str, str]) -> Iterator[Field]:
+    """As it was entered; an empty field stands for the default."""
+    for field in _fields(definition, {}):
+        value = entered.get(field.name, "").strip() or field.default
+        yield Field(field.name, field.kind, value, field.default, field.choices, _problem(definition, field, value))
+
+
+def _problem(definition: Definition, field: Field, value: str) -> str:
+    if not value:
+        return "it has no default, and needs a value"
+    try:
+        parameters.check(definition.parameters, {field.name: value})
+    except ConfigError as exc:
+        return "; ".join(exc.problems)
+    return ""
+
+
+def _text(value: Any) -> str:
+    """As StartPipelineExecution takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _page(
+    wanted: Wanted, fields: list[Field], once: str, problems: list[str] | tuple[str, ...] = (), status: int = 200
+) -> Page:
+    definition = wanted.definition
+    steps = selection.onwards(definition, wanted.step) if wanted.step else list(definition.steps)
+    values = {"wanted": wanted, "fields": fields, "once": once, "problems": problems, "steps": steps, "prefix": FIELD}
+    return Page("start.html", values, status)

@@ -21,7 +21,23 @@ LONGEST_REASON = 1024  # characters of an ApprovalDescription, and no line break
 
 def newest_first(clients: Clients, group: str = "") -> list[dict[str, Any]]:
     """DescribeModelPackage of every package, of one group or of all."""
-    return [_described(clients, row) for row in _summaries(clients, group)]
+    return [described(clients, row) for row in _summaries(clients, group)]
+
+
+def page(clients: Clients, group: str, most: int, token: str = "") -> tuple[list[dict[str, Any]], str]:
+    """Summaries of the newest packages of a group, and the token of those before them; empty where there are none."""
+    more = {"NextToken": token} if token else {}
+    answer = clients.sagemaker.list_model_packages(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", MaxResults=most, **more
+    )
+    return answer["ModelPackageSummaryList"], str(answer.get("NextToken") or "")
+
+
+def version(clients: Clients, group: str, number: str) -> dict[str, Any]:
+    """DescribeModelPackage of one version, in two calls. Raises ServiceError for what is not there."""
+    found = clients.sagemaker.describe_model_package_group(ModelPackageGroupName=group)
+    arn = str(found["ModelPackageGroupArn"]).replace(":model-package-group/", ":model-package/", 1)
+    return described(clients, {"ModelPackageArn": f"{arn}/{number}"})
 
 
 def _summaries(clients: Clients, group: str) -> list[dict[str, Any]]:
@@ -38,7 +54,8 @@ def _of_group(clients: Clients, group: str) -> list[dict[str, Any]]:
     return list(pages(operation, "ModelPackageSummaryList", ModelPackageGroupName=group))
 
 
-def _described(clients: Clients, row: dict[str, Any]) -> dict[str, Any]:
+def described(clients: Clients, row: dict[str, Any]) -> dict[str, Any]:
+    """DescribeModelPackage of a summary."""
     package: dict[str, Any] = clients.sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"])
     return package
 
@@ -53,7 +70,7 @@ def find(clients: Clients, version: int, group: str = "") -> dict[str, Any]:
     if len(found) > 1:
         groups = ", ".join(row["ModelPackageGroupName"] for row in found)
         raise DarkroomError(f"several groups have a version {version}: {groups}", "add --group GROUP")
-    return _described(clients, found[0])
+    return described(clients, found[0])
 
 
 def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
@@ -61,7 +78,7 @@ def newest_approved(clients: Clients, group: str = "") -> dict[str, Any]:
     rows = _summaries(clients, group)
     for row in rows:
         if row["ModelApprovalStatus"] == APPROVED:
-            return _described(clients, row)
+            return described(clients, row)
     if not rows:
         raise nothing(clients)
     newest = rows[0]["ModelPackageVersion"]

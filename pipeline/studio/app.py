@@ -17,11 +17,12 @@ from starlette.routing import Route
 
 from pipeline.control.remembering import remembering
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
-from pipeline.studio import acting, execution, live, logs, pages, pipelines, starting, step
+from pipeline.studio import acting, compared, execution, live, logs, model, pages, pipelines, registry, starting, step
 from pipeline.studio.asked import Answer, Asked, Document, Go, Page, Studio, View
 from pipeline.studio.security import TOKEN, Guard, may_act
 
 _EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
+_MODEL = "/models/{group}/{version}"
 VIEWS: Mapping[str, View] = {
     "/": pipelines.all_of_them,
     "/pipelines/{pipeline}": pipelines.one,
@@ -30,12 +31,18 @@ VIEWS: Mapping[str, View] = {
     f"{_EXECUTION}/report": execution.report,
     f"{_EXECUTION}/steps/{{step}}": step.view,
     f"{_EXECUTION}/steps/{{step}}/log": logs.view,
+    "/models": registry.groups,
+    "/models/{group}": registry.group,
+    _MODEL: model.view,
+    f"{_MODEL}/page": model.own_page,
+    f"{_MODEL}/compare": compared.view,
 }
 FORMS = (starting.view,)
 ACTS: Mapping[str, View] = {
     "/pipelines/{pipeline}/start": starting.start,
     f"{_EXECUTION}/stop": acting.stop,
     f"{_EXECUTION}/resume": acting.resume,
+    f"{_MODEL}/decide": model.decide,
 }
 FOLLOWED = (f"{_EXECUTION}/events", f"{_EXECUTION}/steps/{{step}}/events")
 # the page of a stranger may do nothing; the report's own script is let in by its own policy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from pipeline.client import Clients
@@ -23,6 +25,15 @@ def step(arn: str, name: str) -> str:
 
 def start(pipeline_name: str) -> str:
     return f"{pipeline(pipeline_name)}/start"
+
+
+def group(name: str) -> str:
+    return f"/models/{quote(name, safe='')}"
+
+
+def model(package: Mapping[str, Any]) -> str:
+    """Of a package of a group, from its description or its summary."""
+    return f"{group(str(package['ModelPackageGroupName']))}/{package['ModelPackageVersion']}"
 
 
 def events(page: str) -> str:

@@ -1,0 +1,110 @@
+"""The page of one registered model, from which somebody decides; the decision; the page that the model brought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.client import Clients
+from pipeline.control import health, registry
+from pipeline.control.times import moment
+from pipeline.errors import DarkroomError
+from pipeline.models import dossier
+from pipeline.models.dossier import Dossier
+from pipeline.models.jobs import archive
+from pipeline.models.prepared import Split
+from pipeline.studio import places
+from pipeline.studio.asked import Answer, Asked, Document, Go, Page
+
+STATUSES = {"approve": registry.APPROVED, "reject": registry.REJECTED}
+STATES = {registry.APPROVED: "good", registry.REJECTED: "bad", registry.PENDING: "stopped"}
+WRONG, MEANWHILE = 422, 409
+LARGEST_PAGE = 32 << 20  # bytes of the model's own page
+DIGITS = 12  # of a digest
+Facts = list[tuple[str, str]]
+
+
+def view(clients: Clients, asked: Asked) -> Page:
+    return _page(clients, _package(clients, asked))
+
+
+def decide(clients: Clients, asked: Asked) -> Answer:
+    """Approves, rejects, or changes the note of what is decided so already, which sends no second approval.
+
+    Only of a model that stands as the page said: two people may be looking at it.
+    """
+    package, form = _package(clients, asked), asked.form
+    status, before = STATUSES.get(form.get("decision", "")), str(package["ModelApprovalStatus"])
+    if status is None:
+        raise DarkroomError(f"{form.get('decision', '')[:40]!r} is no decision", "approve or reject")
+    if form.get("seen") != before:
+        who, when = registry.by(package.get("LastModifiedBy")), moment(package.get("LastModifiedTime"))
+        return _page(clients, package, f"It is {before} since {when}{who}: look at it again.", form, MEANWHILE)
+    try:
+        reason = registry.reason(form.get("reason", ""), needed=status == registry.REJECTED)
+    except DarkroomError as exc:
+        return _page(clients, package, exc.message, form, WRONG)
+    if status == before:
+        registry.annotate(clients, package, reason)
+    else:
+        registry.decide(clients, package, status, reason)
+    return Go(places.model(package))
+
+
+def own_page(clients: Clients, asked: Asked) -> Document:
+    """Raises DarkroomError where the package names none."""
+    package = _package(clients, asked)
+    address = registry.page_address(package)
+    if not address.startswith("s3://"):
+        raise DarkroomError(f"version {asked.path['version']} of {asked.path['group']} names no page of its own")
+    return Document(clients.storage.get_bytes(address, LARGEST_PAGE), scripts=False)
+
+
+def _package(clients: Clients, asked: Asked) -> dict[str, Any]:
+    return registry.version(clients, asked.path["group"], asked.path["version"])
+
+
+def _page(
+    clients: Clients,
+    package: dict[str, Any],
+    problem: str = "",
+    form: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Page:
+    found = dossier.of(clients, package)
+    values = {
+        "found": found,
+        "package": package,
+        "state": STATES.get(found.status, ""),
+        "health": health.told(found.health) if found.health is not None else "",
+        "classes": sorted(
+            found.evaluation.classes, key=lambda each: (2.0 if each.recall is None else each.recall, each.name)
+        ),
+        "made": list(_made(found)),
+        "page": registry.page_address(package),
+        "by": registry.by,
+        "problem": problem,
+        "reason": (form or {}).get("reason", ""),
+        "longest": registry.LONGEST_REASON,
+    }
+    return Page("model.html", values, status)
+
+
+def _made(found: Dossier) -> Iterator[tuple[str, Facts]]:
+    """Titles and what stands below them, of what is known."""
+    origin = found.origin
+    if origin.training:
+        job = origin.training
+        facts = [("job", job.name), ("machines", job.machine), ("image", job.image)]
+        yield "Training", [*facts, *sorted(job.settings.items())]
+    if origin.parameters:
+        yield "Parameters", sorted(origin.parameters.items())
+    data = [(name, _data(split)) for name, split in (("trained on", origin.train), ("judged on", origin.test)) if split]
+    code = [(f"{program}.py", name) for program, name in sorted(origin.code.items())]
+    size = "" if found.size is None else f", {found.size:,} bytes"
+    kept = [("archive", f"{archive(found.package)}{size}"), ("evaluation", registry.evaluation_address(found.package))]
+    yield "Data, code and files", [*data, *code, *((name, text) for name, text in kept if text)]
+
+
+def _data(split: Split) -> str:
+    return f"{split.count:,} pictures {split.pictures[:DIGITS]} of {split.kind} {split.source[:DIGITS]}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
+import images
 import numpy as np
 import pytest
 from evaluation import calibration, metrics
 from evaluation.page import LARGEST_MATRIX, page
 from reported import COMPARED, EVIL, Elements, words
+
+DARK, LIGHT = (base64.b64encode(images.png(np.full((8, 8, 3), each, np.uint8))).decode() for each in (40, 220))
 
 
 def report(classes: tuple[str, ...] = (EVIL, "dog", "owl"), **more: Any) -> dict[str, Any]:
@@ -19,7 +23,7 @@ def report(classes: tuple[str, ...] = (EVIL, "dog", "owl"), **more: Any) -> dict
     matrix = metrics.confusion(labels, predicted, len(classes))
     table = metrics.per_class(matrix)
     bins = [each._asdict() for each in calibration.bins(np.full((len(labels), 2), 0.8), predicted == labels)]
-    error = {"name": EVIL, "actual": classes[0], "predicted": classes[1], "probability": 0.91, "png": "AAAA"}
+    error = {"name": EVIL, "actual": classes[0], "predicted": classes[1], "probability": 0.91, "png": DARK}
     per_class = [
         {
             "class": name,
@@ -39,7 +43,7 @@ def report(classes: tuple[str, ...] = (EVIL, "dog", "owl"), **more: Any) -> dict
         "calibration": {"temperature": 1.3, "in_the_model": True, "error_before": 0.1, "error_after": 0.03},
         "confusion": {"classes": list(classes), "matrix": matrix.tolist()},
         "reliability": {"before": bins, "after": []},
-        "worst": [{**error, "gradcam": "BBBB"}],
+        "worst": [{**error, "gradcam": LIGHT}],
         "errors": {"pictures": [error], "left_out": 2},
         "trained_on_this_data": False,
         "architecture": {"name": EVIL},
@@ -66,7 +70,7 @@ def test_links_of_the_matrix_lead_to_the_pictures_of_that_confusion() -> None:
     assert links == ["#e0-1", "#e1-2", "#e2-0"]
     assert set(links) <= known
     group = html.partition('id="e0-1"')[2].partition('id="e1-2"')[0]
-    assert "AAAA" in group
+    assert DARK in group
 
 
 def test_it_tells_the_figures_in_words() -> None:

@@ -229,9 +229,14 @@ def test_the_notebook_cell_of_the_docs_shows_the_page_with_all_that_it_does(
 
 
 def test_the_models_own_page_is_as_good(browser: Browser, tmp_path: Path) -> None:
-    model_page.write(tmp_path, model_report(worst=[], errors={"pictures": [], "left_out": 0}))
+    model_page.write(tmp_path, model_report())
     for width, theme in zip(WIDTHS, THEMES, strict=True):
         with opened(browser, f"file://{tmp_path / model_page.PAGE}", width, theme) as found:
             assert serious(found.page) == []
+            drawn = "all => all.filter(each => each.complete && each.naturalWidth === 8).length"
+            assert found.page.eval_on_selector_all("img", drawn) == 3
+            found.page.locator("table.matrix a").first.click()
+            assert found.page.locator("#e0-1 img").is_visible()
+            assert found.page.locator(".confusion:visible").count() == 1
             assert found.page.evaluate("document.documentElement.scrollWidth") <= width
         assert found.said == []

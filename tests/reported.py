@@ -76,6 +76,7 @@ class FakeSageMaker:
             "PipelineExecutionArn": PipelineExecutionArn,
             "PipelineExecutionStatus": "Failed",
             "CreationTime": at(0),
+            "LastModifiedTime": at(10),
             "FailureReason": EVIL,
             "Darkroom": {"Parity": [{"Subject": EVIL, "How": EVIL}]},
         }

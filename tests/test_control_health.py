@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from judged_training import ARCHIVE, FAILED, FINE, FOUND, MISSING, STEP, clients, content, packed
 from reported import EVIL
 
-from pipeline.cli.executions import in_full
+from pipeline.cli.show import in_full
 from pipeline.control import archived, health
 from pipeline.errors import ServiceError
 

@@ -79,13 +79,16 @@ TARGETED = (
 _MODULES = {  # module → the commands that it holds
     "definitions": ("compile", "validate", "config"),
     "versions": ("versions", "promote", "rollback"),
-    "executions": ("executions", "show", "logs", "stop", "resume"),
+    "executions": ("executions", "logs", "stop", "resume"),
     "models": ("models", "approve", "reject"),
     "show_model": ("show-model",),
     "endpoints": ("predict", "endpoints"),
     "deployments": ("deploy", "undeploy"),
-    **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "weights", "iam")},
-    **{name: (name,) for name in ("transform", "check", "down", "download", "infra", "report", "studio", "watch")},
+    **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "show", "weights", "iam")},
+    **{
+        name: (name,)
+        for name in ("transform", "check", "down", "download", "infra", "report", "show", "studio", "watch")
+    },
 }
 
 

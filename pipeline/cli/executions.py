@@ -1,18 +1,17 @@
-"""`darkroom executions`, `show`, `logs`, `stop`, `resume`."""
+"""`darkroom executions`, `logs`, `stop`, `resume`."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from pipeline.cli import Command, target
 from pipeline.cli.follow import said_trouble
 from pipeline.cli.home import shown
 from pipeline.cli.partial import so_far
 from pipeline.cli.text import print_json, print_nothing, print_table, whole
-from pipeline.control import champion, executions, health, logs, outcome
-from pipeline.control.times import duration, elapsed, moment
+from pipeline.control import executions, logs
+from pipeline.control.times import moment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,94 +57,6 @@ def _where(parser: ArgumentParser) -> None:
 
 
 _EXECUTION = "an id, the beginning of one, an ARN, or last (the default): the newest"
-
-
-def show_arguments(parser: ArgumentParser) -> None:
-    execution_argument(parser)
-    parser.add_argument("--json", action="store_true", help="one object; its Steps and ModelPackages newest first")
-
-
-def show_command(args: Namespace) -> int:
-    clients = target.used(args)
-    arn = executions.find(clients, args.execution, args.pipeline)
-    if args.json:
-        print_json(in_full(clients, arn))
-    else:
-        _show(clients, arn)
-    return 0
-
-
-def in_full(clients: Clients, arn: str) -> dict[str, Any]:
-    """DescribePipelineExecution with accuracy, health, parameters, and two lists, newest first: packages; steps."""
-    execution = executions.describe(clients, arn)
-    steps = executions.steps(clients, arn)
-    latest = list(reversed(steps))
-    execution.pop("ResponseMetadata", None)
-    return {
-        "PipelineName": executions.pipeline_name(arn),
-        **execution,
-        "Accuracy": outcome.accuracy(outcome.evaluation(clients, arn, steps)),
-        "Health": health.in_full(health.read(clients, steps)),
-        "PipelineParameters": executions.parameter_values(clients, arn),
-        "ModelPackages": outcome.packages(clients, latest),
-        "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in latest],
-    }
-
-
-def _show(clients: Clients, arn: str) -> None:
-    execution = executions.describe(clients, arn)
-    steps = executions.steps(clients, arn)
-    ended = execution["PipelineExecutionStatus"] in executions.ENDED
-    now = execution["LastModifiedTime"] if ended else datetime.now(UTC)
-    facts = [
-        ("execution", executions.identifier(arn)),
-        ("pipeline", executions.pipeline_name(arn)),
-        ("status", execution["PipelineExecutionStatus"]),
-        ("started", moment(execution.get("CreationTime"))),
-        ("took", _took(steps, now)),
-        *_given(clients, arn),
-    ]
-    evaluation = outcome.evaluation(clients, arn, steps)
-    measured = outcome.accuracy(evaluation)
-    if measured is not None:
-        facts.append(("accuracy", f"{measured:.4f}"))
-    if against := champion.told(evaluation):
-        facts.append(("champion", against))
-    if judged := health.read(clients, steps):
-        facts.append(("health", health.told(judged)))
-    for package in outcome.packages(clients, steps):
-        facts.append(("model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"))
-    if reason := execution.get("FailureReason"):
-        facts.append(("reason", reason))
-    for name, value in facts:
-        print(f"{name:<10} {value}")
-    print()
-    print_table(("STEP", "STATUS", "TOOK", "CACHE", ""), [_step_row(clients, step, now) for step in steps])
-
-
-def _given(clients: Clients, arn: str) -> list[tuple[str, str]]:
-    """Only what is not the definition's default."""
-    from pipeline.definition import Definition
-
-    declared = Definition.parse(executions.definition(clients, arn)).parameters
-    changed = [
-        f"{name}={value}"
-        for name, value in executions.parameter_values(clients, arn).items()
-        if value != str(declared.get(name, {}).get("DefaultValue"))
-    ]
-    return [("set", " ".join(changed))] if changed else []
-
-
-def _took(steps: list[dict[str, Any]], now: datetime) -> str:
-    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
-    ends = [step.get("EndTime") or now for step in steps]
-    return duration((max(ends) - min(starts)).total_seconds()) if starts else ""
-
-
-def _step_row(clients: Clients, step: dict[str, Any], now: datetime) -> tuple[str, ...]:
-    said = step.get("FailureReason", "").strip().partition("\n")[0] or outcome.now(clients, step)
-    took = "" if "CacheHitResult" in step else elapsed(step, now)
-    return step["StepName"], step["StepStatus"], took, outcome.cache_phrase(step), said
 
 
 def logs_arguments(parser: ArgumentParser) -> None:
@@ -245,7 +156,6 @@ def resume_command(args: Namespace) -> int:
 
 COMMANDS = {
     "executions": Command(list_arguments, list_command),
-    "show": Command(show_arguments, show_command),
     "logs": Command(logs_arguments, logs_command),
     "stop": Command(execution_argument, stop_command),
     "resume": Command(resume_arguments, resume_command),

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.text import tame
+from pipeline.cli.text import MARKS, tame
 from pipeline.client import Clients
 from pipeline.control import executions, outcome
 from pipeline.control.tails import Tails
@@ -22,7 +22,6 @@ from pipeline.definition import Definition
 REFRESH_S = 0.2
 LOOK_S = 0.5  # between two looks at a running job's metrics
 STYLES = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "Stopping": "yellow", "Executing": "cyan"}
-MARKS = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "Stopping": "■", "Executing": "▸"}
 TAIL_ROWS, FEWEST_ROWS = 12, 4  # of logs below the table: at most, and where the table fills the terminal
 MOST_ROWS = 30  # of a long definition the steps that matter now: the last ones that started
 

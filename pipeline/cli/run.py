@@ -103,7 +103,7 @@ def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
 
     path = write_report(clients, arn, money=money(clients))
     if as_json:
-        from pipeline.cli.executions import in_full
+        from pipeline.cli.show import in_full
         from pipeline.cli.text import print_json
 
         print_json(in_full(clients, arn))

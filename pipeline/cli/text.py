@@ -10,16 +10,21 @@ from pipeline.cli.home import darkroom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, TextIO
 
+MARKS = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "Stopping": "■", "Executing": "▸"}  # of a step's status
 LONGEST_PRINTED = 2000  # characters of a line, where no terminal says how wide it is
+_COLOURS = {"good": "32", "bad": "1;31", "stopped": "33", "running": "36", "soft": "2", "strong": "1"}
 # of a terminal: CSI (colours, cursor), OSC and its kin (titles, links, clipboard), the short ones; in 8 bits, too
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
+
+
+Span = tuple[str, str]  # text, and how it looks: a key of _COLOURS, or nothing
 
 
 def print_json(value: Any) -> None:
@@ -45,6 +50,32 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def print_spans(spans: Iterable[Span]) -> None:
+    """One line, in colours where a person looks who did not refuse them (https://no-color.org)."""
+    import os
+    from itertools import groupby
+
+    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    line = ""
+    for look, some in groupby(spans, key=lambda span: span[1]):
+        text = "".join(text for text, _ in some)
+        line += f"\x1b[{_COLOURS[look]}m{text}\x1b[0m" if colours and look and text else text
+    encoding = sys.stdout.encoding or "ascii"
+    print(line.rstrip().encode(encoding, "replace").decode(encoding))
+
+
+def takes_unicode() -> bool:
+    """Whether box characters and braille can be printed: the console of Linux has no braille in its font."""
+    import codecs
+    import os
+
+    try:
+        utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    except LookupError:
+        return False
+    return utf8 and os.environ.get("TERM") not in ("linux", "dumb")
+
+
 def whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
     """The `type` of an argparse option that takes a whole number."""
 
@@ -61,19 +92,18 @@ def whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
 
 
 def print_error(text: str = "") -> None:
-    """Control characters of other people's logs must not reach the terminal; tabs and line ends may."""
-    print(_harmless(text), file=sys.stderr)
+    print(harmless(text), file=sys.stderr)
 
 
 def print_log(lines: Sequence[str]) -> None:
     """As it is where a program reads; on a terminal without what could drive it."""
     for line in lines:
-        print(_harmless(line) if sys.stdout.isatty() else line)
+        print(harmless(line) if sys.stdout.isatty() else line)
 
 
 def on_one_line(text: str) -> str:
     """Other people's notes and names, without what could drive the terminal or end the line."""
-    return _harmless(" ".join(text.splitlines()).replace("\t", " "))
+    return harmless(" ".join(text.splitlines()).replace("\t", " "))
 
 
 def print_line(text: str, out: TextIO) -> None:
@@ -86,9 +116,10 @@ def print_line(text: str, out: TextIO) -> None:
 
 def tame(text: str, width: int) -> str:
     """One line without escape sequences and control characters, at most `width` characters long."""
-    line = _harmless(_ESCAPES.sub("", text).replace("\n", " ").expandtabs(4))
+    line = harmless(_ESCAPES.sub("", text).replace("\n", " ").expandtabs(4))
     return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """Control characters of other people's names and logs must not reach the terminal; tabs and line ends may."""
     return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)

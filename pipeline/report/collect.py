@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import archived, executions, health, logs, outcome, registry
+from pipeline.control import executions, health, logs, outcome, registry
 from pipeline.control.remembering import remembering
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError, Unavailable
 from pipeline.plan.prices import Money
-from pipeline.report import charges, lineage
+from pipeline.report import charges, left, lineage
 from pipeline.report.charges import Charge
 from pipeline.report.pictures import Pictures, fetch
-from pipeline.report.sections import is_ours
 
-FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
-LARGEST_SECTION = 32 * 2**20  # bytes; a file above is not read into the page
 LOG_LINES = 20
 
 
@@ -80,7 +75,7 @@ def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
     steps = executions.steps(clients, arn)
     execution = executions.describe(clients, arn)
     packages = outcome.packages(clients, steps)
-    found = [(step, name, body) for step in steps for name, body in _sections(clients, step)]
+    found = [(step, name, body) for step in steps for name, body in left.sections(clients, step)]
     return Run(
         execution=execution,
         definition=Definition.parse(executions.definition(clients, arn)),
@@ -109,7 +104,7 @@ def _pictures(clients: Clients, found: list[tuple[dict[str, Any], str, dict[str,
     """Of the data set that the page shows: the last one."""
     for step, name, body in reversed(found):
         if name == "dataset":
-            address = outcome.output_address(clients, step, FOLDER) if step["StepType"] == "Processing" else ""
+            address = outcome.output_address(clients, step, left.FOLDER) if step["StepType"] == "Processing" else ""
             return fetch(clients, address, body) if address else Pictures()
     return Pictures()
 
@@ -146,49 +141,3 @@ def _trial(number: int, row: dict[str, Any], best: str | None) -> Trial:
         objective=(row.get("FinalHyperParameterTuningJobObjectiveMetric") or {}).get("Value"),
         best=row["TrainingJobName"] == best,
     )
-
-
-def _sections(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(section, content) of every JSON file of ours that the step's job left in its report folder."""
-    match step["StepType"]:
-        case "Processing":
-            files = _output_files(clients, step)
-        case "Training":
-            files = _archived_files(clients, step)
-        case _:
-            return
-    for name, body in files:
-        try:
-            content = json.loads(body)
-        except ValueError:
-            continue  # a job that was killed leaves half a file
-        if isinstance(content, dict) and is_ours(name, content):
-            yield name, content
-
-
-def _output_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    address = outcome.output_address(clients, step, FOLDER).rstrip("/")
-    for entry in clients.storage.list(f"{address}/") if address else ():
-        name = entry.uri.removeprefix(f"{address}/")
-        if name.endswith(".json") and "/" not in name and entry.size <= LARGEST_SECTION:
-            yield name.removesuffix(".json"), clients.storage.get_bytes(entry.uri)
-
-
-def _archived_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Of an archive that is torn, what came before that."""
-    address = archived.address(clients, step)
-    if not address:
-        return
-    try:
-        for path, body in archived.files(clients, address, _is_section):
-            yield path.rpartition("/")[2].removesuffix(".json"), body
-    except archived.Torn:
-        return
-    except ServiceError as exc:
-        if exc.code != "NoSuchKey":
-            raise
-
-
-def _is_section(path: str, size: int) -> bool:
-    folder, _, name = path.rpartition("/")
-    return folder == FOLDER and name.endswith(".json") and size <= LARGEST_SECTION

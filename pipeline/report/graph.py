@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from pipeline.definition import Definition, Step
 from pipeline.report.charts import cut
+from pipeline.report.edges import direct, in_order
 
 WIDTH, HEIGHT = 130, 54  # seven columns fit the page: the pipeline that darkroom builds
 GAP_X, GAP_Y = 31, 18
@@ -28,10 +29,11 @@ def draw(
     """
     if not 0 < len(definition.steps) <= MOST_STEPS:
         return Markup("")
-    places = _places(definition)
+    edges = direct(definition)
+    places = _places(definition, edges)
     right = max(x for x, _ in places.values()) + WIDTH
     bottom = max(y for _, y in places.values()) + HEIGHT + GAP_Y // 2  # an edge may pass below all steps
-    parts = [_edge(definition, places, name, other) for name in places for other in _direct(definition, name)]
+    parts = [_edge(definition, places, name, other) for name in places for other in edges[name]]
     nodes = {name: _node(step, places[name], states, notes) for name, step in definition.steps.items()}
     parts += [_linked(node, links.get(name, "")) for name, node in nodes.items()]
     role = "group" if links else "img"  # nothing within a picture can be reached by keyboard
@@ -39,59 +41,27 @@ def draw(
     return Markup(head).format(w=right + 4, h=bottom + 4, role=role) + Markup("").join(parts) + Markup("</svg>")
 
 
-def _direct(definition: Definition, name: str) -> set[str]:
-    """What a step waits for, without what that itself waits for: the fewest arrows that say it all."""
-    needs = _known(definition, name)
-    return {other for other in needs if not any(other in _before(definition, third) for third in needs - {other})}
-
-
-def _known(definition: Definition, name: str) -> set[str]:
-    return {other for other in definition.dependencies(name) if other in definition.steps}
-
-
-def _before(definition: Definition, name: str) -> set[str]:
-    """All steps that have to end before this one."""
-    found: set[str] = set()
-    left = _known(definition, name)
-    while left:
-        other = left.pop()
-        found.add(other)
-        left |= _known(definition, other) - found
-    return found
-
-
-def _places(definition: Definition) -> dict[str, _Place]:
+def _places(definition: Definition, edges: dict[str, list[str]]) -> dict[str, _Place]:
     """A column for each length of the longest way from a start; in a column, near to what comes before."""
     columns: dict[str, int] = {}
-    for name in definition.steps:
-        _set_column(definition, name, columns)
+    for name in in_order(definition):
+        columns[name] = max((columns[other] + 1 for other in edges[name]), default=0)
     rows: dict[int, list[str]] = {}
     for name in definition.steps:
         rows.setdefault(columns[name], []).append(name)
     most = max(len(names) for names in rows.values())
     places: dict[str, _Place] = {}
     for column in sorted(rows):
-        names = sorted(rows[column], key=lambda name: _mean_y(definition, name, places))
+        names = sorted(rows[column], key=lambda name: _mean_y(definition.steps[name], edges[name], places))
         top = (most - len(names)) * (HEIGHT + GAP_Y) // 2
         for index, name in enumerate(names):
             places[name] = (column * (WIDTH + GAP_X), top + index * (HEIGHT + GAP_Y))
     return places
 
 
-def _set_column(definition: Definition, name: str, columns: dict[str, int]) -> int:
-    """One right of the rightmost step that it waits for. A cycle is cut where it closes."""
-    if name not in columns:
-        columns[name] = 0
-        columns[name] = max(
-            (_set_column(definition, other, columns) + 1 for other in _known(definition, name)), default=0
-        )
-    return columns[name]
-
-
-def _mean_y(definition: Definition, name: str, places: dict[str, _Place]) -> float:
-    heights = [places[other][1] for other in _direct(definition, name) if other in places]
-    inner = definition.steps[name]
-    tie = 0.25 if inner.branch == "ElseSteps" else 0.0  # "yes" above "no"
+def _mean_y(step: Step, before: list[str], places: dict[str, _Place]) -> float:
+    heights = [places[other][1] for other in before if other in places]
+    tie = 0.25 if step.branch == "ElseSteps" else 0.0  # "yes" above "no"
     return sum(heights) / len(heights) + tie if heights else 0.0
 
 

@@ -1,0 +1,85 @@
+"""The steps of an execution as a table on a terminal, with their graph at its left: see rails.py."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from pipeline.cli.rails import ASCII, LINES, rows
+from pipeline.cli.text import MARKS, on_one_line
+from pipeline.control import outcome
+from pipeline.control.times import elapsed
+from pipeline.report.edges import direct, in_order
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from pipeline.cli.text import Span
+    from pipeline.client import Clients
+    from pipeline.definition import Step
+
+LEAST = 5  # characters that the column of the cache keeps on a narrow terminal: whether it missed, not why
+LOOKS = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
+PLAIN_MARKS = {"Succeeded": "o", "Failed": "x", "Stopped": "#", "Stopping": "#", "Executing": ">"}
+CONDITIONS = {"IfSteps": "if true", "ElseSteps": "if false"}
+HEADER = ("STEP", "STATUS", "TOOK", "CACHE", "")
+CACHE = HEADER.index("CACHE")
+
+# One moment of an execution; `now`: when its running steps are looked at, or when it ended
+Seen = namedtuple("Seen", "execution definition steps now ended")
+# A line of the table: the graph's part, the step's status, the cells
+_Row = namedtuple("_Row", "left right status cells")
+
+
+def table(clients: Clients, seen: Seen, columns: int, unicode: bool) -> Iterator[list[Span]]:
+    """`columns`: of the terminal; what does not fit there is cut, but for the reasons of failures. 0: nothing is."""
+    found = list(_rows(clients, seen, unicode))
+    beside = len(found[0].left + found[0].right) + 2 if found else 0
+    everything = [HEADER, *(row.cells for row in found)]
+    widths = [max(len(cells[column]) for cells in everything) for column in range(CACHE + 1)]
+    room = columns - beside - sum(widths[:CACHE]) - 2 * CACHE  # for the cache, and what is behind it
+    if columns:
+        behind = max((len(row.cells[-1]) for row in found if row.status != "Failed"), default=0)
+        widths[CACHE] = min(widths[CACHE], max(LEAST, room - behind - 2))
+    yield [(" " * beside + _line(HEADER, widths), "soft")]
+    marks, none = (MARKS, "·") if unicode else (PLAIN_MARKS, ".")
+    for row in found:
+        look = LOOKS.get(row.status, "soft")
+        text = _line(row.cells, widths)
+        if columns and row.status != "Failed":
+            text = _cut(text, max(1, columns - beside))
+        yield [
+            *((row.left, "soft"), (marks.get(row.status, none), look), (f"{row.right} ", "soft")),
+            (text, "" if look == "good" else look),
+        ]
+
+
+def _rows(clients: Clients, seen: Seen, unicode: bool) -> Iterator[_Row]:
+    edges = direct(seen.definition)
+    drawn = rows(edges, LINES if unicode else ASCII)
+    for name, left, right in drawn or ((name, "", "") for name in in_order(seen.definition)):
+        step = seen.definition.steps[name]
+        only = CONDITIONS.get(step.branch, "") if step.parent in edges[name] else ""
+        status, cells = _cells(clients, seen, step, only)
+        yield _Row(left, right, status, tuple(map(on_one_line, cells)))
+
+
+def _cells(clients: Clients, seen: Seen, step: Step, only: str) -> tuple[str, Sequence[str]]:
+    """Its status, empty where it has none; name, status, time, cache, and under which condition it says what."""
+    ran: dict[str, Any] = seen.steps.get(step.name, {})
+    if not ran:
+        return "", (step.name, "not run" if seen.ended else "waiting", "", "", only)
+    said = ran.get("FailureReason", "").strip().partition("\n")[0] or outcome.now(clients, ran)
+    took = "" if "CacheHitResult" in ran else elapsed(ran, seen.now)
+    status = ran["StepStatus"]
+    return status, (step.name, status, took, outcome.cache_phrase(ran), ": ".join(filter(None, (only, said))))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [_cut(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=False)]
+    return "  ".join([*padded, cells[-1]]).rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

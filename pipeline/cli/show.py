@@ -1,0 +1,155 @@
+"""`darkroom show`: one execution as a graph of its steps with what became of each, learning curves, and the outcome."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import UTC, datetime
+
+from pipeline.cli import Command, target
+from pipeline.cli.executions import execution_argument
+from pipeline.cli.text import harmless, print_json, print_spans, takes_unicode
+from pipeline.control import champion, executions, health, outcome
+from pipeline.control.times import duration, moment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+    from typing import Any
+
+    from pipeline.cli.graph import Seen
+    from pipeline.cli.text import Span
+    from pipeline.client import Clients
+
+NARROWEST, WIDTH = 40, 100  # columns: on a narrower terminal lines wrap; and where none says how many it has
+INDENT = 11  # of the values below the graph
+MOST_TRAININGS = 3  # whose curves are shown: the last ones
+
+
+def arguments(parser: ArgumentParser) -> None:
+    execution_argument(parser)
+    parser.add_argument("--json", action="store_true", help="one object; its Steps and ModelPackages newest first")
+
+
+def run(args: Namespace) -> int:
+    clients = target.used(args)
+    arn = executions.find(clients, args.execution, args.pipeline)
+    if args.json:
+        print_json(in_full(clients, arn))
+    else:
+        show(clients, arn)
+    return 0
+
+
+def in_full(clients: Clients, arn: str) -> dict[str, Any]:
+    """DescribePipelineExecution with accuracy, health, parameters, and two lists, newest first: packages; steps."""
+    execution = executions.describe(clients, arn)
+    steps = executions.steps(clients, arn)
+    latest = list(reversed(steps))
+    execution.pop("ResponseMetadata", None)
+    return {
+        "PipelineName": executions.pipeline_name(arn),
+        **execution,
+        "Accuracy": outcome.accuracy(outcome.evaluation(clients, arn, steps)),
+        "Health": health.in_full(health.read(clients, steps)),
+        "PipelineParameters": executions.parameter_values(clients, arn),
+        "ModelPackages": outcome.packages(clients, latest),
+        "Steps": [{**step, "Metrics": outcome.metrics(clients, step)} for step in latest],
+    }
+
+
+def show(clients: Clients, arn: str) -> None:
+    """What decides stands last, where a terminal that is too low for all of it shows it all the same."""
+    from pipeline.cli.graph import LOOKS, table
+    from pipeline.control.remembering import remembering
+
+    clients = remembering(clients)
+    seen = _seen(clients, arn)
+    facts = list(_facts(clients, arn, seen))
+    columns = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
+    for line in table(clients, seen, columns if sys.stdout.isatty() else 0, takes_unicode()):
+        print_spans(line)
+    for line in _curves(clients, seen, columns):
+        print_spans(line)
+    print()
+    for name, value in facts:
+        told = harmless(value).strip().replace("\n", "\n" + " " * INDENT)
+        print_spans([(f"{name:<{INDENT}}", ""), (told, LOOKS.get(value, "") if name == "status" else "")])
+
+
+def _seen(clients: Clients, arn: str) -> Seen:
+    from pipeline.cli.graph import Seen
+    from pipeline.definition import Definition
+
+    execution = executions.describe(clients, arn)
+    ended = execution["PipelineExecutionStatus"] in executions.ENDED
+    return Seen(
+        execution,
+        Definition.parse(executions.definition(clients, arn)),
+        {step["StepName"]: step for step in executions.steps(clients, arn)},
+        execution["LastModifiedTime"] if ended else datetime.now(UTC),
+        ended,
+    )
+
+
+def _curves(clients: Clients, seen: Seen, columns: int) -> Iterator[list[Span]]:
+    """Of trainings that left report/training.json, as train.py does."""
+    from pipeline.report import left
+
+    found = [
+        (name, content["epochs"])
+        for name, step in seen.steps.items()
+        if step["StepType"] == "Training"
+        for section, content in left.sections(clients, step)
+        if section == "training" and content.get("epochs")
+    ]
+    if not found:
+        return
+    from pipeline.cli.curves import drawn
+
+    for name, epochs in found[-MOST_TRAININGS:]:
+        yield [("", "")]
+        yield from drawn(name, epochs, columns, takes_unicode())
+
+
+def _facts(clients: Clients, arn: str, seen: Seen) -> Iterator[tuple[str, str]]:
+    steps = list(seen.steps.values())
+    yield "execution", executions.identifier(arn)
+    yield "pipeline", executions.pipeline_name(arn)
+    yield "started", moment(seen.execution.get("CreationTime"))
+    yield "took", _took(steps, seen.now)
+    if given := _given(clients, arn, seen):
+        yield "set", given
+    yield "status", seen.execution["PipelineExecutionStatus"]
+    evaluation = outcome.evaluation(clients, arn, steps)
+    measured = outcome.accuracy(evaluation)
+    if measured is not None:
+        yield "accuracy", f"{measured:.4f}"
+    if against := champion.told(evaluation):
+        yield "champion", against
+    if judged := health.read(clients, steps):
+        yield "health", health.told(judged)
+    for package in outcome.packages(clients, steps):
+        yield "model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"
+    if reason := seen.execution.get("FailureReason"):
+        yield "reason", reason
+
+
+def _given(clients: Clients, arn: str, seen: Seen) -> str:
+    """Only what is not the definition's default."""
+    declared = seen.definition.parameters
+    return " ".join(
+        f"{name}={value}"
+        for name, value in executions.parameter_values(clients, arn).items()
+        if value != str(declared.get(name, {}).get("DefaultValue"))
+    )
+
+
+def _took(steps: list[dict[str, Any]], now: datetime) -> str:
+    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
+    ends = [step.get("EndTime") or now for step in steps]
+    return duration((max(ends) - min(starts)).total_seconds()) if starts else ""
+
+
+COMMANDS = {"show": Command(arguments, run)}

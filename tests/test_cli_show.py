@@ -1,0 +1,135 @@
+"""`darkroom show` on terminals and in pipes: graph, curves and facts of a run whose names and reasons are hostile."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reported import ARN, FakeSageMaker, definition, finished_run, put_archive, step
+
+from pipeline.cli.show import show
+from pipeline.client import Clients
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mred\r\x08é"
+EPOCHS = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1.2 / n, "validation_accuracy": 0.9} for n in (1, 2)]
+
+
+class Screen(io.TextIOWrapper):
+    """What stdout is: a terminal or not, of this encoding."""
+
+    def __init__(self, terminal: bool, encoding: str) -> None:
+        self.bytes = io.BytesIO()
+        self._terminal = terminal
+        super().__init__(self.bytes, encoding=encoding, write_through=True)
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+class Hostile(FakeSageMaker):
+    """As the run of the report's tests, what names and says of itself what drives terminals."""
+
+    def describe_pipeline_execution(self, PipelineExecutionArn: str) -> dict[str, Any]:
+        return {**super().describe_pipeline_execution(PipelineExecutionArn), "FailureReason": f"first\n{HOSTILE}"}
+
+    def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
+        rows = super().list_pipeline_execution_steps()["PipelineExecutionSteps"]
+        rows[-1] = step(HOSTILE, "Processing", 9, 10, StepStatus="Failed", FailureReason=f"{HOSTILE} {'why ' * 40}")
+        rows[2]["Darkroom"] = {"CacheMiss": [f"TrainingJobDefinition.{'x' * 90}"]}
+        del rows[2]["CacheHitResult"]
+        return {"PipelineExecutionSteps": rows}
+
+    def describe_pipeline_definition_for_execution(self, **_: Any) -> dict[str, Any]:
+        edges = [("Tune", "Prepare"), ("Train", "Tune"), (HOSTILE, "Train")]
+        kinds = {"Prepare": "Processing", "Tune": "Tuning", "Train": "Training", HOSTILE: "Processing"}
+        return {"PipelineDefinition": json.dumps(definition(*edges, **kinds, Never="Condition"))}
+
+    def describe_hyper_parameter_tuning_job(self, **_: Any) -> dict[str, Any]:
+        return {**super().describe_hyper_parameter_tuning_job(), "BestTrainingJob": {}}
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Clients:
+    made = finished_run(tmp_path_factory.mktemp("run"))
+    put_archive(made.storage, "s3://bucket/j/output/output.tar.gz", {"epochs": EPOCHS})
+    return made._replace(sagemaker=Hostile(Path(made.home) / "Publish.log"))
+
+
+@pytest.fixture
+def printed(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def look(terminal: bool = False, columns: int = 100, encoding: str = "utf-8", **environment: str) -> str:
+        screen = Screen(terminal, encoding)
+        for name in ("NO_COLOR", "TERM"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"COLUMNS": str(columns), **environment}.items():
+            monkeypatch.setenv(name, value)
+        with redirect_stdout(screen):
+            show(clients, ARN)
+        return screen.bytes.getvalue().decode(encoding)
+
+    return look
+
+
+def graph(text: str) -> list[str]:
+    return text.partition("\n\n")[0].splitlines()[1:]
+
+
+def test_a_pipe_gets_the_whole_graph_without_colours_and_the_outcome_last(printed: Any) -> None:
+    text = printed()
+    assert [line[0] for line in graph(text)] == ["✓", "✓", "✓", "✗", " "]
+    assert graph(text)[-1].split() == ["·", "Never", "not", "run"]
+    assert "miss: TrainingJobDefinition." + "x" * 90 in text
+    assert "why why why" in text
+    curves, facts = text.split("\n\n")[1:]
+    assert curves.startswith("Train: best validation_accuracy 0.9 in epoch 1 of 2, validation_loss 0.6 in 2\n")
+    assert facts.splitlines()[-3:-1] == ["status     Failed", "reason     first"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_no_name_and_no_reason_drives_the_terminal(printed: Any, terminal: bool) -> None:
+    text = printed(terminal, NO_COLOR="1")
+    assert all(each.isprintable() or each == "\n" for each in text)
+    assert "�]0;title��[2J�31mred" in text
+    assert text.splitlines()[-2] == "reason     first"
+    assert text.splitlines()[-1].startswith(" " * 11)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "colours"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    printed: Any, terminal: bool, environment: dict[str, str], colours: bool
+) -> None:
+    assert ("\x1b[32m✓\x1b[0m" in printed(terminal, **environment)) == (colours)
+    assert ("\x1b" in printed(terminal, **environment)) == colours
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_terminal_gets_lines_of_its_width_but_for_why_something_failed(printed: Any, columns: int) -> None:
+    lines = graph(printed(True, columns, NO_COLOR="1"))
+    assert [line for line in lines if len(line) > columns] == [line for line in lines if line.startswith("✗")]
+    assert lines[2].startswith("✓   Train") and "miss" in lines[2] and "…" in lines[2]
+    assert "why why why" in lines[3]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_another_encoding_than_utf_8_gets_ascii_and_question_marks(printed: Any, encoding: str) -> None:
+    text = printed(encoding=encoding)
+    assert text.replace("é", "").isascii()
+    assert [line[0] for line in graph(text)] == ["o", "o", "o", "x", " "]
+    assert "*" in text.split("\n\n")[1]
+
+
+def test_the_console_of_linux_has_no_braille(printed: Any) -> None:
+    assert printed(TERM="linux").replace("é", "").replace("�", "").isascii()

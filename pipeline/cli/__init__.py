@@ -85,10 +85,7 @@ _MODULES = {  # module → the commands that it holds
     "endpoints": ("predict", "endpoints"),
     "deployments": ("deploy", "undeploy"),
     **{name: (name,) for name in ("run", "plan", "upsert", "start", "compare", "local", "show", "weights", "iam")},
-    **{
-        name: (name,)
-        for name in ("transform", "check", "down", "download", "infra", "report", "show", "studio", "watch")
-    },
+    **{name: (name,) for name in ("transform", "check", "down", "download", "infra", "report", "studio", "watch")},
 }
 
 

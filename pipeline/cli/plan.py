@@ -139,8 +139,8 @@ def _money(args: Namespace, subject: Subject) -> Money:
 
     today = datetime.now(UTC).date().isoformat()
     if args.prices:
-        return Money(prices.read(args.prices), args.prices, today)
-    return Money(subject.config.prices if subject.config else {}, args.config, today)
+        return prices.Money(prices.read(args.prices), args.prices, today)
+    return prices.Money(subject.config.prices if subject.config else {}, args.config, today)
 
 
 def _show(args: Namespace, plan: Plan) -> None:

@@ -43,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(3)
         if body == b"slow":
             time.sleep(1)
+        if body == b"silent":
+            time.sleep(60)
         status = int(body) if body.isdigit() else 500 if text == "faulty" else 200
         kind = self.headers["Accept"] + " " + self.headers["Content-Type"]
         self.reply(status, text.encode() + b" " + body, kind)

@@ -42,7 +42,7 @@ def test_every_public_method_of_the_service_can_be_called_from_outside() -> None
     methods = {
         name for name in dir(LocalSageMaker) if not name.startswith("_") and callable(getattr(LocalSageMaker, name))
     }
-    assert methods - {"invoke_endpoint", "start_runner"} == set(protocol.OPERATIONS.values())
+    assert methods - {"invoke_endpoint", "invoke_endpoint_async", "start_runner"} == set(protocol.OPERATIONS.values())
 
 
 def test_boto3_registers_and_approves_a_package(sagemaker: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 
 from pipeline.client import pages
+from pipeline.control import asynchronous
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
 
 TYPE_CHECKING = False
@@ -50,12 +51,24 @@ def predict(clients: Clients, name: str, image: str) -> dict[str, Any]:
     except OSError as exc:
         raise DarkroomError(f"cannot read {image}: {exc.strerror}", "darkroom predict IMAGE…") from exc
     try:
+        answer = _answer(clients, name, body)
+    except ServiceError as exc:
+        raise _refusal(image, exc) from exc
+    except EndpointError as exc:
+        raise EndpointError(f"{image}: {exc.message}", exc.hint) from exc
+    return _prediction(answer, name)
+
+
+def _answer(clients: Clients, name: str, body: bytes) -> bytes:
+    try:
         answer = clients.runtime.invoke_endpoint(
             EndpointName=name, Body=body, ContentType="application/x-image", Accept="application/json"
         )
     except ServiceError as exc:
-        raise _refusal(image, exc) from exc
-    return _prediction(answer["Body"].read(), name)
+        if exc.code != "ValidationError" or not asynchronous.is_asynchronous(clients, name):
+            raise
+        return asynchronous.ask(clients, name, body)
+    return bytes(answer["Body"].read())
 
 
 def _refusal(image: str, error: ServiceError) -> EndpointError:

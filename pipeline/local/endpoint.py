@@ -14,7 +14,7 @@ from collections import namedtuple
 from pipeline.errors import EndpointError
 from pipeline.local import endpoint_record, event_rules, guard
 from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
-from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PROBLEM, TARGET, VARIANT
+from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PATIENCE, PROBLEM, TARGET, VARIANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ STOP_LIMIT_S = 100.0  # an instance answers what it has (60 s at most), and serv
 _LOOK_S = 0.02
 _REFUSED_LIMIT_S = 5.0
 _START_LIMIT_S = 600.0  # the supervisor gives up earlier, and says why
-_ANSWER_LIMIT_S = 90.0  # the router gives up earlier: it waits 20 s for an instance, and 60 s for its answer
+_ANSWER_LIMIT_S = 60.0
+_MORE_S = 30.0  # the router gives up earlier: it waits 20 s for an instance, and then so long for its answer
 
 # `port` is the router's; `keep` a deployed one that does not stop when idle; `instances` as Fleet.described has them
 Host = namedtuple("Host", "name port pid keep instances")
@@ -111,11 +112,12 @@ def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], var
     files = Files(store.home, name)
     deadline = time.monotonic() + _REFUSED_LIMIT_S
     headers = {**headers, **({TARGET: variant} if variant else {})}
+    limit_s = float(headers.get(PATIENCE, _ANSWER_LIMIT_S)) + _MORE_S
     while True:
         host = find(store, name) or start(store, name)
         files.touch_used()
         try:
-            return _post(host, body, headers, files)
+            return _post(host, body, headers, files, limit_s)
         except ConnectionRefusedError as exc:  # it crashed, moved or fell idle just now, and nothing was sent
             if time.monotonic() > deadline:
                 raise EndpointError(f"endpoint {name!r} takes no connection", f"its log: {files.log}") from exc
@@ -124,16 +126,16 @@ def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], var
             message = f"the router of endpoint {name!r} broke off the connection\n{last_lines(files.log)}"
             raise EndpointError(message, f"its log: {files.log}") from exc
         except TimeoutError as exc:
-            message = f"endpoint {name!r} did not answer within {_ANSWER_LIMIT_S:.0f} s"
+            message = f"endpoint {name!r} did not answer within {limit_s:.0f} s"
             raise EndpointError(message, f"its log: {files.log}") from exc
         finally:
             files.touch_used()
 
 
-def _post(host: Host, body: bytes, headers: Mapping[str, str], files: Files) -> Reply:
+def _post(host: Host, body: bytes, headers: Mapping[str, str], files: Files, limit_s: float) -> Reply:
     from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection("127.0.0.1", host.port, timeout=_ANSWER_LIMIT_S)
+    connection = HTTPConnection("127.0.0.1", host.port, timeout=limit_s)
     try:
         connection.request("POST", "/invocations", body, {**headers, "Connection": "close"})
         answer = connection.getresponse()

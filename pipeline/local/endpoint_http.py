@@ -16,9 +16,11 @@ CONTROL = "/.darkroom/routes"  # what the supervisor PUTs, with its key in the h
 KEY = "X-Darkroom-Key"
 TARGET = "X-Amzn-SageMaker-Target-Variant"
 VARIANT = "x-Amzn-Invoked-Production-Variant"
+PATIENCE = "X-Darkroom-Patience"  # of an asynchronous request: seconds that its answer may take
 PROBLEM = "X-Darkroom-Problem"  # of an answer that no model gave: one of the words below
 BROKEN, SILENT, NOBODY, NO_VARIANT = "broken", "silent", "nobody", "no-variant"
 LARGEST_HEAD = 64 << 10  # bytes
+LARGEST_PATIENT_BODY = 1 << 30  # bytes of an asynchronous request
 LARGEST_ANSWER = 64 << 20  # bytes; so much of a model's answer is kept in memory
 _TOKEN = re.compile(r"[A-Za-z]{1,20}")
 _LENGTH = re.compile(r"[0-9]{1,15}")
@@ -26,6 +28,7 @@ _CHUNK = re.compile(r"[0-9A-Fa-f]{1,8}")
 # of one connection, not of the message; the length is written anew
 _HOPS = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host", "expect")
+    + (PATIENCE.lower(),)
 )
 
 # `first`: the three words of the first line; `headers`: (name, value) pairs; `keep`: the connection goes on
@@ -47,7 +50,8 @@ async def read_request(reader: StreamReader, go_on: Callable[[], None]) -> Messa
         raise Malformed(400, "this is no HTTP request")
     if value(headers, "expect").lower() == "100-continue":
         go_on()
-    body = await _body(reader, headers, LARGEST_BODY, b"")
+    most = LARGEST_PATIENT_BODY if value(headers, PATIENCE.lower()) else LARGEST_BODY
+    body = await _body(reader, headers, most, b"")
     return Message(first, headers, body, _keeps(first[2], headers))
 
 

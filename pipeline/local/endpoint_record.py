@@ -50,7 +50,9 @@ def plan(pending: Mapping[str, Any], operation: str = "UpdateEndpoint") -> endpo
 
 def after_update(body: Mapping[str, Any]) -> dict[str, Any]:
     """The changes that make the pending fleet the present one."""
-    return {**pick(body["pending"], "EndpointConfigName", "variants", "revision"), "pending": None, "live": {}}
+    coming = body["pending"]
+    kept = pick(coming, "EndpointConfigName", "variants", "revision")
+    return {**kept, "AsyncInferenceConfig": coming.get("AsyncInferenceConfig"), "pending": None, "live": {}}
 
 
 def resized(

@@ -25,6 +25,7 @@ from pipeline.local.endpoint_http import (
     LARGEST_HEAD,
     NO_VARIANT,
     NOBODY,
+    PATIENCE,
     PROBLEM,
     SILENT,
     TARGET,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
+MOST_PATIENT_S = 3600
 WAIT_LIMIT_S = 20.0  # for an instance, where none is there: a crashed one is being started again
 _IDLE_S = 75.0
 _CONNECT_LIMIT_S = 5.0
@@ -73,7 +75,7 @@ class Instance:
         self.busy = 0
         self.idle: list[tuple[StreamReader, StreamWriter]] = []
 
-    async def ask(self, request: bytes) -> Message:
+    async def ask(self, request: bytes, limit_s: float) -> Message:
         """Raises Refused, Failed BROKEN, TimeoutError."""
         while self.idle:
             reader, writer = self.idle.pop()
@@ -81,14 +83,14 @@ class Instance:
                 writer.close()
                 continue
             try:
-                return await self._exchange(reader, writer, request)
+                return await self._exchange(reader, writer, request, limit_s)
             except Failed as exc:  # it may only have closed a connection that was idle; if it lives, it is asked anew
                 try:
                     fresh = await self._connect()
                 except Refused:
                     raise exc from None
-                return await self._exchange(*fresh, request)
-        return await self._exchange(*await self._connect(), request)
+                return await self._exchange(*fresh, request, limit_s)
+        return await self._exchange(*await self._connect(), request, limit_s)
 
     async def _connect(self) -> tuple[StreamReader, StreamWriter]:
         try:
@@ -97,12 +99,12 @@ class Instance:
         except (OSError, TimeoutError) as exc:
             raise Refused from exc
 
-    async def _exchange(self, reader: StreamReader, writer: StreamWriter, request: bytes) -> Message:
+    async def _exchange(self, reader: StreamReader, writer: StreamWriter, request: bytes, limit_s: float) -> Message:
         kept = False
         try:
             writer.write(request)
             await writer.drain()
-            answer = await asyncio.wait_for(read_answer(reader), ANSWER_LIMIT_S)
+            answer = await asyncio.wait_for(read_answer(reader), limit_s)
             kept = answer.keep
             if kept:
                 self.idle.append((reader, writer))
@@ -212,6 +214,7 @@ class Router:
 
     async def _passed_on(self, request: Message, began: float, counted: bool) -> bytes:
         wanted, asked = value(request.headers, TARGET.lower()), set[int]()
+        limit_s = _limit(request)
         first = " ".join((*request.first[:2], "HTTP/1.1"))
         text = head(first, request.headers, len(request.body), f"Host: {HOST}")
         while True:
@@ -219,13 +222,13 @@ class Router:
             sent, status = time.monotonic(), 500
             instance.busy += 1
             try:
-                answer = await instance.ask(text + request.body)
+                answer = await instance.ask(text + request.body, limit_s)
                 status = int(answer.first[1])
             except Refused:
                 asked.add(instance.port)
                 continue
             except TimeoutError as exc:
-                raise Failed(SILENT, f"the model did not answer within {ANSWER_LIMIT_S:.0f} s") from exc
+                raise Failed(SILENT, f"the model did not answer within {limit_s:.0f} s") from exc
             finally:
                 instance.busy -= 1
                 if counted and instance.port not in asked:
@@ -241,6 +244,14 @@ class Router:
         busy = {port: instance.busy for port, instance in self.routes.instances.items()}
         body = json.dumps({"busy": busy, "counted": self.tally.taken()}).encode()
         return head("HTTP/1.1 200 OK", [("Content-Type", "application/json")], len(body)) + body
+
+
+def _limit(request: Message) -> float:
+    """Seconds. Raises Malformed."""
+    patience = value(request.headers, PATIENCE.lower())
+    if patience and not (patience.isdecimal() and 0 < int(patience) <= MOST_PATIENT_S):
+        raise Malformed(400, f"{PATIENCE} is a number of seconds, up to {MOST_PATIENT_S}")
+    return float(patience or ANSWER_LIMIT_S)
 
 
 def _plain(status: int, words: str, problem: str = "", close: bool = False) -> bytes:

@@ -257,7 +257,7 @@ class Supervisor:
             return
         self._report = report
         self._told = {port for variant in wanted for fleet in variant["fleets"] for port in fleet["ports"]}
-        if report.counted:
+        if report.counted or any(report.busy.values()):
             self.files.touch_used()
         self.counts.add(report, [each for fleet in (self.blue, self.green) if fleet for each in fleet.described()])
 

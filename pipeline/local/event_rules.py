@@ -7,10 +7,9 @@ function looks by itself. https://docs.aws.amazon.com/sagemaker/latest/dg/automa
 from __future__ import annotations
 
 import os
-import sys
 from collections import namedtuple
 
-from pipeline.local import endpoint_record, guard
+from pipeline.local import detached, endpoint_record, guard
 from pipeline.local.endpoint_files import Files, is_supervised
 
 TYPE_CHECKING = False
@@ -61,14 +60,4 @@ def wake(store: Store) -> None:
     own = files(store.home)
     if guard.MARK in os.environ or not store.list(KIND) or is_supervised(own):
         return
-    import subprocess
-
-    for folder in (own.folder, os.path.dirname(own.log)):
-        os.makedirs(folder, exist_ok=True)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    argv = [sys.executable, "-m", "pipeline.local.event_host", os.path.abspath(store.home)]
-    env = {**os.environ, "PYTHONPATH": root}
-    with open(own.log, "ab") as log:
-        subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
-        )
+    detached.launch(own, "event_host", os.path.abspath(store.home))

@@ -9,6 +9,7 @@ from pipeline.errors import ServiceError
 from pipeline.local import cbor, query, request_check
 from pipeline.local.messages import Answer, json_answer
 from pipeline.local.operations.alarms import Alarms
+from pipeline.local.operations.asynchronous import Asynchronous
 from pipeline.local.operations.endpoints import LARGEST_BODY, Runtime
 from pipeline.local.operations.functions import LARGEST_EVENT, Functions
 from pipeline.local.operations.logs import Logs
@@ -87,6 +88,18 @@ _INVOKE = {
     "X-Amzn-SageMaker-Target-Variant": "TargetVariant",
     "X-Amzn-SageMaker-Inference-Id": "InferenceId",
 }
+_INVOKE_ASYNC = {
+    "X-Amzn-SageMaker-Content-Type": "ContentType",
+    "X-Amzn-SageMaker-Accept": "Accept",
+    "X-Amzn-SageMaker-Custom-Attributes": "CustomAttributes",
+    "X-Amzn-SageMaker-Inference-Id": "InferenceId",
+    "X-Amzn-SageMaker-InputLocation": "InputLocation",
+    "X-Amzn-SageMaker-S3OutputPathExtension": "S3OutputPathExtension",
+    "X-Amzn-SageMaker-Filename": "Filename",
+    "X-Amzn-SageMaker-RequestTTLSeconds": "RequestTTLSeconds",
+    "X-Amzn-SageMaker-InvocationTimeoutSeconds": "InvocationTimeoutSeconds",
+}
+_SECONDS = ("RequestTTLSeconds", "InvocationTimeoutSeconds")  # numbers, which headers are not
 _INVOKE_FUNCTION = {
     "X-Amz-Invocation-Type": "InvocationType",
     "X-Amz-Log-Type": "LogType",
@@ -154,6 +167,8 @@ def answer(request: Request, service: LocalSageMaker) -> Answer:
         return _rpc(parts[2], parts[4], request, service)
     if request.method == "POST" and len(parts) == 4 and (parts[1], parts[3]) == ("endpoints", "invocations"):
         return _invocation(parts[2], request, service)
+    if request.method == "POST" and len(parts) == 4 and (parts[1], parts[3]) == ("endpoints", "async-invocations"):
+        return _async_invocation(parts[2], request, service)
     if request.method == "POST" and parts[1:3] == ["2015-03-31", "functions"] and parts[4:] == ["invocations"]:
         return _function_call(parts[3], request, service)
     match request.service:
@@ -262,6 +277,24 @@ def _invocation(name: str, request: Request, service: LocalSageMaker) -> Answer:
         "x-Amzn-Invoked-Production-Variant": reply["InvokedProductionVariant"],
     }
     return Answer(200, headers, reply["Body"].read())
+
+
+def _async_invocation(name: str, request: Request, service: LocalSageMaker) -> Answer:
+    operation = "InvokeEndpointAsync"
+    given: dict[str, Any] = {
+        member: request.headers[header] for header, member in _INVOKE_ASYNC.items() if header in request.headers
+    }
+    given |= {member: int(given[member]) for member in _SECONDS if given.get(member, "").isdecimal()}
+    body = request.body.all(LARGEST_BODY)
+    asked = {"EndpointName": name, **given, **({"Body": body} if body else {})}
+    try:
+        request_check.checked("sagemaker-runtime", operation, asked)
+    except ServiceError as exc:
+        code = "ValidationError" if exc.code == "ValidationException" else exc.code
+        raise ServiceError(code, exc.message, operation) from exc
+    reply = Asynchronous(service.store, service.storage).invoke_endpoint_async(**asked)
+    places = {f"X-Amzn-SageMaker-{member}": place for member, place in reply.items() if member != "InferenceId"}
+    return json_answer(202, {"InferenceId": reply["InferenceId"]}, "application/json", **places)
 
 
 def _function_call(function: str, request: Request, service: LocalSageMaker) -> Answer:

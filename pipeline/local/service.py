@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.local import runner
+from pipeline.local.operations.asynchronous import Asynchronous
 from pipeline.local.operations.endpoints import Endpoints, Runtime
 from pipeline.local.operations.executions import Executions
 from pipeline.local.operations.jobs import Jobs
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LocalSageMaker(Executions, Transforms, Jobs, Registry, Endpoints, Runtime):
+class LocalSageMaker(Executions, Transforms, Jobs, Registry, Endpoints, Runtime, Asynchronous):
     """Named and shaped as boto3's client: keywords in, dict out, ServiceError where boto3 raises ClientError."""
 
     def __init__(self, home: str, start_runner: Callable[[str, str], int | None] = runner.start) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 
+from pipeline.local import detached
 from pipeline.local.endpoint_files import Files, is_supervised, locked, take
 from pipeline.local.jobs import KINDS
 
@@ -36,17 +37,7 @@ def starting(store: Store, name: str, wait: bool = True) -> Iterator[bool]:
 
 def start(store: Store, name: str) -> None:
     """It has its lock when this returns, and leaves our session by itself."""
-    import subprocess
-
-    own = _files(store.home, name)
-    os.makedirs(os.path.dirname(own.log), exist_ok=True)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    argv = [sys.executable, "-m", "pipeline.local.transform_host", os.path.abspath(store.home), name]
-    env = {**os.environ, "PYTHONPATH": root}
-    with open(own.log, "ab") as log:
-        subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False
-        )
+    detached.launch(_files(store.home, name), "transform_host", os.path.abspath(store.home), name)
 
 
 def stop(store: Store, name: str) -> None:

@@ -138,7 +138,7 @@ class Endpoints(Operations):
 
 
 class Runtime(Operations):
-    """The sagemaker-runtime client's one operation."""
+    """The sagemaker-runtime client's InvokeEndpoint; asynchronous.py has its other operation."""
 
     def invoke_endpoint(self, **request: Any) -> dict[str, Any]:
         """`Body` of the answer has read(), as boto3's has. Raises ServiceError ValidationError or ModelError."""
@@ -149,8 +149,8 @@ class Runtime(Operations):
         operation = "InvokeEndpoint"
         check(operation, request)
         name = request["EndpointName"]
-        if not any(record.status != "Deleting" for record in self.store.find("endpoint", name)):
-            message = f"Endpoint {name} of account {names.ACCOUNT} not found."
+        if invoked(self.store, name, operation).body.get("AsyncInferenceConfig"):
+            message = f"Endpoint {name} is asynchronous: ask it by InvokeEndpointAsync."
             raise ServiceError("ValidationError", message, operation)
         body = _bytes(request.get("Body", b""))
         if len(body) > LARGEST_BODY:
@@ -175,6 +175,14 @@ class Runtime(Operations):
             "ContentType": reply.content_type,
             "InvokedProductionVariant": reply.variant,
         }
+
+
+def invoked(store: Store, name: str, operation: str) -> Record:
+    """The endpoint that is to answer. Raises ServiceError ValidationError."""
+    for record in store.find("endpoint", name):
+        if record.status != "Deleting":
+            return record
+    raise ServiceError("ValidationError", f"Endpoint {name} of account {names.ACCOUNT} not found.", operation)
 
 
 def create_hosting(

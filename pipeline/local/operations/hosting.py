@@ -157,4 +157,5 @@ class Hosted:
         config = hosting(self.store, "endpoint-config", config_name, operation)
         variants = config.body["ProductionVariants"]
         models = [hosting(self.store, "model", variant["ModelName"], operation) for variant in variants]
-        return endpoint_record.fleet(config_name, variants, [model.body["containers"] for model in models])
+        found = endpoint_record.fleet(config_name, variants, [model.body["containers"] for model in models])
+        return {**found, "AsyncInferenceConfig": config.body.get("AsyncInferenceConfig")}

@@ -72,6 +72,8 @@ _MEMBERS = {
     "AddTags": "ResourceArn! Tags!",
     "ListTags": "ResourceArn! NextToken MaxResults",
     "DeleteTags": "ResourceArn! TagKeys!",
+    "InvokeEndpointAsync": "EndpointName! ContentType Accept CustomAttributes InferenceId InputLocation Body"
+    " S3OutputPathExtension Filename RequestTTLSeconds InvocationTimeoutSeconds",
     "InvokeEndpoint": "EndpointName! Body! ContentType Accept CustomAttributes TargetVariant InferenceId",
 }
 _NAMES = {operation: tuple(text.replace("!", "").split()) for operation, text in _MEMBERS.items()}

@@ -1,0 +1,245 @@
+"""InvokeEndpointAsync over boto3: answers and failures come into S3, nothing is lost, no process stays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import hosted
+import pytest
+from botocore.exceptions import ClientError
+from hosted import soon
+from over_http import client, refusal
+
+from pipeline.client import Clients
+from pipeline.control import asynchronous, endpoints
+from pipeline.errors import EndpointError, ServiceError
+from pipeline.local import async_host, async_requests, clock, endpoint, endpoint_record
+from pipeline.local.async_requests import KIND, QUEUED, RUNNING
+from pipeline.local.server import LoopbackServer
+from pipeline.local.service import LocalSageMaker, connect
+
+NAME, PLAIN = "later", "at-once"
+OUT, FAILED, IN = "s3://bucket/answers/", "s3://bucket/failures/", "s3://bucket/in/a.csv"
+TOPICS = {"SuccessTopic": "arn:aws:sns:us-east-1:111122223333:answers"}
+CONFIG = {
+    "OutputConfig": {"S3OutputPath": OUT, "S3FailurePath": FAILED, "NotificationConfig": TOPICS},
+    "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def sagemaker(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSageMaker]:
+    """With an asynchronous endpoint and one that is none."""
+    found = connect(server.home)
+    hosted.serve_stub(found.store, "stub*", tmp_path_factory.mktemp("program"))
+    hosted.model(found, "net")
+    for name, more in ((NAME, {"AsyncInferenceConfig": CONFIG}), (PLAIN, {})):
+        variant = {"VariantName": "AllTraffic", "ModelName": "net", "InitialInstanceCount": 1}
+        found.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant], **more)
+        found.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    yield found
+    assert soon(lambda: not [line for line in hosted.processes(found) if "async_host" in line])
+    for record in found.store.list("endpoint"):
+        hosted.remove(found, record.name)
+
+
+@pytest.fixture
+def runtime(server: LoopbackServer, sagemaker: LocalSageMaker) -> Any:
+    return client(server, "sagemaker-runtime")
+
+
+def invoke(runtime: Any, **more: Any) -> dict[str, Any]:
+    return dict(runtime.invoke_endpoint_async(EndpointName=NAME, ContentType="text/csv", **more))
+
+
+def written(sagemaker: LocalSageMaker, address: str) -> str:
+    """What lies there, once something does."""
+    assert soon(lambda: sagemaker.storage.exists(address)), address
+    return sagemaker.storage.get_bytes(address).decode()
+
+
+def test_an_answer_comes_to_the_place_that_was_told(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    sagemaker.storage.put_bytes(IN, b"?")
+    told = invoke(runtime, InputLocation=IN, InferenceId="mine", Accept="text/plain")
+    assert (told["InferenceId"], told["ResponseMetadata"]["HTTPStatusCode"]) == ("mine", 202)
+    assert told["OutputLocation"].startswith(OUT) and told["OutputLocation"].endswith(".out")
+    assert written(sagemaker, told["OutputLocation"]) == "net ?"
+    assert soon(lambda: sagemaker.store.list(KIND) == [])
+    assert not sagemaker.storage.exists(told["FailureLocation"])
+
+
+def test_a_request_may_hold_its_body_and_name_its_file(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    told = invoke(runtime, Body=b"here", Filename="b.txt", S3OutputPathExtension="monday")
+    assert told["OutputLocation"] == f"{OUT}monday/b.txt"
+    assert written(sagemaker, told["OutputLocation"]) == "net here"
+
+
+def test_what_the_model_refuses_is_a_failure(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    told = invoke(runtime, Body=b"418")
+    assert told["FailureLocation"].startswith(FAILED)
+    said = written(sagemaker, told["FailureLocation"])
+    assert said == 'Received client error (418) from model with message "net 418".'
+    assert not sagemaker.storage.exists(told["OutputLocation"])
+
+
+def test_an_input_that_is_not_there_is_a_failure(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    told = invoke(runtime, InputLocation="s3://bucket/in/none.csv")
+    assert "s3://bucket/in/none.csv" in written(sagemaker, told["FailureLocation"])
+
+
+def test_an_answer_may_take_no_longer_than_was_asked(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    sagemaker.storage.put_bytes("s3://bucket/in/slow.csv", b"silent")
+    told = invoke(runtime, InputLocation="s3://bucket/in/slow.csv", InvocationTimeoutSeconds=1)
+    assert "the model did not answer within 1 s" in written(sagemaker, told["FailureLocation"])
+
+
+def test_an_endpoint_is_asked_in_its_own_way(runtime: Any) -> None:
+    with pytest.raises(ClientError, match=r"\(ValidationError\).* is asynchronous: ask it by InvokeEndpointAsync"):
+        runtime.invoke_endpoint(EndpointName=NAME, Body=b"?")
+    with pytest.raises(ClientError, match=r"\(ValidationError\).* is not asynchronous: ask it by InvokeEndpoint\."):
+        runtime.invoke_endpoint_async(EndpointName=PLAIN, InputLocation=IN)
+    with pytest.raises(ClientError, match=r"\(ValidationError\).*Endpoint nobody of account"):
+        runtime.invoke_endpoint_async(EndpointName="nobody", InputLocation=IN)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"InputLocation": IN, "Body": b"?"},
+        {"InputLocation": "https://elsewhere/x"},
+        {"InputLocation": IN, "RequestTTLSeconds": 59},
+        {"InputLocation": IN, "InvocationTimeoutSeconds": 3601},
+        {"InputLocation": IN, "Filename": "../../x"},
+        {"Body": b"x" * 128_001},
+    ],
+)
+def test_what_sagemaker_would_refuse_is_refused(
+    server: LoopbackServer, sagemaker: LocalSageMaker, given: dict[str, Any]
+) -> None:
+    runtime = client(server, "sagemaker-runtime", parameter_validation=False)
+    with refusal("ValidationError"):
+        invoke(runtime, **given)
+
+
+def test_an_endpoint_that_is_answering_does_not_fall_asleep(sagemaker: LocalSageMaker) -> None:
+    endpoint.stop(sagemaker.store, PLAIN)
+    endpoint.start(sagemaker.store, PLAIN, idle_s=0.3)
+    assert hosted.ask(sagemaker, b"slow", name=PLAIN) == "net slow"  # it takes a second
+
+
+def test_describe_tells_of_the_configuration_and_an_update_brings_another(sagemaker: LocalSageMaker) -> None:
+    assert sagemaker.describe_endpoint(EndpointName=NAME)["AsyncInferenceConfig"] == CONFIG
+    body = sagemaker.store.get("endpoint", NAME).body
+    other = {"OutputConfig": {"S3OutputPath": "s3://bucket/other/"}}
+    pending = {**body, "AsyncInferenceConfig": other}
+    assert endpoint_record.after_update({**body, "pending": pending})["AsyncInferenceConfig"] == other
+
+
+@pytest.fixture
+def clients(server: LoopbackServer, sagemaker: LocalSageMaker) -> Clients:
+    return Clients(client(server, "sagemaker"), refusing(client(server, "sagemaker-runtime")), sagemaker.storage, "")
+
+
+def refusing(runtime: Any) -> Any:
+    """As the commands' clients do: errors of boto3 are ours."""
+
+    def call(name: str, **request: Any) -> Any:
+        try:
+            return getattr(runtime, name)(**request)
+        except ClientError as exc:
+            raise ServiceError(exc.response["Error"]["Code"], exc.response["Error"]["Message"], name) from exc
+
+    return SimpleNamespace(
+        invoke_endpoint=partial(call, "invoke_endpoint"), invoke_endpoint_async=partial(call, "invoke_endpoint_async")
+    )
+
+
+def test_predict_waits_for_the_answer_and_tells_what_was_refused(clients: Clients, tmp_path: Path) -> None:
+    picture, large = tmp_path / "a.png", tmp_path / "b.png"
+    picture.write_bytes(b"no picture")
+    with pytest.raises(EndpointError, match="does not answer with predictions: 'net no picture'"):
+        endpoints.predict(clients, NAME, str(picture))
+    picture.write_bytes(b"415")
+    with pytest.raises(EndpointError, match=r"a\.png: net 415 \(status 415\)"):
+        endpoints.predict(clients, NAME, str(picture))
+    large.write_bytes(b"x" * 128_001)
+    with pytest.raises(EndpointError, match=r"b\.png: 128001 bytes; an asynchronous endpoint takes 128000"):
+        endpoints.predict(clients, NAME, str(large))
+
+
+def test_an_answer_that_does_not_come_is_told_with_its_place() -> None:
+    runtime = SimpleNamespace(invoke_endpoint_async=lambda **_: {"OutputLocation": "s3://bucket/x.out"})
+    nothing: Any = SimpleNamespace(exists=lambda uri: False)
+    with pytest.raises(EndpointError, match="'e' has not answered after 0 s") as raised:
+        asynchronous.ask(Clients(None, runtime, nothing, "", pause=lambda _: None), "e", b"?", limit_s=0)
+    assert "s3://bucket/x.out" in raised.value.hint
+
+
+def kept(sagemaker: LocalSageMaker, *numbers: int, name: str = NAME, **more: Any) -> None:
+    for number in numbers:
+        asked = {"EndpointName": name, "InferenceId": str(number), "RequestTTLSeconds": 60, **more}
+        async_requests.put(sagemaker.store, name, str(number), asked)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> LocalSageMaker:
+    """A home in which no process looks after anything, with two instances of an endpoint."""
+    found = connect(str(tmp_path))
+    body = {"AsyncInferenceConfig": CONFIG, "variants": [{"VariantName": "v", "count": 2}]}
+    found.store.add("endpoint", NAME, body, "InService")
+    return found
+
+
+def test_so_many_are_asked_at_once_as_the_instances_take_the_oldest_first(alone: LocalSageMaker) -> None:
+    kept(alone, *range(9))
+    asked: list[str] = []
+    four, lock, most = threading.Barrier(4, lambda: time.sleep(0.2), 60), threading.Lock(), [0, 0]
+
+    def answer(_: str, request: dict[str, Any]) -> str:
+        with lock:
+            asked.append(request["InferenceId"])
+            most[0] += 1
+            most[1] = max(most)
+        if int(request["InferenceId"]) < 8:
+            four.wait()  # all four places are taken at once, and no fifth is, though there is time
+        with lock:
+            most[0] -= 1
+        return ""
+
+    async_host.host(alone.home, NAME, answer)
+    assert sorted(asked[:4]) == ["0", "1", "2", "3"] and len(asked) == 9
+    assert most[1] == 4
+    assert alone.store.list(KIND) == []
+
+
+def test_what_a_killed_process_had_taken_is_asked_again(alone: LocalSageMaker) -> None:
+    kept(alone, 1, 2)
+    kept(alone, 3, name="other")
+    alone.store.change(KIND, f"{NAME} 1", {}, status=RUNNING)
+    asked: list[str] = []
+    async_host.host(alone.home, NAME, lambda _, request: asked.append(request["InferenceId"]) or "")
+    assert sorted(asked) == ["1", "2"]
+    assert [(record.name, record.status) for record in alone.store.list(KIND)] == [("other 3", QUEUED)]
+
+
+def test_a_request_that_waited_too_long_is_not_asked(alone: LocalSageMaker) -> None:
+    kept(alone, 1, Body="", OutputLocation=f"{OUT}1", FailureLocation=f"{FAILED}1")
+    record = alone.store.get(KIND, f"{NAME} 1")
+    late = {**record.body, "queued": clock.clock_of(alone.store).now() - 61}
+    failure = async_requests.answer(alone.home, late)
+    assert failure.startswith("the request has expired: it waited 61 s")
+    assert alone.storage.get_bytes(f"{FAILED}1").decode() == failure
+
+
+def test_an_endpoint_that_was_deleted_meanwhile_is_a_failure(alone: LocalSageMaker) -> None:
+    kept(alone, 1, name="gone", Body="", InvocationTimeoutSeconds=1, OutputLocation=f"{OUT}1")
+    async_host.host(alone.home, "gone")
+    assert alone.store.list(KIND) == []
+    assert not alone.storage.exists(f"{OUT}1")

@@ -36,7 +36,7 @@ check: $(STAMP)
 	$(BIN)/ruff check $(wildcard $(CODE))
 	$(BIN)/ruff format --check $(wildcard $(CODE))
 	$(BIN)/mypy
-	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/cfn-lint infra/template.yaml infra/serving-image.yaml
 	$(BIN)/zizmor --offline --no-progress .github/workflows
 	$(BIN)/python -m pytest tests/test_imports.py tests/test_iam_check.py
 

@@ -43,7 +43,7 @@ class Stack:
 
     def __init__(self, template: dict[str, Any], **given: str) -> None:
         self.template = template
-        self.values = {name: str(each["Default"]) for name, each in template["Parameters"].items()} | given
+        self.values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()} | given
         self.resources = self._there("Resources")
         self.outputs = self._there("Outputs")
 

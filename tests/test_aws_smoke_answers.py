@@ -219,6 +219,15 @@ def transformed(status: str, *answers: str, reason: str = "", machine: str = "ml
     }
 
 
+def built_by(status: str) -> dict[str, Any]:
+    phase = {"phaseType": "BUILD", "contexts": [{"message": "exit status 125"}] if status == "FAILED" else []}
+    build = {"id": "darkroom-serve:1", "buildStatus": status, "phases": [phase]}
+    return {
+        "codebuild.list_builds_for_project": {"ids": ["darkroom-serve:1"]},
+        "codebuild.batch_get_builds": {"builds": [build]},
+    }
+
+
 def called(said: dict[str, str], **more: str) -> dict[str, Any]:
     answer = {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(said).encode()), **more}
     return {"lambda.invoke": lambda request: answer}
@@ -390,6 +399,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]
         {"lambda.invoke": unheard},
         called({"errorMessage": "no"}, FunctionError="Unhandled"),
     ),
+    "image-project": (built_by("SUCCEEDED"), built_by("FAILED"), built_by("IN_PROGRESS")),
     "transform-rights": (
         transformed("Completed", "out/a.png.out"),
         transformed("Failed", reason="AccessDenied: s3:PutObject"),

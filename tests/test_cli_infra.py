@@ -27,6 +27,11 @@ def test_the_template_goes_to_stdout_and_what_is_to_be_done_to_stderr(capsys: py
     assert "is nobody's: set yours" in said.err
 
 
+def test_what_builds_the_serving_image_is_a_template_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infra", "-c", CONFIG, "--serving-image"]) == 0
+    assert capsys.readouterr().out == (ROOT / "infra/serving-image.yaml").read_text(encoding="utf-8")
+
+
 def test_a_file_of_json_says_the_same_without_blanks(tmp_path: Path) -> None:
     assert main(["infra", "-c", CONFIG, "-o", str(tmp_path / "template.json")]) == 0
     text = (tmp_path / "template.json").read_text(encoding="utf-8")

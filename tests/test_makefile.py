@@ -77,7 +77,10 @@ def test_checks_are_those_of_code_types_imports_stack_workflows_and_policies(tmp
         "zizmor",
         "python",
     ]
-    assert {"cfn-lint infra/template.yaml", "zizmor --offline --no-progress .github/workflows"} <= set(commands)
+    assert {
+        "cfn-lint infra/template.yaml infra/serving-image.yaml",
+        "zizmor --offline --no-progress .github/workflows",
+    } <= set(commands)
     assert commands[-1] == "python -m pytest tests/test_imports.py tests/test_iam_check.py"
 
 

@@ -26,8 +26,12 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="default: stdout; FILE.json is written without blanks, which CloudFormation takes up to a greater length",
     )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--functions", metavar="FOLDER", help="write the zip files of the Lambda functions there, and no template"
+    )
+    what.add_argument(
+        "--serving-image", action="store_true", help="the other template: what builds our own serving image there"
     )
     parser.add_argument(
         "--issuer",
@@ -47,16 +51,31 @@ def run(args: Namespace) -> int:
     """Offline: computed from pipeline.yaml, the definition that it compiles to, and entrypoints/."""
     if args.functions:
         return _write_functions(args)
-    from pipeline.infra import template
-
     about = _setting(args)
-    text = template.as_json(about) if args.output.endswith(".json") else template.as_yaml(about)
+    text = _serving_image(args, about) if args.serving_image else _account(args, about)
     if args.output == STDOUT:
         sys.stdout.write(text)
     else:
         _write(args.output, text)
     _tell(args, about, len(text.encode()))
     return 0
+
+
+def _account(args: Namespace, about: Setting) -> str:
+    from pipeline.infra import template
+
+    return template.as_json(about) if args.output.endswith(".json") else template.as_yaml(about)
+
+
+def _serving_image(args: Namespace, about: Setting) -> str:
+    """In YAML alone: its files are there to be read."""
+    from pathlib import Path
+
+    from pipeline.compile import entrypoints_root
+    from pipeline.infra import serving_image
+
+    root = Path(entrypoints_root(os.path.abspath(args.config))).parent
+    return serving_image.as_yaml(about, serving_image.files(root))
 
 
 def _setting(args: Namespace) -> Setting:

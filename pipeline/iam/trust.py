@@ -25,6 +25,15 @@ def of_sagemaker(place: Place) -> Document:
     return _trust({"Service": "sagemaker.amazonaws.com"}, "sts:AssumeRole", conditions)
 
 
+def of_codebuild(place: Place, project: str) -> Document:
+    """For the builds of one project: https://docs.aws.amazon.com/codebuild/latest/userguide/cross-service-confused-deputy-prevention.html"""
+    conditions = {
+        "StringEquals": {"aws:SourceAccount": place.account},
+        "ArnLike": {"aws:SourceArn": place.arn("codebuild", f"project/{project}")},
+    }
+    return _trust({"Service": "codebuild.amazonaws.com"}, "sts:AssumeRole", conditions)
+
+
 def of_lambda() -> Document:
     """Lambda takes no role of another account, and says nothing of a source when it takes one."""
     return _trust({"Service": "lambda.amazonaws.com"}, "sts:AssumeRole", {})

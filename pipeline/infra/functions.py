@@ -29,16 +29,16 @@ def resources(setting: Setting) -> Json:
     found: Json = {}
     for package in setting.packages:
         name = LOGICAL[package.program]
-        found[f"{name}Logs"] = _log_group(f"/aws/lambda/{package.function}")
+        found[f"{name}Logs"] = log_group(f"/aws/lambda/{package.function}")
         found[name] = _function(package, setting)
         if package.program == DEPLOY:
             found[f"{name}Invocations"] = _invocations(name)
         if package.program == INVOKE:
             found |= _alias(name, package)
     for name, jobs in _JOBS.items():
-        found[name] = _log_group(f"/aws/sagemaker/{jobs}", "MakesJobLogGroups")
+        found[name] = log_group(f"/aws/sagemaker/{jobs}", "MakesJobLogGroups")
     for name, endpoint in zip(_ENDPOINTS, setting.endpoints, strict=True):
-        found[name] = _log_group(f"/aws/sagemaker/Endpoints/{endpoint}", "MakesJobLogGroups")
+        found[name] = log_group(f"/aws/sagemaker/Endpoints/{endpoint}", "MakesJobLogGroups")
     return found
 
 
@@ -114,7 +114,7 @@ def _invocations(function: str) -> Json:
     }
 
 
-def _log_group(name: str, condition: str = "") -> Json:
+def log_group(name: str, condition: str = "") -> Json:
     return {
         "Type": "AWS::Logs::LogGroup",
         **({"Condition": condition} if condition else {}),

@@ -41,6 +41,10 @@ class _Tagging(yaml.SafeDumper):
             return ""
         return str(super().choose_scalar_style())
 
+    def represent_text(self, data: str) -> yaml.Node:
+        """Several lines as they are, for whoever reads them."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
     def represent_function(self, data: Json) -> yaml.Node:
         """A function of CloudFormation is an object with one member, which names it."""
         name, value = next(iter(data.items())) if len(data) == 1 else ("", None)
@@ -60,3 +64,4 @@ class _Tagging(yaml.SafeDumper):
 
 
 _Tagging.add_representer(dict, _Tagging.represent_function)
+_Tagging.add_representer(str, _Tagging.represent_text)

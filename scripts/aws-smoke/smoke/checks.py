@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smoke import (
+    looks_builds,
     looks_data,
     looks_debugger,
     looks_deploying,
@@ -27,7 +28,7 @@ from smoke.verdict import Check
 
 LOOKS = (
     *(looks_service, looks_preflight, looks_stack, looks_steps, looks_data, looks_training, looks_debugger),
-    *(looks_functions, looks_endpoint, looks_server, looks_deploying, looks_transforms),
+    *(looks_functions, looks_endpoint, looks_server, looks_deploying, looks_transforms, looks_builds),
 )
 MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms, makes_tags, makes_calls)
 _ORDER = tuple(STAGES)

@@ -87,6 +87,16 @@ def local_hosting(home: str) -> Hosting:
     return Hosting(service, scaling, alarms, alarms, functions)
 
 
+@contextmanager
+def hosting_session(home: str) -> Iterator[Hosting]:
+    """local_hosting(), likewise."""
+    hosting = local_hosting(home)
+    try:
+        yield hosting
+    finally:
+        hosting.sagemaker.store.close()
+
+
 def aws_hosting(region: str = "", profile: str = "", session: Any = None) -> Hosting:
     """Otherwise as aws_client()."""
     service, _ = aws_services(region, profile, session)

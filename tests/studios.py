@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from reported import ARN, EVIL, FakeSageMaker, at
 
-from pipeline.client import Clients
+from pipeline.client import Clients, Hosting
 from pipeline.studio import server
 from pipeline.studio.app import application
 from pipeline.studio.asked import Studio
@@ -93,11 +93,19 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
         yield head.removeprefix("event: "), json.loads(data)
 
 
+def no_hosting() -> AbstractContextManager[Hosting]:
+    raise AssertionError("this studio has no endpoints")
+
+
 @contextmanager
-def serving(connect: Callable[[], AbstractContextManager[Clients]], **more: Any) -> Iterator[Visitor]:
+def serving(
+    connect: Callable[[], AbstractContextManager[Clients]],
+    hosting: Callable[[], AbstractContextManager[Hosting]] = no_hosting,
+    **more: Any,
+) -> Iterator[Visitor]:
     opened = server.listening(0)
     port = opened.getsockname()[1]
-    made = application(Studio(connect, SECRET, port, **more))
+    made = application(Studio(connect, hosting, SECRET, port, **more))
     running = server.server(made)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]}, name="studio")
     thread.start()

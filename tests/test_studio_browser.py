@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -10,12 +12,18 @@ from typing import Any
 
 import pytest
 from browsing import THEMES, WIDTHS, chromium, opened, serious
+from hosted import deploy_package, remove, settled
 from local_pipelines import Local, document, processing
+from PIL import Image
 from playwright.sync_api import Browser
+from registered import Registered, evaluated
 from reported import EVIL, finished_run
 from studios import EXECUTION, SECRET, Hostile, Visitor, serving
+from test_cli_deploy import SURE
 
-from pipeline.client import local_session
+from pipeline.client import hosting_session, local_session
+from pipeline.local.images import register_image
+from pipeline.studio.endpoints import LARGEST_PICTURE
 
 PAGES = (
     "/",
@@ -116,3 +124,106 @@ def test_a_page_follows_what_runs_and_keeps_the_focus(browser: Browser, tmp_path
             found.page.locator("h1 .badge.good").wait_for()
             found.page.wait_for_function("!window.unchanged")  # what else there is to show comes with a reload
         assert found.said == []
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registered]:
+    """A home with a model, a pipeline that makes more of them, and a server that takes every picture for an owl."""
+    folder = tmp_path_factory.mktemp("lived")
+    made = Registered(folder / "home")
+    made.add(evaluated(0.9))
+    answer = f'"class": {EVIL!r}, "unsure": True, "top": [{{"class": "cat", "probability": 0.9}}] * 2'
+    program = SURE.replace('"class": "7"', answer).replace(
+        'open(os.environ["SM_MODEL_DIR"] + "/text")', "open('/dev/null')"
+    )
+    (folder / "server.py").write_text(program.replace("float(text)", "0.75"))
+    register_image(made.client.store, "serve:*", ["env", sys.executable, str(folder / "server.py")])
+    yield made
+    for record in made.client.store.list("endpoint"):
+        remove(made.client, record.name)
+
+
+@pytest.fixture(scope="module")
+def studio(lived: Registered) -> Iterator[Visitor]:
+    with serving(partial(local_session, lived.home), partial(hosting_session, lived.home)) as found:
+        yield found
+
+
+DROP = """([name, bytes]) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+  document.querySelector(".drop").dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+}"""
+WRONG = (
+    "Failed to load resource: the server responded with a status of 422"  # Chromium's word for a form that is not taken
+)
+
+
+def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
+    browser: Browser, studio: Visitor, lived: Registered
+) -> None:
+    with opened(browser, f"{studio.url}/", **let_in(studio)) as found:
+        page = found.page
+        page.get_by_role("link", name="digits").click()
+        page.get_by_role("link", name="Start", exact=True).click()
+        page.get_by_label("Epochs").fill("many")
+        page.get_by_role("button", name="Start").click()
+        assert "'many' is not" in page.locator(".field .bad").inner_text()
+        page.get_by_label("Epochs").fill("3")
+        page.get_by_role("button", name="Start").click()
+        page.get_by_role("link", name="version 2 of digits").click(timeout=60_000)
+        page.get_by_label("Note").fill("sound <b>and</b> fast")
+        page.get_by_role("button", name="Approve").click()
+        page.locator("h1 .badge.good", has_text="Approved").wait_for()
+        assert "sound <b>and</b> fast" in page.locator("header").inner_text()
+        deploy_package(lived.client, lived.package(2)["ModelPackageArn"], "owls")  # as the stack does on an approval
+        settled(lived.client, "owls")
+        page.get_by_role("link", name="Endpoints").click()
+        page.get_by_role("link", name="owls").click()
+        page.evaluate(DROP, ["a<b>.png", list(png())])
+        answer = page.locator(".answers li", has_text="a<b>.png")
+        answer.locator(".sure").wait_for()
+        assert f"{EVIL} 0.7500, unsure then cat 0.9000" in answer.inner_text()
+        page.locator("#files").set_input_files(
+            {"name": "b.png", "mimeType": "image/png", "buffer": png() + bytes(LARGEST_PICTURE)}
+        )
+        page.locator(".answers .bad", has_text="an endpoint takes 6,291,456").wait_for()
+    said = [each for each in found.said if not each.startswith("blob:")]  # pictures of the page itself
+    assert [each.partition(" (")[0] for each in said] == [WRONG]
+    assert lived.client.list_pipeline_parameters_for_execution(
+        PipelineExecutionArn=lived.package(2)["CustomerMetadataProperties"]["execution"]
+    )["PipelineParameters"] == [{"Name": "Epochs", "Value": "3"}]
+
+
+@pytest.mark.parametrize(("width", "theme"), [*zip(WIDTHS, THEMES, strict=True)])
+def test_pages_of_models_and_endpoints_are_as_good(
+    browser: Browser, studio: Visitor, lived: Registered, width: int, theme: str
+) -> None:
+    paths = ["/models", "/models/digits", "/models/digits/1", "/endpoints", *_compared(lived), *_deployed(lived)]
+    with opened(browser, f"{studio.url}/", width, theme, bypass_csp=True, **let_in(studio)) as found:
+        for path in paths:
+            found.page.goto(f"{studio.url}{path}")
+            assert found.page.locator("h1").count() == 1
+            assert found.page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert theme == "light" or serious(found.page) == [], path
+    assert found.said == []
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 48), (40, 90, 160)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _compared(lived: Registered) -> list[str]:
+    if len(lived.client.list_model_packages(ModelPackageGroupName="digits")["ModelPackageSummaryList"]) < 2:
+        lived.add(evaluated(0.95), code="1" * 16)
+    return ["/models/digits/2/compare?with=1"]
+
+
+def _deployed(lived: Registered) -> list[str]:
+    if not lived.client.list_endpoints()["Endpoints"]:
+        lived.decide(1, "Approved")
+        deploy_package(lived.client, lived.package(1)["ModelPackageArn"], "owls")
+        settled(lived.client, "owls")
+    return ["/endpoints/owls"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from local_pipelines import Local, document, processing
 from reported import Elements, words
-from studios import EXECUTION, SECRET, Visitor, serving
+from studios import EXECUTION, SECRET, Visitor, no_hosting, serving
 
 from pipeline.client import Clients, local_session
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
@@ -108,7 +108,7 @@ def told(error: DarkroomError, count: int) -> list[str]:
         raise error
 
     async def read() -> list[str]:
-        stream = Streams().events(Studio(connect, SECRET, 1), ASKED)
+        stream = Streams().events(Studio(connect, no_hosting, SECRET, 1), ASKED)
         found = [event async for event, _ in _counted(stream, count)]
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         return found

@@ -49,7 +49,7 @@ SUMMARIES = {
     "undeploy": "delete an endpoint and all that was made for it",
     "down": "delete endpoints that nobody asks, with what was made for them",
     "local": "serve SageMaker on this machine to boto3, the AWS CLI and the SageMaker SDK",
-    "studio": "serve pages on loopback: pipelines, executions as they run, models; start, stop, resume, approve",
+    "studio": "serve pages on loopback: executions as they run, models, endpoints; start, stop, approve, predict",
     "weights": "fetch ImageNet weights of a torchvision model, to start from",
     "iam": "print the policies that the pipeline's roles need on AWS, and no more",
     "check": "find what an AWS account lacks for this pipeline, before money is spent",

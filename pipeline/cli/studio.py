@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
-    from pipeline.client import Clients
+    from pipeline.client import Clients, Hosting
+
+    Sessions = Callable[[], AbstractContextManager[Clients]]
+    HostingSessions = Callable[[], AbstractContextManager[Hosting]]
 
 PORT = 8476
 
@@ -40,13 +43,13 @@ def run(args: Namespace) -> int:
     from pipeline.studio.app import application
     from pipeline.studio.asked import Studio
 
-    connect, place = _connect(args)
+    connect, hosting, place = _connect(args)
     if args.write and not place:
         raise DarkroomError("--write is for an account: on this machine pages may change things anyway", "leave it out")
     secret = token_urlsafe(32)
     opened = server.listening(args.port)
     with opened:
-        studio = Studio(connect, secret, opened.getsockname()[1], place, writes=args.write or not place)
+        studio = Studio(connect, hosting, secret, opened.getsockname()[1], place, writes=args.write or not place)
         serving = server.server(application(studio))
         signal.signal(signal.SIGTERM, _interrupt)
         print(server.address(opened, secret), flush=True)
@@ -59,16 +62,16 @@ def run(args: Namespace) -> int:
     return DONE
 
 
-def _connect(args: Namespace) -> tuple[Callable[[], AbstractContextManager[Clients]], str]:
+def _connect(args: Namespace) -> tuple[Sessions, HostingSessions, str]:
     """What makes the clients of one thread, and the place. boto3's may be used by many threads, a store's may not."""
     from contextlib import nullcontext
 
-    from pipeline.client import local_session
+    from pipeline.client import aws_hosting, hosting_session, local_session
 
     if target.chosen(args) == target.AWS:
-        clients = target.connect(args)
-        return lambda: nullcontext(clients), clients.place
-    return lambda: local_session(used_home()), ""
+        clients, hosting = target.connect(args), aws_hosting(args.region, args.profile, args.session)
+        return lambda: nullcontext(clients), lambda: nullcontext(hosting), clients.place
+    return lambda: local_session(used_home()), lambda: hosting_session(used_home()), ""
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -142,7 +142,7 @@ def is_over(seen: Deployment | None, asked: str) -> bool:
 
 def told(seen: Deployment) -> list[str]:
     """Lines of plain words."""
-    lines = [f"{seen.name}: {seen.status}, {_phase(seen)}"]
+    lines = [f"{seen.name}: {seen.status}, {phase(seen)}"]
     lines += [f"  {_fleet(each)}" for each in seen.fleets]
     if seen.alarms and seen.phase not in REST:
         lines.append("  alarms: " + ", ".join(f"{_short(name, seen)} {state}" for name, state in seen.alarms.items()))
@@ -157,7 +157,8 @@ def version(config: str) -> str:
     return f"version {number} ({digest})" if ours else config
 
 
-def _phase(seen: Deployment) -> str:
+def phase(seen: Deployment) -> str:
+    """Where it stands, in words."""
     asked = version(seen.asked)
     if seen.status == DELETING:  # its record goes with it, and says until then what it was
         return "all of it goes"

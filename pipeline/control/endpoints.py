@@ -50,6 +50,11 @@ def predict(clients: Clients, name: str, image: str) -> dict[str, Any]:
             body = file.read()
     except OSError as exc:
         raise DarkroomError(f"cannot read {image}: {exc.strerror}", "darkroom predict IMAGE…") from exc
+    return classify(clients, name, body, image)
+
+
+def classify(clients: Clients, name: str, body: bytes, image: str) -> dict[str, Any]:
+    """The same of a picture that is at hand; `image`: what to call it. Raises EndpointError where it is refused."""
     try:
         answer = _answer(clients, name, body)
     except ServiceError as exc:

@@ -12,14 +12,28 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from pipeline.client import Clients
 from pipeline.control.remembering import remembering
 from pipeline.errors import DarkroomError, ServiceError, Unavailable
-from pipeline.studio import acting, compared, execution, live, logs, model, pages, pipelines, registry, starting, step
-from pipeline.studio.asked import Answer, Asked, Document, Go, Page, Studio, View
-from pipeline.studio.security import TOKEN, Guard, may_act
+from pipeline.studio import (
+    acting,
+    compared,
+    endpoints,
+    execution,
+    live,
+    logs,
+    model,
+    pages,
+    pipelines,
+    registry,
+    starting,
+    step,
+)
+from pipeline.studio.asked import Answer, Asked, Document, Go, HostingView, Page, Studio, View
+from pipeline.studio.security import TOKEN, TOKEN_HEADER, Guard, may_act
 
 _EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
 _MODEL = "/models/{group}/{version}"
@@ -36,7 +50,9 @@ VIEWS: Mapping[str, View] = {
     _MODEL: model.view,
     f"{_MODEL}/page": model.own_page,
     f"{_MODEL}/compare": compared.view,
+    "/endpoints": endpoints.all_of_them,
 }
+HOSTED: Mapping[str, HostingView] = {"/endpoints/{endpoint}": endpoints.one}
 FORMS = (starting.view,)
 ACTS: Mapping[str, View] = {
     "/pipelines/{pipeline}/start": starting.start,
@@ -68,6 +84,8 @@ def application(studio: Studio) -> Starlette:
 
     routes = [Route("/static/{name}", asset, methods=["GET"])]
     routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
+    routes += [Route(path, _endpoint(studio, _hosted(studio, view)), methods=["GET"]) for path, view in HOSTED.items()]
+    routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio), methods=["POST"])]
     routes += [Route(path, _acting(studio, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
     guard = Middleware(Guard, secret=studio.secret, port=studio.port)
@@ -99,6 +117,35 @@ def _acting(studio: Studio, act: View) -> Callable[[Request], Awaitable[Response
         return await run_in_threadpool(_answer, studio, act, asked)
 
     return answer
+
+
+def _hosted(studio: Studio, view: HostingView) -> View:
+    def answer(clients: Clients, asked: Asked) -> Answer:
+        with studio.hosting() as hosting:
+            return view(clients, hosting, asked)
+
+    return answer
+
+
+def _predicting(studio: Studio) -> Callable[[Request], Awaitable[Response]]:
+    """A picture as it is; the token stands in a header, which no form of another page can send."""
+
+    async def answer(request: Request) -> Response:
+        _check_writes(studio)
+        if not may_act(studio.secret, request.headers.get(TOKEN_HEADER, "")):
+            raise HTTPException(403, "the page has no token of this server: load it again")
+        asked = Asked(request.path_params, body=await _body(request, endpoints.LARGEST_PICTURE))
+        return await run_in_threadpool(_predicted, studio, asked)
+
+    return answer
+
+
+def _predicted(studio: Studio, asked: Asked) -> Response:
+    try:
+        with studio.connect() as clients:
+            return JSONResponse(endpoints.predict(clients, asked))
+    except DarkroomError as exc:
+        return JSONResponse({"error": exc.message, "hint": exc.hint}, _status(exc))
 
 
 def _check_writes(studio: Studio) -> None:

@@ -7,18 +7,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.client import Clients
+from pipeline.client import Clients, Hosting
 
 
 @dataclass(frozen=True)
 class Asked:
     """`path`: parts of the address by name; `query`: what stands behind its question mark, each name once; `form`:
-    what was sent, likewise.
+    what was sent, likewise; `body`: what was sent that is no form.
     """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,18 @@ class Go:
 
 Answer = Page | Document | Go
 View = Callable[[Clients, Asked], Answer]
+HostingView = Callable[[Clients, Hosting, Asked], Answer]
 
 
 @dataclass(frozen=True)
 class Studio:
     """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it.
 
-    `writes`: whether pages may change something.
+    `hosting` likewise gives what runs behind endpoints. `writes`: whether pages may change something.
     """
 
     connect: Callable[[], AbstractContextManager[Clients]]
+    hosting: Callable[[], AbstractContextManager[Hosting]]
     secret: str
     port: int
     place: str = ""

@@ -22,6 +22,7 @@ STATIC: Mapping[str, tuple[str, str, str]] = {
     "style.css": ("pipeline.report", "style.css", "text/css"),
     "report.js": ("pipeline.report", "report.js", "text/javascript"),
     "studio.js": ("pipeline.studio", "static/studio.js", "text/javascript"),
+    "pictures.js": ("pipeline.studio", "static/pictures.js", "text/javascript"),
     "studio.css": ("pipeline.studio", "static/studio.css", "text/css"),
 }
 

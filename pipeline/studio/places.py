@@ -36,6 +36,10 @@ def model(package: Mapping[str, Any]) -> str:
     return f"{group(str(package['ModelPackageGroupName']))}/{package['ModelPackageVersion']}"
 
 
+def endpoint(name: str) -> str:
+    return f"/endpoints/{quote(name, safe='')}"
+
+
 def events(page: str) -> str:
     """Of the stream that a page follows."""
     return f"{page}/events"

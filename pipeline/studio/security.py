@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOKEN = "token"
+TOKEN, TOKEN_HEADER = "token", "X-Studio-Token"
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 READING = ("GET", "HEAD")

@@ -1,0 +1,102 @@
+"""The studio's pages of endpoints: traffic, scaling, and what a model says of a picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from hosted import deploy, remove
+from reported import EVIL, Elements, words
+from studios import SECRET, Said, Visitor, serving
+from test_cli_deploy import SURE
+
+from pipeline.client import hosting_session, local_hosting, local_session
+from pipeline.local import store
+from pipeline.local.images import register_image
+from pipeline.studio.endpoints import LARGEST_PICTURE
+from pipeline.studio.security import form_token
+
+OWL = "/endpoints/owls"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """With an endpoint whose model takes all for an evil class, and one that has no model."""
+    folder = tmp_path_factory.mktemp("endpoints")
+    (folder / "server.py").write_text(SURE.replace('"class": "7"', f'"class": {EVIL!r}'))
+    hosting = local_hosting(str(folder / "home"))
+    register_image(hosting.sagemaker.store, "stub*", ["env", sys.executable, str(folder / "server.py")])
+    deploy(hosting.sagemaker, "0.75", "owls", InitialInstanceCount=2, InstanceType="ml.m5.large")
+    resource = {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/owls/variant/owls"}
+    dimension = {**resource, "ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    hosting.scaling.register_scalable_target(**dimension, MinCapacity=1, MaxCapacity=3)
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    tracking = {"TargetValue": 10.0, "PredefinedMetricSpecification": metric, "ScaleOutCooldown": 30}
+    hosting.scaling.put_scaling_policy(
+        **dimension,
+        PolicyName="calls",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration=tracking,
+    )
+    yield hosting.sagemaker.home
+    remove(hosting.sagemaker, "owls")
+
+
+@pytest.fixture(scope="module")
+def visitor(home: str) -> Iterator[Visitor]:
+    with serving(partial(local_session, home), partial(hosting_session, home)) as found:
+        yield found
+
+
+def ask(visitor: Visitor, body: bytes, path: str = f"{OWL}/predict", token: str = form_token(SECRET)) -> Said:
+    return visitor.ask("POST", path, body, Origin=visitor.url, X_Studio_Token=token)
+
+
+def test_endpoints_lead_to_their_pages(visitor: Visitor) -> None:
+    html = visitor.get("/endpoints").text
+    assert "owls InService" in words(html)
+    assert OWL in [value for name, value in Elements(html).attributes if name == "href"]
+
+
+def test_an_endpoint_has_its_traffic_and_scaling(visitor: Visitor) -> None:
+    told = words(visitor.get(OWL).text)
+    assert "what answers variant weight instances now owls owls 1 2 " in told
+    tracked = "SageMakerVariantInvocationsPerInstance is kept at 10, out after 30 s"
+    assert f"owls: 1 to 3 instances; {tracked}" in told
+    assert visitor.get("/endpoints/none").status == 404
+
+
+def test_a_picture_gets_what_the_model_says_of_it(visitor: Visitor) -> None:
+    said = ask(visitor, b"a picture")
+    assert (said.status, said.headers["content-type"]) == (200, "application/json")
+    assert json.loads(said.text) == {"class": EVIL, "probability": 0.75}
+
+
+def test_what_cannot_be_asked_says_why(visitor: Visitor) -> None:
+    said = ask(visitor, b"a picture", "/endpoints/none/predict")
+    assert said.status == 400 and "none" in json.loads(said.text)["error"]
+    assert ask(visitor, b"x" * (LARGEST_PICTURE + 1)).status == 413
+
+
+@pytest.mark.parametrize("token", ("", SECRET, "ü"))
+def test_nothing_is_asked_without_the_token(visitor: Visitor, token: str) -> None:
+    assert ask(visitor, b"a picture", token=token).status == 403
+
+
+def test_pages_that_only_show_ask_nothing(home: str) -> None:
+    with serving(partial(local_session, home), partial(hosting_session, home), writes=False) as visitor:
+        html = visitor.get(OWL).text
+        assert "data-predict" not in html and "Traffic" in words(html)
+        assert ask(visitor, b"a picture").status == 403
+
+
+def test_pages_of_endpoints_leave_nothing_open(home: str, visitor: Visitor) -> None:
+    visitor.get(OWL)
+    before = len(store._open_connections)
+    for _ in range(3):
+        visitor.get(OWL)
+        visitor.get("/endpoints")
+    assert len(store._open_connections) == before

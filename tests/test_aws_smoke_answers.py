@@ -311,6 +311,17 @@ def built(*digests: str) -> dict[str, Any]:
     return {"ecr.describe_images": {"imageDetails": rows} if rows else refused("ImageNotFoundException")}
 
 
+def asynchronous(code: str) -> dict[str, Any]:
+    """An endpoint that refuses to be asked at once by this code."""
+    found = endpoint()
+    config = {"OutputConfig": {"S3OutputPath": "s3://b/o/"}}
+    return found | {
+        "sagemaker.describe_endpoint": found["sagemaker.describe_endpoint"] | {"AsyncInferenceConfig": config},
+        "sagemaker-runtime.invoke_endpoint": refused(code),
+        "sagemaker-runtime.invoke_endpoint_async": {"InferenceId": "1", "OutputLocation": "s3://b/o/1.out"},
+    }
+
+
 RAY = "763104351884.dkr.ecr.us-east-1.amazonaws.com/ray:serve-ml-sagemaker-cpu"
 JSON = answering("application/json", '{"predictions": [{"class": "1", "probability": 0.9}]}')
 NOT_SAID = "the smoke test failed: golden picture 0.png: 1 at 0.8 where the evaluation had 0.9"
@@ -363,6 +374,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any]]]
     ),
     "plain-user": (endpoint(), endpoint(status="Failed"), endpoint(image=RAY)),
     "ray-image": (endpoint(image=RAY) | JSON, endpoint(image=RAY, status="Failed"), endpoint() | JSON),
+    "asynchronous-calls": (asynchronous("ValidationError"), asynchronous("ModelError"), endpoint()),
     "gpu-system": (endpoint(system=GPU), endpoint(system=GPU, status="Failed"), endpoint()),
     "accept-header": (endpoint() | answering("text/csv", "1,0.9,false"), endpoint() | JSON, ABSENT),
     "busy-status": (endpoint() | busy("ModelError", 503), endpoint() | busy("ModelError", 500), endpoint() | JSON),

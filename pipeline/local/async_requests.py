@@ -57,13 +57,12 @@ def answer(home: str, asked: dict[str, Any]) -> str:
     store, storage = Store(home), Storage(home)
     try:
         try:
-            said = _said(store, storage, asked)
+            storage.put_bytes(asked["OutputLocation"], _said(store, storage, asked))
         except DarkroomError as exc:
             failure = exc.message
             if asked.get("FailureLocation"):
                 storage.put_bytes(asked["FailureLocation"], failure.encode())
             return failure
-        storage.put_bytes(asked["OutputLocation"], said)
         return ""
     finally:
         store.close()

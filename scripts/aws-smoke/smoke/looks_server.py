@@ -81,6 +81,18 @@ def gpu_system(account: Account) -> Verdict:
     return _in_service(found, f" with {system}")
 
 
+def asynchronous_calls(account: Account) -> Verdict:
+    """What `darkroom predict` relies on: one call is refused by its code, the other takes a picture in its body."""
+    found = staging(account)
+    if not found.described.get("AsyncInferenceConfig"):
+        raise CannotTell(f"{found.name} answers at once", "deploy.asynchronous")
+    asked = {"EndpointName": found.name, "ContentType": "image/png", "Body": grey_picture()}
+    code, message = account.refusal("sagemaker-runtime", "invoke_endpoint", **asked)
+    told = account.ask("sagemaker-runtime", "invoke_endpoint_async", Accept="application/json", **asked)
+    place = told.get("OutputLocation", "")
+    return judged(code == "ValidationError" and bool(place), f"{code} {message}; the answer comes to {place!r}")
+
+
 def _with_image(account: Account, part: str, hint: str) -> Deployed:
     found = staging(account)
     if part not in found.image:
@@ -115,4 +127,10 @@ CHECKS = (
     Check("busy-status", ENDPOINT, busy_status, "some of 32 requests at once end in ModelError, of status 503"),
     Check("ray-image", ENDPOINT, ray_image, "InService with AWS's Ray Serve image, and predictions"),
     Check("gpu-system", ENDPOINT, gpu_system, "InService with InferenceAmiVersion"),
+    Check(
+        "asynchronous-calls",
+        ENDPOINT,
+        asynchronous_calls,
+        "InvokeEndpoint ends in ValidationError, InvokeEndpointAsync takes a Body; its answer stays in S3",
+    ),
 )

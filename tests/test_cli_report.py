@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +23,7 @@ from reported import words
 from pipeline.local.server import LoopbackServer
 
 Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parent.parent
 STEPS = ("Prepare", "Train", "Evaluate", "Register")
 MATRIX = {"cat": {"cat": 114, "dog": 6, "owl": 0}, "dog": {"cat": 3, "dog": 108, "owl": 9}, "owl": {"owl": 120}}
 
@@ -70,6 +80,41 @@ def test_show_draws_the_same_graph_and_curves_here_and_out_of_an_account(
         assert [line.split()[:3] for line in text.splitlines()[1:]] == [["✓", name, "Succeeded"] for name in STEPS]
     assert curves.startswith("Train: best validation_accuracy 0.9 in epoch 3 of 3, validation_loss 0.7333 in 3\n")
     assert facts.endswith("status     Succeeded\nmodel      version 1, PendingManualApproval\n")
+
+
+def test_the_notebook_cell_of_the_docs_shows_a_run(aws: Account, tmp_path: Path) -> None:
+    """IPython gives what stands behind the ! to a shell in a terminal of 80 columns, and Jupyter shows its colours."""
+    (cell,) = re.findall(r"^!(.*)$", (ROOT / "docs" / "report.md").read_text(encoding="utf-8"), re.MULTILINE)
+    program = tmp_path / "darkroom"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    given = {
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "DARKROOM_HOME": aws.clients.home,
+        "TERM": "xterm",
+        "LANG": "C.UTF-8",
+    }
+    text = typed(cell, 80, given)
+    assert "\x1b[32m✓\x1b[0m" in text
+    assert "━ validation" in text
+    assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 80 for line in text.splitlines())
+    assert text.endswith("model      version 1, PendingManualApproval\n")
+
+
+def typed(command: str, columns: int, environment: dict[str, str]) -> str:
+    """What a terminal of so many columns shows of it."""
+    screen, keyboard = pty.openpty()
+    fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(["sh", "-c", command], stdin=keyboard, stdout=keyboard, env=environment)
+    os.close(keyboard)
+    shown = b""
+    with open(screen, "rb", buffering=0) as file, suppress(OSError):  # EIO: nobody writes any more
+        while some := file.read(65536):
+            shown += some
+    assert process.wait() == 0
+    return shown.decode().replace("\r\n", "\n")
 
 
 def test_an_account_bills_and_this_machine_does_not(pages: dict[str, str]) -> None:

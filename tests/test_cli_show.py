@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from reported import ARN, FakeSageMaker, definition, finished_run, put_archive, step
 
-from pipeline.cli.show import show
+from pipeline.cli.show import LARGEST, show
 from pipeline.client import Clients
+from pipeline.errors import ServiceError
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mred\r\x08é"
 EPOCHS = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1.2 / n, "validation_accuracy": 0.9} for n in (1, 2)]
@@ -121,6 +122,35 @@ def test_a_terminal_gets_lines_of_its_width_but_for_why_something_failed(printed
     assert [line for line in lines if len(line) > columns] == [line for line in lines if line.startswith("✗")]
     assert lines[2].startswith("✓   Train") and "miss" in lines[2] and "…" in lines[2]
     assert "why why why" in lines[3]
+
+
+def test_the_curves_of_a_training_that_left_too_much_are_not_looked_for(clients: Clients, printed: Any) -> None:
+    uri = "s3://bucket/j/output/output.tar.gz"
+    held = clients.storage.get_bytes(uri)
+    clients.storage.put_bytes(uri, held + b"\0" * LARGEST)
+    try:
+        assert "best validation_accuracy" not in printed()
+    finally:
+        clients.storage.put_bytes(uri, held)
+
+
+def test_curves_that_may_not_be_read_hide_nothing_else(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    show(clients._replace(storage=Closed(clients.storage)), ARN)
+    text = capsys.readouterr().out
+    assert "Train: its curves cannot be read: not for you\n" in text
+    assert "status     Failed" in text
+
+
+class Closed:
+    """Storage whose archives are not for this caller."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+
+    def get_bytes(self, uri: str, *most: int) -> bytes:
+        if uri.endswith(".tar.gz"):
+            raise ServiceError("AccessDenied", "not for you")
+        return bytes(self._storage.get_bytes(uri, *most))
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.definition import Step
 
 LEAST = 5  # characters that the column of the cache keeps on a narrow terminal: whether it missed, not why
+REASON = 40  # characters of a failure's reason that shall stand in its row; the rest goes below
 LOOKS = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
 PLAIN_MARKS = {"Succeeded": "o", "Failed": "x", "Stopped": "#", "Stopping": "#", "Executing": ">"}
 CONDITIONS = {"IfSteps": "if true", "ElseSteps": "if false"}
@@ -39,8 +40,8 @@ def table(clients: Clients, seen: Seen, columns: int, unicode: bool) -> Iterator
     everything = [HEADER, *(row.cells for row in found)]
     widths = [max(len(cells[column]) for cells in everything) for column in range(CACHE + 1)]
     room = columns - beside - sum(widths[:CACHE]) - 2 * CACHE  # for the cache, and what is behind it
-    if columns:
-        behind = max((len(row.cells[-1]) for row in found if row.status != "Failed"), default=0)
+    if columns and found:
+        behind = max(min(len(row.cells[-1]), REASON if row.status == "Failed" else columns) for row in found)
         widths[CACHE] = min(widths[CACHE], max(LEAST, room - behind - 2))
     yield [(" " * beside + _line(HEADER, widths), "soft")]
     marks, none = (MARKS, "·") if unicode else (PLAIN_MARKS, ".")

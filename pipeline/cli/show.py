@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 from pipeline.cli import Command, target
 from pipeline.cli.executions import execution_argument
-from pipeline.cli.text import harmless, print_json, print_spans, takes_unicode
+from pipeline.cli.text import harmless, on_one_line, print_json, print_spans, takes_unicode
 from pipeline.control import champion, executions, health, outcome
 from pipeline.control.times import duration, moment
+from pipeline.errors import ServiceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NARROWEST, WIDTH = 40, 100  # columns: on a narrower terminal lines wrap; and where none says how many it has
 INDENT = 11  # of the values below the graph
+LARGEST = 32 << 20  # bytes of what a training left, in which its curves are looked for: ours leave a few MB
 MOST_TRAININGS = 3  # whose curves are shown: the last ones
 
 
@@ -95,22 +97,28 @@ def _seen(clients: Clients, arn: str) -> Seen:
 
 def _curves(clients: Clients, seen: Seen, columns: int) -> Iterator[list[Span]]:
     """Of trainings that left report/training.json, as train.py does."""
-    from pipeline.report import left
-
-    found = [
-        (name, content["epochs"])
-        for name, step in seen.steps.items()
-        if step["StepType"] == "Training"
-        for section, content in left.sections(clients, step)
-        if section == "training" and content.get("epochs")
-    ]
-    if not found:
-        return
     from pipeline.cli.curves import drawn
 
-    for name, epochs in found[-MOST_TRAININGS:]:
-        yield [("", "")]
-        yield from drawn(name, epochs, columns, takes_unicode())
+    trainings = [name for name, step in seen.steps.items() if step["StepType"] == "Training"]
+    for name in trainings[-MOST_TRAININGS:]:
+        try:
+            epochs = _epochs(clients, seen.steps[name])
+        except ServiceError as exc:
+            if not exc.is_of_one_part:
+                raise
+            yield from ([], [(on_one_line(f"{name}: its curves cannot be read: {exc.message}"), "stopped")])
+            continue
+        if epochs:
+            yield []
+            yield from drawn(name, epochs, columns, takes_unicode())
+
+
+def _epochs(clients: Clients, step: dict[str, Any]) -> list[dict[str, Any]]:
+    """Empty where it left none, or too much to look for them: a training of somebody else may leave gigabytes."""
+    from pipeline.report import left
+
+    found = left.sections(clients, step, LARGEST)
+    return next((content["epochs"] for name, content in found if name == "training" and "epochs" in content), [])
 
 
 def _facts(clients: Clients, arn: str, seen: Seen) -> Iterator[tuple[str, str]]:

@@ -31,18 +31,19 @@ def address(clients: Clients, step: dict[str, Any]) -> str:
 
 
 def files(
-    clients: Clients, uri: str, wanted: Callable[[str, int], bool], most: int = LARGEST
+    clients: Clients, uri: str, wanted: Callable[[str, int], bool], most: int = LARGEST, packed: int = 0
 ) -> Iterator[tuple[str, bytes]]:
     """(path, content) of each file of the archive that is `wanted` by its path and size; `most` bytes are unpacked.
 
-    Raises ServiceError (NoSuchKey where there is none, be it that `uri` is empty), Torn.
+    Raises ServiceError (NoSuchKey where there is none, be it that `uri` is empty), Torn; StorageError for an archive of
+    more than `packed` bytes, where that is given.
     """
     if not uri:
         raise ServiceError("NoSuchKey", f"the job left no {NAME}")
     import tarfile
     import zlib
 
-    body, left = clients.storage.get_bytes(uri), most
+    body, left = clients.storage.get_bytes(uri, packed), most
     try:
         with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as archive:
             for member in archive:

@@ -8,20 +8,23 @@ from typing import Any
 
 from pipeline.client import Clients
 from pipeline.control import archived, outcome
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 from pipeline.report.sections import is_ours
 
 FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
 LARGEST = 32 * 2**20  # bytes; a file above is not read
 
 
-def sections(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(section, content) of every JSON file of ours that the step's job left in its report folder."""
+def sections(clients: Clients, step: dict[str, Any], packed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(section, content) of every JSON file of ours that the step's job left in its report folder.
+
+    `packed`: bytes of an archive from which on it is not looked into; 0: all are.
+    """
     match step["StepType"]:
         case "Processing":
             files = _output_files(clients, step)
         case "Training":
-            files = _archived_files(clients, step)
+            files = _archived_files(clients, step, packed)
         case _:
             return
     for name, body in files:
@@ -41,15 +44,15 @@ def _output_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str,
             yield name.removesuffix(".json"), clients.storage.get_bytes(entry.uri)
 
 
-def _archived_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _archived_files(clients: Clients, step: dict[str, Any], packed: int) -> Iterator[tuple[str, bytes]]:
     """Of an archive that is torn, what came before that."""
     address = archived.address(clients, step)
     if not address:
         return
     try:
-        for path, body in archived.files(clients, address, _is_section):
+        for path, body in archived.files(clients, address, _is_section, packed=packed):
             yield path.rpartition("/")[2].removesuffix(".json"), body
-    except archived.Torn:
+    except (archived.Torn, StorageError):
         return
     except ServiceError as exc:
         if exc.code != "NoSuchKey":

@@ -148,9 +148,15 @@ def test_what_is_taken_does_not_change_with_the_tensor() -> None:
         assert samples.fetched(samples.sent([taken])).content.max() == 1
 
 
-@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3), (2, 3, 0, 0)])
-def test_a_layer_that_gives_nothing_has_no_values(shape: tuple[int, ...]) -> None:
-    samples.fetched(samples.sent([samples.take(torch.zeros(shape), units=True)]))
+@pytest.mark.parametrize(
+    ("shape", "active"), [((0,), []), ((2, 0), [[]]), ((0, 3), [[0, 0, 0]]), ((2, 3, 0, 0), [[0, 0, 0]])]
+)
+def test_a_layer_that_gives_nothing_has_no_values(shape: tuple[int, ...], active: list[list[float]]) -> None:
+    got = samples.fetched(samples.sent([samples.take(torch.zeros(shape), units=True)]))
+    assert [list(shares) for shares in got.active.values()] == active
+    (row,) = rows(torch.zeros(shape))
+    assert [row.pop(name) for name in ("count", "non_finite", "nan")] == [0, 0, 0]
+    assert all(map(math.isnan, row.values())), row
 
 
 def test_a_tensor_in_channels_last_is_read_in_place() -> None:

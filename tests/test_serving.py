@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -14,13 +16,15 @@ import inference
 import numpy as np
 import payload
 import pytest
+import serve
 import test_inference
 import torch
+import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from refusal import Refusal
 from serving import journal, metrics, processors, settings
 from serving.capture import Capture, Record
-from serving.service import FAILED, Service, forward
+from serving.service import FAILED, READY, Service, forward
 from serving.settings import Settings
 from torch import nn
 
@@ -124,6 +128,35 @@ def test_a_model_that_memory_cannot_hold_is_a_failed_one_with_its_reason(tmp_pat
     failed.close()
     assert failed.state == FAILED
     assert "stays red: MemoryError: Unable to allocate" in log.getvalue()
+
+
+async def dribbling(service: Service) -> bytes:
+    """All that a caller hears whose body comes byte by byte and never ends."""
+    server = serve.Server(uvicorn.Config(serve.application(service), port=0, lifespan="off", log_config=None), service)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname())
+    writer.write(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6000000\r\n\r\n")
+    heard = asyncio.create_task(reader.read())
+    with contextlib.suppress(ConnectionError):
+        while not heard.done():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+    writer.close()
+    server.should_exit = True
+    await running
+    return await heard
+
+
+def test_a_body_that_dribbles_is_given_up_after_its_time_and_the_connection_closed(tmp_path: Path) -> None:
+    service = Service(Settings(tmp_path, body_seconds=0.1))
+    service.state = READY
+    with redirect_stderr(io.StringIO()):
+        head, _, body = asyncio.run(asyncio.wait_for(dribbling(service), 60)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408") and b"connection: close" in head.lower()
+    assert json.loads(body) == {"error": "the body did not arrive within 0.1 seconds"}
+    assert (service.in_flight, service.held) == (0, 0)
 
 
 def test_omp_num_threads_has_the_last_word() -> None:

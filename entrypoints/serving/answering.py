@@ -17,8 +17,8 @@ from serving.batching import Outcome
 from serving.capture import Record
 from serving.service import MOST_HELD, READY, Service
 
-BODY_SECONDS = 60.0  # SageMaker gives up an invocation after so long
 RETRY_AFTER = "1"  # seconds
+HEADERS = {503: {"Retry-After": RETRY_AFTER}, 408: {"Connection": "close"}}  # what is left of a late body is not read
 TOO_MANY = "too many requests at once: ask again in a second"
 
 
@@ -42,8 +42,7 @@ async def answered(request: Request, service: Service) -> Response:
         service.in_flight -= 1
         service.held -= len(body)
     _note(service, request, body, answer, time.perf_counter() - began)
-    headers = {"Retry-After": RETRY_AFTER} if answer.status == 503 else None
-    return Response(answer.content, answer.status, headers, answer.content_type)
+    return Response(answer.content, answer.status, HEADERS.get(answer.status), answer.content_type)
 
 
 async def _answer(request: Request, service: Service, body: bytearray) -> Answer:
@@ -70,11 +69,12 @@ def _refuse_unready(service: Service) -> None:
 
 async def _read(request: Request, service: Service, body: bytearray) -> None:
     """In pieces: a declared or real length above the limit ends the request before it fills the memory."""
-    most, declared = service.settings.max_body, request.headers.get("content-length", "")
+    most, seconds = service.settings.max_body, service.settings.body_seconds
+    declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > most:
         raise too_large(most)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for piece in request.stream():
                 if len(body) + len(piece) > most:
                     raise too_large(most)
@@ -83,7 +83,7 @@ async def _read(request: Request, service: Service, body: bytearray) -> None:
     except ClientDisconnect:
         raise BadRequest("the connection ended before the body did") from None
     except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {BODY_SECONDS:.0f} seconds", 408) from None
+        raise BadRequest(f"the body did not arrive within {seconds:g} seconds", 408) from None
 
 
 async def _predicted(service: Service, body: bytes, accepted: str) -> Answer:

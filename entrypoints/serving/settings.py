@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     capture: Path | None = None  # folder
     capture_share: float = 1.0  # of requests
     capture_bytes: int = 256 * MEGABYTE
+    body_seconds: float = 60.0  # for all of a body to arrive: SageMaker gives up an invocation after so long
 
 
 def read(env: Mapping[str, str]) -> Settings:

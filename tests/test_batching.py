@@ -104,7 +104,7 @@ def test_several_workers_share_what_waits_and_the_processors() -> None:
         assert let_go.wait(30)
         return pictures[:, 0, 0, :2].astype(np.float32)
 
-    batcher = Batcher(forward, Limits(8, 60, workers=2), shares.append)
+    batcher = Batcher(forward, Limits(8, 60, workers=2), lambda *each: shares.append(each))
     asked = [batcher.ask(picture(1))]
     assert entered.acquire(timeout=30)
     asked.append(batcher.ask(picture(2)))
@@ -113,5 +113,5 @@ def test_several_workers_share_what_waits_and_the_processors() -> None:
     let_go.set()
     batcher.close()
     assert [each.result().rows[0, 0] for each in asked] == list(range(1, 9))
-    assert shares[:2] == [1, 2]
+    assert shares[:2] == [(1, 1), (2, 1)]
     assert sum(sizes) == 8 and sizes[:2] == [1, 1] and max(sizes) >= 3

@@ -8,7 +8,9 @@ import contextlib
 import io
 import json
 import logging
+import socket
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -23,9 +25,11 @@ import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from refusal import Refusal
 from serving import journal, metrics, processors, settings
+from serving.batching import Batcher, Limits, Pixels, Rows
 from serving.capture import Capture, Record
-from serving.service import FAILED, READY, Service, forward
+from serving.service import FAILED, READY, Service, forward, warm
 from serving.settings import Settings
+from serving.sharing import Share
 from torch import nn
 
 
@@ -93,6 +97,14 @@ def test_without_a_quota_all_that_the_process_may_use_count(tmp_path: Path) -> N
     assert processors.count(cgroup(tmp_path, "max 100000")) == processors.count(tmp_path / "nothing")
 
 
+@pytest.fixture
+def threads() -> Iterator[Callable[[], int]]:
+    """How many torch has in this thread; as many as before in the end."""
+    before = torch.get_num_threads()
+    yield torch.get_num_threads
+    torch.set_num_threads(before)
+
+
 class Says(nn.Module):
     """Whatever it is shown, this class."""
 
@@ -104,18 +116,53 @@ class Says(nn.Module):
         return self.scores.expand(len(pictures), 3)
 
 
-@pytest.mark.parametrize(("threads", "answers"), [(1, 2), (2, 0), (3, 0)])
+@pytest.mark.parametrize(("asked", "answers"), [(1, 2), (2, 0), (3, 0)])
 def test_the_rewritten_network_answers_passes_of_one_thread_and_torchs_own_those_of_several(
-    threads: int, answers: int
+    threads: Callable[[], int], asked: int, answers: int
 ) -> None:
     frame, blank = payload.Frame(8, 8, "crop"), np.zeros((1, 8, 8, 3), np.uint8)
     plain = inference.Predictor(Says(0), ("a", "b", "c"), frame, torch.zeros(1), torch.ones(1))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        assert forward(plain, plain._replace(network=Says(2)))(blank).argmax() == answers
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(asked)
+    assert threads() == asked
+    assert forward(plain, plain._replace(network=Says(2)))(blank).argmax() == answers
+
+
+def test_passes_at_once_share_the_threads_and_a_picture_alone_has_as_many_as_are_fastest(
+    threads: Callable[[], int],
+) -> None:
+    share, found = Share(4), []
+    for alone, passes, pictures in ((4, 1, 1), (1, 1, 1), (1, 1, 2), (4, 2, 1), (1, 2, 1), (4, 3, 9), (4, 9, 1)):
+        share.alone = alone
+        share(passes, pictures)
+        found.append(threads())
+    assert found == [4, 1, 4, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("seconds", "alone"), [({1: 0.2, 4: 0.3}, 1), ({1: 0.3, 4: 0.2}, 4)])
+def test_how_many_are_fastest_is_measured(seconds: dict[int, float], alone: int) -> None:
+    share, noise = Share(4), iter([9.0, 0, 9, 9, 0, 9, 9, 9, 9, 9])
+    share.settle(lambda: seconds[share.alone] + next(noise))
+    assert share.alone == alone
+
+
+def test_before_its_first_request_a_server_knows_how_many_threads_a_picture_alone_has() -> None:
+    share, seen = Share(2), []
+
+    def answer(pictures: Pixels) -> Rows:
+        seen.append((len(pictures), torch.get_num_threads()))
+        return np.zeros((len(pictures), 3), np.float32)
+
+    batcher = Batcher(answer, Limits(8, 60), share)
+    warm(batcher, share, side=8, few=4)
+    batcher.close()
+    assert {(1, 1), (1, 2)} < set(seen)
+    assert seen[-2:] == [(1, share.alone), (4, 2)]
+
+
+def test_where_there_is_one_thread_nothing_is_measured() -> None:
+    share = Share(1)
+    share.settle(lambda: pytest.fail("asked"))
+    assert share.alone == 1
 
 
 def test_a_model_that_memory_cannot_hold_is_a_failed_one_with_its_reason(tmp_path: Path) -> None:
@@ -136,24 +183,34 @@ async def dribbling(service: Service) -> bytes:
     running = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    reader, writer = await asyncio.open_connection(*server.servers[0].sockets[0].getsockname())
-    writer.write(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6000000\r\n\r\n")
-    heard = asyncio.create_task(reader.read())
-    with contextlib.suppress(ConnectionError):
-        while not heard.done():
-            writer.write(b"x")
-            await asyncio.sleep(0.01)
-    writer.close()
+    heard = await asyncio.to_thread(dribble, server.servers[0].sockets[0].getsockname())
     server.should_exit = True
     await running
-    return await heard
+    return heard
+
+
+def dribble(address: tuple[str, int]) -> bytes:
+    """What was heard before a connection was reset can still be read after that."""
+    with socket.create_connection(address, 0.01) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6000000\r\n\r\n")
+        heard = b""
+        with contextlib.suppress(ConnectionError):
+            while not heard:
+                connection.sendall(b"x")
+                with contextlib.suppress(TimeoutError):
+                    heard += connection.recv(1)
+        connection.settimeout(60)
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(1000):
+                heard += piece
+        return heard
 
 
 def test_a_body_that_dribbles_is_given_up_after_its_time_and_the_connection_closed(tmp_path: Path) -> None:
     service = Service(Settings(tmp_path, body_seconds=0.1))
     service.state = READY
     with redirect_stderr(io.StringIO()):
-        head, _, body = asyncio.run(asyncio.wait_for(dribbling(service), 60)).partition(b"\r\n\r\n")
+        head, _, body = asyncio.run(dribbling(service)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408") and b"connection: close" in head.lower()
     assert json.loads(body) == {"error": "the body did not arrive within 0.1 seconds"}
     assert (service.in_flight, service.held) == (0, 0)

@@ -43,14 +43,14 @@ class _Work(NamedTuple):
 class Batcher:
     """Never waits for company: an idle model gets a single picture at once, busy workers the next batch when done.
 
-    What waits is shared out among the workers; a request alone is never cut in pieces. `share(n)` is called in the
-    worker's thread before each pass, n being how many passes there are to share the processors at that moment: several
-    passes of one thread each finish more than one pass of several threads, which wait for each other at every layer
-    and, where another process takes a core away, spin meanwhile. A request that is alone gets all of them.
+    What waits is shared out among the workers; a request alone is never cut in pieces. `share(passes, pictures)` is
+    called in the worker's thread before each pass: how many passes there are to share the processors at that moment,
+    and how many pictures this one has. Several passes of one thread each finish more than one pass of several threads,
+    which wait for each other at every layer and, where another process takes a core away, spin meanwhile.
     """
 
     def __init__(
-        self, forward: Callable[[Pixels], Rows], limits: Limits, share: Callable[[int], None] = lambda _: None
+        self, forward: Callable[[Pixels], Rows], limits: Limits, share: Callable[[int, int], None] = lambda *_: None
     ) -> None:
         self._forward = forward
         self._limits = limits
@@ -99,7 +99,7 @@ class Batcher:
             self._busy += 1
             batch = self._gathered()
             passes = min(self._limits.workers, self._busy + len(self._waiting))
-        self._share(passes)
+        self._share(passes, sum(len(work.pictures) for work in batch))
         return batch
 
     def _gathered(self) -> list[_Work]:

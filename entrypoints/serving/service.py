@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from payload import Body, decode
@@ -18,6 +18,7 @@ from serving.batching import Batcher, Limits, Outcome, Pixels, Rows
 from serving.capture import Capture
 from serving.metrics import Metrics
 from serving.settings import Settings
+from serving.sharing import Share
 
 if TYPE_CHECKING:
     from inference import Predictor
@@ -75,16 +76,20 @@ class Service:
 
     async def predict(self, body: Body) -> Outcome:
         """Raises BadRequest for what is no picture, and whatever the model raised."""
-        loop, frame, most = asyncio.get_running_loop(), self.predictor.frame, self.settings.max_body
-        assert self._decoders is not None and self._batcher is not None
-        pictures = await loop.run_in_executor(self._decoders, decode, body, frame, most)
+        assert self._decoders is not None
+        asked = await asyncio.get_running_loop().run_in_executor(self._decoders, self._asked, body)
         try:
-            outcome = await asyncio.wrap_future(self._batcher.ask(pictures))
+            outcome = await asyncio.wrap_future(asked)
         except Exception:
             self._failed()
             raise
         self.failures = 0
         return outcome
+
+    def _asked(self, body: Body) -> Future[Outcome]:
+        """In a decoder's thread, which hands the pictures on itself: the model does not wait for the loop's turn."""
+        assert self._batcher is not None
+        return self._batcher.ask(decode(body, self.predictor.frame, self.settings.max_body))
 
     def _failed(self) -> None:
         """Good requests that the model cannot answer: SageMaker replaces a server whose ping stays red."""
@@ -113,8 +118,9 @@ class Service:
         busy = _rewritten(predictor) if several and settings.network == "fastest" else predictor
         self.rewritten = busy is not predictor
         limits = Limits(settings.max_batch, settings.batch_seconds, may if several else 1)
-        self._batcher = Batcher(forward(predictor, busy), limits, _sharing(processors.threads(os.environ, may)))
-        _warm(self._batcher, predictor.image_size, min(FEW, settings.max_batch))
+        share = Share(processors.threads(os.environ, may))
+        self._batcher = Batcher(forward(predictor, busy), limits, share)
+        warm(self._batcher, share, predictor.image_size, min(FEW, settings.max_batch))
         if settings.capture is not None:
             self.capture = Capture(settings.capture, settings.capture_share, settings.capture_bytes)
         self.predictor = predictor
@@ -147,20 +153,12 @@ def _rewritten(predictor: Predictor) -> Predictor:
     return predictor if network is predictor.network else predictor._replace(network=network)
 
 
-def _warm(batcher: Batcher, side: int, few: int) -> None:
+def warm(batcher: Batcher, share: Share, side: int, few: int) -> None:
     """The first pass is slow, and says nothing about the next."""
     import numpy as np
 
-    for pictures in (1, 1, few):
-        batcher.ask(np.zeros((pictures, side, side, 3), dtype=np.uint8)).result()
-
-
-def _sharing(threads: int) -> Callable[[int], None]:
-    """Gives the pass of the calling thread its part of torch's threads: each thread has a number of its own."""
-
-    def share(passes: int) -> None:
-        import torch
-
-        torch.set_num_threads(max(1, threads // passes))
-
-    return share
+    blank = np.zeros((few, side, side, 3), dtype=np.uint8)
+    batcher.ask(blank[:1]).result()
+    share.settle(lambda: batcher.ask(blank[:1]).result().took)
+    for pictures in (blank[:1], blank):
+        batcher.ask(pictures).result()

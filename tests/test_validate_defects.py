@@ -420,6 +420,7 @@ OTHERS = [
     Defect("serverless with instances", ALL, "Config", VARIANT, lambda old: {**serverless()(old), "InitialInstanceCount": 1}, "has no instances", at=f"{VARIANT}.InitialInstanceCount"),
     Defect("two serverless variants", ALL, "Config", "Arguments.ProductionVariants", lambda old: [serverless()(old[0]), {**old[0], "VariantName": "other"}], "has one variant", at=VARIANT),
     Defect("serverless and captured", ALL, "Config", "Arguments", lambda old: {**old, "ProductionVariants": [serverless()(old["ProductionVariants"][0])], "DataCaptureConfig": CAPTURE}, "have no DataCaptureConfig", at="Arguments.DataCaptureConfig"),
+    Defect("too much of a transform at once", ALL, "Predict", "Arguments", grown(MaxConcurrentTransforms=20, MaxPayloadInMB=6), "20 requests at once of 6 MB are 120 MB together", at="Arguments.MaxPayloadInMB"),
     Defect("serverless and asynchronous", ALL, "Config", "Arguments", lambda old: {**old, "ProductionVariants": [serverless()(old["ProductionVariants"][0])], "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/o/"}}}, "have no AsyncInferenceConfig", at="Arguments.AsyncInferenceConfig"),
     Defect("answers without a place", ALL, "Config", "Arguments", grown(AsyncInferenceConfig={"OutputConfig": {}}), "S3OutputPath is missing", at="Arguments.AsyncInferenceConfig.OutputConfig"),
     Defect("answers to a web page", ALL, "Config", "Arguments", grown(AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "https://b/o"}}), "is no S3 address", at="Arguments.AsyncInferenceConfig.OutputConfig.S3OutputPath"),

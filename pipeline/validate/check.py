@@ -41,7 +41,7 @@ OWN_RULES: dict[str, tuple[Rule, ...]] = {
     "Processing": (rules_processing.check, rules_jobs.check_processing_resources),
     "Training": (rules_jobs.check_training, rules_debugger.check),
     "Tuning": (rules_tuning.check, rules_jobs.check_training),
-    "Transform": (rules_jobs.check_transform_resources,),
+    "Transform": (rules_jobs.check_transform,),
     "Model": (rules_models.check_model,),
     "RegisterModel": (rules_models.check_package,),
     "EndpointConfig": (rules_endpoints.check_config,),

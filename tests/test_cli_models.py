@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aws_account import AWS, Account, account, command
-from registered import Registered, against, evaluated, manifest
+from registered import PIPELINE, Registered, against, evaluated, manifest
 
+from pipeline.cli.run import finish
+from pipeline.control import executions
 from pipeline.local.server import LoopbackServer
 
 Capture = pytest.CaptureFixture[str]
@@ -75,6 +78,18 @@ def test_an_approved_model_may_be_deployed_next_here_as_on_aws(run: Any) -> None
     assert code == 0
     commands = [line.split("darkroom ")[-1].split()[:2] for line in err.splitlines()]
     assert commands == [["reject", "1"], ["deploy", "1"]]
+
+
+def test_what_ended_on_aws_tells_the_way_to_an_answer_as_here(aws: Account, capsys: Capture) -> None:
+    clients = aws.clients._replace(region="us-east-1", options=" --target aws")
+    [newest, *_] = executions.newest_first(clients, PIPELINE)
+    finish(clients, newest["PipelineExecutionArn"], 0, as_json=False)
+    commands = [line.split("darkroom ")[-1] for line in capsys.readouterr().out.partition("next\n")[2].splitlines()]
+    assert [re.sub(" [0-9]+", " N", each) for each in commands] == [
+        "approve N --target aws",
+        "deploy N --target aws",
+        "predict IMAGE --target aws",
+    ]
 
 
 def test_what_is_shown_for_programs_is_one_object(run: Any) -> None:

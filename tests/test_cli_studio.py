@@ -59,3 +59,8 @@ def test_a_port_that_is_taken_is_named(capsys: Any, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         assert main(["studio", "--port", str(port)]) == 1
     assert f"cannot serve on port {port}" in capsys.readouterr().err
+
+
+def test_write_is_for_an_account(capsys: Any, tmp_path: Path) -> None:
+    assert main(["studio", "--write", "--port", "0"]) == 1
+    assert "--write is for an account" in capsys.readouterr().err

@@ -90,24 +90,31 @@ def _subject(args: Namespace, given: dict[str, str], aside: str) -> tuple[Subjec
         text = read(args.definition)
         verdict.refuse(text, aside, args.definition)
         return Subject(args.name or name_of(args.definition), text), given
+    return configured(args.config, args.name or "", given, aside)
+
+
+def configured(config: str, name: str, given: dict[str, str], aside: str) -> tuple[Subject, dict[str, str]]:
+    """The same of pipeline.yaml. The files of its code may lie in `aside`."""
     from pathlib import Path
 
+    from pipeline import verdict
     from pipeline.config import load_config
+    from pipeline.plan.making import Subject
 
-    compiled = _compiled(args.config, aside)
+    compiled = _compiled(config, aside)
     text = compiled.definition()
     verdict.refuse(text, aside)
     manifest = compiled.manifest
     subject = Subject(
-        args.name or compiled.name,
+        name or compiled.name,
         text,
         role_arn=manifest["role_arn"],
         description=manifest["description"],
         tags=tuple((tag["Key"], tag["Value"]) for tag in manifest["tags"]),
         assets=dict(compiled.assets()),
-        config=load_config(Path(args.config)),
+        config=load_config(Path(config)),
     )
-    return subject, _with_dataset(compiled, given, home(args.config))
+    return subject, _with_dataset(compiled, given, home(config))
 
 
 def _compiled(config: str, aside: str) -> CompiledOnDisk:

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from pipeline.cli import DONE, Command, target
+from pipeline.cli.definitions import config_option
 from pipeline.cli.home import home, shown, used_home
 from pipeline.cli.text import whole
 from pipeline.errors import DarkroomError
@@ -13,11 +14,12 @@ from pipeline.errors import DarkroomError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import FrameType
 
     from pipeline.client import Clients, Hosting
+    from pipeline.studio.asked import Planned
 
     Sessions = Callable[[], AbstractContextManager[Clients]]
     HostingSessions = Callable[[], AbstractContextManager[Hosting]]
@@ -29,6 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=whole(0, 65535), default=PORT, metavar="N", help=f"default: {PORT}; 0 takes a free one"
     )
+    config_option(parser)
     target.arguments(parser)
     parser.add_argument(
         "--write", action="store_true", help="with --target aws: pages may also change the account, not only show it"
@@ -49,7 +52,9 @@ def run(args: Namespace) -> int:
     secret = token_urlsafe(32)
     opened = server.listening(args.port)
     with opened:
-        studio = Studio(connect, hosting, secret, opened.getsockname()[1], place, writes=args.write or not place)
+        studio = Studio(
+            connect, hosting, secret, opened.getsockname()[1], place, args.write or not place, _planned(args)
+        )
         serving = server.server(application(studio))
         signal.signal(signal.SIGTERM, _interrupt)
         print(server.address(opened, secret), flush=True)
@@ -72,6 +77,24 @@ def _connect(args: Namespace) -> tuple[Sessions, HostingSessions, str]:
         clients, hosting = target.connect(args), aws_hosting(args.region, args.profile, args.session)
         return lambda: nullcontext(clients), lambda: nullcontext(hosting), clients.place
     return lambda: local_session(used_home()), lambda: hosting_session(used_home()), ""
+
+
+def _planned(args: Namespace) -> Planned | None:
+    """Compiles the file when a page asks for its plan, into a folder that is gone behind it."""
+    import os
+    import tempfile
+    from contextlib import contextmanager
+
+    from pipeline.cli.plan import configured
+    from pipeline.studio.asked import Wanted
+
+    @contextmanager
+    def planned() -> Iterator[Wanted]:
+        with tempfile.TemporaryDirectory(prefix="darkroom-plan-") as aside:
+            subject, given = configured(args.config, "", {}, aside)
+            yield Wanted(subject, given, args.config)
+
+    return planned if os.path.exists(args.config) else None
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

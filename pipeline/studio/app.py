@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,7 +28,9 @@ from pipeline.studio import (
     logs,
     model,
     pages,
+    pair,
     pipelines,
+    plan,
     registry,
     starting,
     step,
@@ -41,6 +44,8 @@ VIEWS: Mapping[str, View] = {
     "/": pipelines.all_of_them,
     "/pipelines/{pipeline}": pipelines.one,
     "/pipelines/{pipeline}/start": starting.view,
+    "/pipelines/{pipeline}/plan": plan.of_version,
+    "/pipelines/{pipeline}/compare": pair.view,
     _EXECUTION: execution.view,
     f"{_EXECUTION}/report": execution.report,
     f"{_EXECUTION}/steps/{{step}}": step.view,
@@ -85,6 +90,7 @@ def application(studio: Studio) -> Starlette:
     routes = [Route("/static/{name}", asset, methods=["GET"])]
     routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
     routes += [Route(path, _endpoint(studio, _hosted(studio, view)), methods=["GET"]) for path, view in HOSTED.items()]
+    routes += [Route("/plan", _endpoint(studio, partial(plan.of_config, studio.planned)), methods=["GET"])]
     routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio), methods=["POST"])]
     routes += [Route(path, _acting(studio, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients, Hosting
+from pipeline.plan.making import Subject
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,23 @@ HostingView = Callable[[Clients, Hosting, Asked], Answer]
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What pipeline.yaml says now. `given`: values of parameters, such as where pictures of this machine would lie."""
+
+    subject: Subject
+    given: Mapping[str, str]
+    source: str  # the file
+
+
+Planned = Callable[[], AbstractContextManager[Wanted]]
+
+
+@dataclass(frozen=True)
 class Studio:
     """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it.
 
-    `hosting` likewise gives what runs behind endpoints. `writes`: whether pages may change something.
+    `hosting` likewise gives what runs behind endpoints. `writes`: whether pages may change
+    something. `planned` compiles pipeline.yaml; None where there is none.
     """
 
     connect: Callable[[], AbstractContextManager[Clients]]
@@ -64,3 +78,4 @@ class Studio:
     port: int
     place: str = ""
     writes: bool = True
+    planned: Planned | None = None

@@ -47,7 +47,7 @@ def environment() -> Environment:
 
 def render(page: Page, studio: Studio) -> str:
     token = form_token(studio.secret) if studio.writes else ""
-    whose = {"place": studio.place, "writes": studio.writes, "token": token}
+    whose = {"place": studio.place, "writes": studio.writes, "token": token, "planned": studio.planned is not None}
     return environment().get_template(page.template).render(**page.values, **whose)
 
 

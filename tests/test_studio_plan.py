@@ -1,0 +1,117 @@
+"""Two executions side by side, and plans, on the studio's pages."""
+
+from __future__ import annotations
+
+import copy
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_pipelines import Local
+from reported import EVIL, words
+from studios import Visitor, serving
+from test_cli_plan import NAME, definition
+
+from pipeline.cli.studio import _planned
+from pipeline.client import local_session
+from pipeline.errors import ConfigError
+from pipeline.plan.making import Subject
+from pipeline.studio.asked import Wanted
+
+
+def changed() -> dict[str, Any]:
+    """The same with another word, which is hostile."""
+    found = copy.deepcopy(definition())
+    found["Steps"][0]["Arguments"]["AppSpecification"]["ContainerArguments"][1] = EVIL
+    return found
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Local:
+    return Local(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def pair(local: Local) -> tuple[str, str]:
+    """Ids of an execution and of a later one, of another version and with another parameter."""
+    first = local.run(definition(), name=NAME)["PipelineExecutionArn"]
+    given = [{"Name": "Open", "Value": "no"}]
+    second = local.run(changed(), name=NAME, PipelineParameters=given)["PipelineExecutionArn"]
+    return first.rpartition("/")[2], second.rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def visitor(local: Local, pair: tuple[str, str]) -> Iterator[Visitor]:
+    wanted = Wanted(Subject(NAME, json.dumps(definition("three"))), {}, "pipeline.yaml")
+    with serving(partial(local_session, local.home), planned=lambda: nullcontext(wanted)) as found:
+        yield found
+
+
+def page(visitor: Visitor, path: str) -> str:
+    said = visitor.get(path)
+    assert said.status == 200, words(said.text)
+    assert "<script>alert" not in said.text
+    return words(said.text)
+
+
+def test_two_executions_say_what_differs_and_what_came_of_it(visitor: Visitor, pair: tuple[str, str]) -> None:
+    told = page(visitor, f"/pipelines/{NAME}/compare?a={pair[1]}&b={pair[0]}")
+    assert f"A {pair[1]} B {pair[0]}" in told
+    assert "the execution Failed" in told
+    assert "Good not run Succeeded" in told and "Bad Failed" in told
+    assert "Open no yes" in told
+    assert "ContainerArguments" in told and f"one → {EVIL}" in told
+
+
+def test_the_same_definition_is_told_as_such(visitor: Visitor, local: Local, pair: tuple[str, str]) -> None:
+    again = local.run(changed(), name=NAME)["PipelineExecutionArn"].rpartition("/")[2]
+    told = page(visitor, f"/pipelines/{NAME}/compare?a={again}&b={pair[1]}")
+    assert "It is the same." in told and "cache hit" in told
+
+
+@pytest.mark.parametrize("query", ("", "?a=x", "?a={0}&b={0}", "?a={0}&b=nothing"))
+def test_what_cannot_be_compared_is_said(visitor: Visitor, pair: tuple[str, str], query: str) -> None:
+    assert visitor.get(f"/pipelines/{NAME}/compare{query.format(pair[0])}").status in (400, 404)
+
+
+def test_a_pipelines_page_lets_two_be_chosen(visitor: Visitor, pair: tuple[str, str]) -> None:
+    html = visitor.get(f"/pipelines/{NAME}").text
+    assert f'name="a" value="{pair[0]}"' in html and f'name="b" value="{pair[1]}"' in html
+    assert f'action="/pipelines/{NAME}/compare"' in html and f'href="/pipelines/{NAME}/plan"' in html
+
+
+def test_the_next_execution_is_foretold(visitor: Visitor, pair: tuple[str, str]) -> None:
+    told = page(visitor, f"/pipelines/{NAME}/plan")
+    assert "First Processing hit" in told and "Bad Fail not run" in told
+    assert "What an upsert would change" not in told
+
+
+def test_the_plan_of_the_file_says_what_an_upsert_would_change(visitor: Visitor, pair: tuple[str, str]) -> None:
+    told = page(visitor, "/plan")
+    assert "an upsert would change 1 step" in told
+    assert f"{EVIL} → three" in told and "First Processing runs" in told
+    assert 'href="/plan"' in visitor.get("/").text
+
+
+def test_without_a_file_there_is_no_plan_of_it(local: Local) -> None:
+    with serving(partial(local_session, local.home)) as visitor:
+        assert 'href="/plan"' not in visitor.get("/").text
+        said = visitor.get("/plan")
+    assert said.status == 400 and "no pipeline.yaml" in words(said.text)
+
+
+def test_the_command_reads_its_file_when_a_plan_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
+    assert _planned(Namespace(config="pipeline.yaml")) is None
+    (tmp_path / "pipeline.yaml").write_text("pipeline: {name: '!'}\n")
+    planned = _planned(Namespace(config="pipeline.yaml"))
+    assert planned is not None
+    with pytest.raises(ConfigError, match=r"pipeline\.name"), planned():
+        pass
+    assert not (tmp_path / "home").exists()

@@ -13,7 +13,6 @@ import torch
 from manifest import AGAIN
 from numpy.typing import NDArray
 from refusal import Refusal
-from torchvision.io import ImageReadMode, decode_jpeg
 
 HEADER = 64 * 2**10  # bytes of a JPEG within which its size has to stand; ours says it within 1,000
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers: not DHT, JPG, DAC
@@ -67,6 +66,8 @@ class JpegShard:
 
     def square(self, row: int) -> NDArray[np.uint8]:
         """Raises Refusal for a row that is no JPEG of `size` x `size` pixels."""
+        from torchvision.io import ImageReadMode, decode_jpeg  # splits of raw squares do without
+
         file = self.content[self.offsets[row] : self.offsets[row + 1]]
         self._refuse_other_size(file, row)
         try:

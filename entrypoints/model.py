@@ -14,7 +14,6 @@ import torch
 from refusal import Refusal
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import get_model, list_models
 
 STEMS = ("torchvision", "small")
 # Without their auxiliary outputs, which only help very deep training from scratch and need a loop of their own. The
@@ -31,13 +30,17 @@ def build(name: str, num_classes: int, stem: str = "torchvision", dropout: float
 
     `dropout` acts before the last layer, in place of the family's own there; 0 leaves torchvision's network as it is.
     """
-    if name not in list_models(module=_classification()):
-        near = difflib.get_close_matches(name, list_models(module=_classification()), n=3)
+    import torchvision.models  # half of what importing torch takes, and a network of one's own does without
+
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "take a torchvision classifier, such as resnet18"
         raise Refusal(f"model {name!r} is not in torchvision: {hint}")
     if stem not in STEMS:
         raise Refusal(f"stem {stem!r}: take one of {', '.join(STEMS)}")
-    network: nn.Module = get_model(name, weights=None, num_classes=num_classes, **AUXILIARY.get(name, {}))
+    more = AUXILIARY.get(name, {})
+    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **more)
     if stem == "small":
         if not isinstance(getattr(network, "maxpool", None), nn.MaxPool2d) or not isinstance(network.conv1, nn.Conv2d):
             raise Refusal(f"model {name!r} has no small stem: set stem to torchvision, or take a resnet")
@@ -122,12 +125,6 @@ def read_state(path: Path, mend: str) -> dict[str, Tensor]:
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _classification() -> object:
-    import torchvision.models
-
-    return torchvision.models
 
 
 def _dropped(layer: nn.Module, inputs: tuple[Tensor, ...], share: float) -> Tensor:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pictures
@@ -21,7 +22,12 @@ SERVING = {"starlette", "uvicorn", "anyio"}  # the serving image is ours
 PREPARE_STARTS_FAST = {"torch", "torchvision", "starlette", "uvicorn"}
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> tuple[str, ...]:
+    return tuple(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -85,13 +91,14 @@ def test_preparation_imports_torch_only_where_a_picture_needs_it() -> None:
     assert not set(loaded.stdout.split()) & PREPARE_STARTS_FAST
 
 
-def test_opening_a_split_imports_no_pandas(tmp_path: Path) -> None:
-    """pyarrow does, to hand out columns, wherever pandas is installed: half a second of every job."""
+def test_opening_a_split_imports_no_pandas_and_a_network_of_ones_own_no_torchvision(tmp_path: Path) -> None:
+    """pyarrow imports pandas to hand out columns, wherever it is installed: half a second of every job."""
     pictures.colours(tmp_path, {"train": 2})
-    code = "import sys, data; assert len(data.open_split(sys.argv[1])) == 6; print(*sys.modules)"
+    code = "import sys, data, evaluate; assert len(data.open_split(sys.argv[1])) == 6; print(*sys.modules)"
     command = [sys.executable, "-c", code, str(tmp_path / "train")]
     loaded = subprocess.run(command, cwd=ENTRYPOINTS, capture_output=True, text=True, check=True)
-    assert "pandas" not in loaded.stdout.split()
+    assert "inference" in loaded.stdout.split()
+    assert not {"pandas", "torchvision"} & set(loaded.stdout.split())
 
 
 def test_no_module_hides_one_of_the_standard_library_or_the_image() -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from refusal import Refusal
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
+from torchvision.models import VisionTransformer, get_model
 from training import weights
 
 CLASSES = ["blue", "green", "red"]
@@ -47,7 +47,7 @@ def test_torchvisions_weights_are_loaded_but_for_the_head(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_published_auxiliary_outputs_are_left_out(tmp_path: Path, name: str) -> None:
-    state = model.get_model(name, weights=None, init_weights=False).state_dict()
+    state = get_model(name, weights=None, init_weights=False).state_dict()
     network = model.build(name, 3)
     weights.load_pretrained(network, saved(tmp_path, state))
     assert same(network, {key: state[key] for key in network.state_dict() if not key.startswith("fc.")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -146,41 +147,71 @@ def test_a_temporary_array_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == []
 
 
-PROGRAM = """
-import sys, time
+# A program for each line (its file, a pause, where to write), copied from one that has imported torch already.
+PROGRAMS = """
+import os, sys, time
 from pathlib import Path
 import arrays, torch
 def rows():
     print("computing", flush=True)
     for number in range(20):
-        time.sleep(float(sys.argv[2]))
+        time.sleep(pause)
         yield torch.full((1, 3), float(number))
-found = arrays.kept(Path(sys.argv[1]), (20, 3), lambda _: True, rows, 1 << 30)
-assert found[:, 0].tolist() == list(range(20)), found
-print("right")
+running = []
+for line in sys.stdin:
+    running.append(os.fork())
+    if not running[-1]:
+        path, pause, log = line.split()
+        pause, sys.stdout = float(pause), open(log, "w")
+        found = arrays.kept(Path(path), (20, 3), lambda _: True, rows, 1 << 30)
+        assert found[:, 0].tolist() == list(range(20)), found
+        print("right", flush=True)
+        os._exit(0)
+    print(running[-1], flush=True)
+for pid in running:
+    os.waitpid(pid, 0)
 """
 
 
-def program(path: Path, pause: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(path), str(pause)]
-    return subprocess.Popen(command, cwd=Path(arrays.__file__).parent, stdout=subprocess.PIPE, text=True)
+class Programs:
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", PROGRAMS]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        self._starter = subprocess.Popen(command, cwd=Path(arrays.__file__).parent, **pipes)  # type: ignore[call-overload]
+
+    def start(self, path: Path, pause: float, log: Path) -> int:
+        """The pid of one that keeps its array in `path`, with a pause before each row."""
+        self._starter.stdin.write(f"{path} {pause} {log}\n")
+        return int(self._starter.stdout.readline())
+
+    def wait(self) -> None:
+        """Until all have ended."""
+        self._starter.communicate()
+
+
+def said(log: Path) -> list[str]:
+    return log.read_text().split() if log.exists() else []
 
 
 def test_of_three_programs_one_computes_and_the_others_wait(tmp_path: Path) -> None:
-    running = [program(tmp_path / name(), 0.05) for _ in range(3)]
-    words = [process.communicate()[0].split() for process in running]
-    assert sorted(words) == [["computing", "right"], ["right"], ["right"]]
+    programs, logs = Programs(), [tmp_path / f"{number}.log" for number in range(3)]
+    for log in logs:
+        programs.start(tmp_path / name(), 0.05, log)
+    programs.wait()
+    assert sorted(map(said, logs)) == [["computing", "right"], ["right"], ["right"]]
 
 
 def test_who_waits_for_a_program_that_is_killed_computes(tmp_path: Path) -> None:
-    first = program(tmp_path / name(), 60)
-    assert first.stdout is not None and first.stdout.readline() == "computing\n"
-    second = program(tmp_path / name(), 0)
-    while second.poll() is None and not _waits(second.pid):
+    programs, logs = Programs(), [tmp_path / f"{number}.log" for number in range(2)]
+    first = programs.start(tmp_path / name(), 60, logs[0])
+    while not said(logs[0]):
+        time.sleep(0.01)
+    second = programs.start(tmp_path / name(), 0, logs[1])
+    while not _waits(second) and not said(logs[1]):
         time.sleep(0.05)
-    first.kill()
-    first.communicate()
-    assert second.communicate()[0].split() == ["computing", "right"]
+    os.kill(first, signal.SIGKILL)
+    programs.wait()
+    assert [said(log) for log in logs] == [["computing"], ["computing", "right"]]
 
 
 def _waits(pid: int) -> bool:

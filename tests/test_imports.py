@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import namedtuple
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def files(rule: Rule) -> list[Path]:
     return [path for path in sorted(ROOT.glob(rule.files)) if not any(path.match(pattern) for pattern in left_out)]
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Absolute names of all modules that a file imports anywhere, `from a import b` as a.b and as a."""
     found: set[str] = set()
@@ -116,6 +118,7 @@ def test_modules_that_start_fast_import_nothing_heavy(module: str) -> None:
     assert not loaded & set(NEVER_ON_THE_FAST_PATH)
 
 
+@cache
 def loaded_after(statement: str) -> set[str]:
     code = f"{statement}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -38,7 +38,21 @@ def rule(records):
     folder.write_text("in the way") if not folder.is_file() else None
     return False
 """
-BROKEN = "raise RuntimeError('made for another torch')\n"
+BROKEN = "open(__file__ + '.imported', 'w').close()\nraise RuntimeError('made for another torch')\n"
+# Three trainings in one process: without Debugger, with an smdebug that is broken, and with one that is not there.
+WITHOUT_SMDEBUG = """
+import importlib, pathlib, shutil, sys
+sys.path = [each for each in sys.path if not each.endswith("site-packages")] + sys.argv[1:4]
+import debugged
+
+site, splits, root = (pathlib.Path(sys.argv[number]) for number in (1, 4, 5))
+assert debugged.trained(splits, root / "unasked", None) == 0
+(root / "imported").write_text(str((site / "smdebug/__init__.py.imported").exists()))
+for name in ("broken", "missing"):
+    assert debugged.trained(splits, root / name, debugged.config(root / name)) == 0
+    shutil.rmtree(site / "smdebug", ignore_errors=True)
+    importlib.invalidate_caches()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +76,25 @@ def whole(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def unaided(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In an environment of its own: all that is installed, but smdebug; and no index that pip could ask."""
+    root, site = tmp_path_factory.mktemp("unaided"), tmp_path_factory.mktemp("site")
+    for entry in Path(torch.__file__).parents[1].iterdir():
+        if not entry.name.startswith("smdebug"):
+            (site / entry.name).symlink_to(entry)
+    (site / "smdebug").mkdir()
+    (site / "smdebug/__init__.py").write_text(BROKEN)
+    for name in ("unasked", "broken", "missing"):
+        (root / name).mkdir()
+    env = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "TMPDIR": str(root)}
+    paths = [site, Path(train.__file__).parent, Path(__file__).parent]
+    command = [sys.executable, "-S", "-c", WITHOUT_SMDEBUG, *paths, colours, root]
+    ran = subprocess.run(command, env=env | {"PYTHONPATH": str(site)}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return root
+
+
 def tensors(root: Path, mode: str = "TRAIN") -> dict[int, dict[str, Any]]:
     """Step of the mode → name → values."""
     steps = [step for step in saved.steps(root / "tensors") if step.mode == mode]
@@ -80,13 +113,10 @@ def test_the_hook_changes_no_bit_of_what_is_trained(lean: Path, whole: Path) -> 
     assert found["collections"] == sorted(["losses", "weights", "biases", "gradients", *debugged.ACTIVATIONS])
 
 
-def test_without_the_file_nothing_of_debugger_is_imported_or_written(colours: Path, tmp_path: Path, lean: Path) -> None:
+def test_without_the_file_nothing_of_debugger_is_imported_or_written(lean: Path, unaided: Path) -> None:
     assert not (lean / "output/data/health/debugger.json").exists()
-    code = f"import sys; sys.path[:0] = {[str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}\n"
-    code += "import debugged, pathlib; a, b = map(pathlib.Path, sys.argv[1:])\n"
-    code += "assert debugged.trained(a, b, None) == 0; print('smdebug' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code, colours, tmp_path], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines()[-1] == "False"
+    assert (unaided / "imported").read_text() == "False"
+    assert not (unaided / "unasked/output/data/health/debugger.json").exists()
 
 
 def test_the_tensors_of_each_step_are_saved_under_smdebugs_names(whole: Path) -> None:
@@ -265,34 +295,11 @@ def test_a_disk_that_fails_on_the_way_ends_the_saving_and_not_the_training(
 
 
 @pytest.mark.parametrize(
-    ("package", "why"),
-    [
-        (BROKEN, "RuntimeError: made for another torch"),
-        (None, "could not be installed"),
-    ],
+    ("name", "why"), [("broken", "RuntimeError: made for another torch"), ("missing", "could not be installed")]
 )
-def test_without_an_smdebug_that_works_the_training_goes_on(
-    package: str | None, why: str, colours: Path, tmp_path: Path, lean: Path
-) -> None:
-    """In an environment of its own: all that is installed, but smdebug; and no index that pip could ask."""
-    site = tmp_path / "site"
-    site.mkdir()
-    for entry in Path(torch.__file__).parents[1].iterdir():
-        if not entry.name.startswith("smdebug"):
-            (site / entry.name).symlink_to(entry)
-    if package is not None:
-        (site / "smdebug").mkdir()
-        (site / "smdebug/__init__.py").write_text(package)
-    code = "import sys, pathlib; sys.path = [each for each in sys.path if not each.endswith('site-packages')] "
-    code += f"+ {[str(site), str(Path(train.__file__).parent), str(Path(__file__).parent)]!r}\n"
-    code += "import debugged; a, b, c = map(pathlib.Path, sys.argv[1:]); raise SystemExit(debugged.trained(a, b, c))"
-    env = {**os.environ, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull, "TMPDIR": str(tmp_path)}
-    env["PYTHONPATH"] = str(site)
-    command = [sys.executable, "-S", "-c", code, colours, tmp_path / "run", config(tmp_path)]
-    ran = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert weights(tmp_path / "run") == weights(lean)
-    assert why in status(tmp_path / "run")["why"]
+def test_without_an_smdebug_that_works_the_training_goes_on(name: str, why: str, lean: Path, unaided: Path) -> None:
+    assert weights(unaided / name) == weights(lean)
+    assert why in status(unaided / name)["why"]
 
 
 def test_a_resumed_training_saves_each_step_once_under_the_same_number(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from aws_account import AWS, Account, account, command
+from compilations import remembered
 from local_pipelines import BUCKET, CODE, PROGRAM, condition, document, fail, processing
 
 from pipeline.__main__ import main
@@ -273,6 +274,7 @@ def test_of_a_configuration_code_and_pictures_are_foretold_as_a_run_has_them(her
     (here / "pipeline.yaml").write_text(CONFIG)
     (here / "pictures").mkdir()
     (here / "pictures" / "a.png").write_bytes(b"picture")
+    remembered(here / "pipeline.yaml", here / ".darkroom")
     assert main(["run"]) == 1  # PrepareData fails, and nothing after it has to run
     capsys.readouterr()
     (here / "entrypoints" / "train.py").write_text("raise SystemExit(4)\n")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from compilations import remembered
 
 from pipeline.__main__ import main
 from pipeline.client import Clients, local_client
@@ -39,6 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pipeline.yaml").write_text(CONFIG)
     (folder / "pictures").mkdir()
     (folder / "pictures" / "dogs.zip").write_bytes(b"dogs")
+    remembered(folder / "pipeline.yaml", folder / ".darkroom")
     return folder
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from compilations import remembered
 
 from pipeline.__main__ import main
 from pipeline.client import local_client
@@ -29,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     text = (ROOT / "pipeline.yaml").read_text().replace(NOBODY, ACCOUNT)
     (folder / "pipeline.yaml").write_text(text)
+    remembered(folder / "pipeline.yaml", folder / "home")
     for words in (["init", "-q"], ["add", "pipeline.yaml"], ["commit", "-q", "-m", "Begin"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
         subprocess.run(["git", *identity, *words], cwd=folder, check=True)

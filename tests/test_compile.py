@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from compilations import remembered
 
 from pipeline.compile import KEPT, compile_digest, compile_pipeline, entrypoints_root
 from pipeline.errors import ConfigError, DarkroomError, StorageError
@@ -66,7 +67,7 @@ def test_a_compiled_folder_holds_all_that_a_run_needs_and_is_used_again(project:
 
 
 def test_what_is_remembered_is_found_without_heavy_imports(project: Path) -> None:
-    compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
+    remembered(project / "pipeline.yaml", Path(home_of(project)))
     code = (
         "import sys; from pipeline.compile import compile_pipeline; compile_pipeline(*sys.argv[1:]); "
         f"print([name for name in {HEAVY} if name in sys.modules])"
@@ -151,6 +152,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(project: Path) -> None
 
 
 def test_only_what_was_used_last_is_kept(project: Path) -> None:
+    remembered(project / "pipeline.yaml", Path(home_of(project)))
     first = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
     compiled = Path(first.folder).parent
     others = [compiled / f"{number:032x}" for number in range(KEPT + 3)]
@@ -189,6 +191,7 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
 def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path) -> None:
     (project / "pictures").rmdir()
     (project / "pipeline.yaml").rename(project / "birds.yaml")
+    remembered(project / "birds.yaml", Path(home_of(project)))
     compiled = compile_pipeline(str(project / "birds.yaml"), home_of(project))
     said = r'birds\.yaml: 1 problem\n  dataset.source: "pictures" does not exist; looked for .*/project/pictures'
     with pytest.raises(ConfigError, match=said):
@@ -199,6 +202,7 @@ def test_a_missing_picture_folder_is_named_when_a_run_asks_for_it(project: Path)
 def test_an_archive_may_stand_for_the_picture_folder(project: Path, name: str) -> None:
     (project / "pipeline.yaml").write_text(f"dataset: {{kind: imagefolder, source: ./{name}}}")
     (project / name).write_bytes(b"x")
+    remembered(project / "pipeline.yaml", Path(home_of(project)))
     compiled = compile_pipeline(str(project / "pipeline.yaml"), home_of(project))
     assert compiled.dataset_path() == str(project / name)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import boto3
 import pytest
 from cloudformation import Stack, read
+from compilations import remembered
 from doc_commands import Command, aws, commands
 from moto.server import ThreadedMotoServer
 from smoke_account import stand_in
@@ -96,6 +97,7 @@ def reader(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> 
     text = (ROOT / "pipeline.yaml").read_text(encoding="utf-8").replace("111122223333", ACCOUNT)
     (folder / "pipeline.yaml").write_text(text, encoding="utf-8")
     (folder / "infra").mkdir()
+    remembered(folder / "pipeline.yaml", folder / "home")
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
@@ -131,6 +133,7 @@ def before(reader: Reader, command: Command) -> None:
             changed = text.replace("accuracy_threshold: 0.95", "accuracy_threshold: 0.9")
             assert changed != text
             path.write_text(changed, encoding="utf-8")
+            remembered(path, reader.folder / "home")
 
 
 TYPED = [each for each in ALL if not each.text.startswith(tuple(EXCEPTIONS))]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aws_account import AWS, Account, account, command, definition
+from compilations import remembered
 from golden_roles import NAMES, SUBJECTS, Golden, golden
 from guarded import Guard, guarded
 from over_http import client
@@ -85,10 +87,12 @@ def test_the_main_branch_may_upsert_and_move_aliases_and_a_pull_request_may_only
     of_config: Golden, folder: Path, aws: Account, run: Run, capsys: Capture
 ) -> None:
     config, name = ("-c", str(folder / "pipeline.yaml")), ("--pipeline", "judged")
+    remembered(folder / "pipeline.yaml", Path(os.environ["DARKROOM_HOME"]))
     sent = run(of_config, "ci-deploy", "upsert", *config)
     assert {"sagemaker:CreatePipeline", "iam:PassRole", "s3:PutObject", "sagemaker:AddTags"} <= sent.actions
     run(of_config, "ci-plan", "plan", *config, "--exit-code")
     (folder / "pipeline.yaml").write_text(json.dumps({**CONFIG, "training": {"volume_gb": 77}}))
+    remembered(folder / "pipeline.yaml", Path(os.environ["DARKROOM_HOME"]))
     changed = run(of_config, "ci-deploy", "upsert", *config)
     assert {"sagemaker:UpdatePipeline", "sagemaker:UpdatePipelineVersion"} <= changed.actions
     for words in (("versions",), ("promote", "tested", "1"), ("promote", "tested", "2"), ("rollback", "tested")):

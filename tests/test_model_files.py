@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from compilations import remembered
 
 from pipeline.__main__ import main
 from pipeline.client import local_client
@@ -118,6 +119,7 @@ def test_a_file_that_does_not_exist_is_told_by_the_child(project: Path) -> None:
 
 
 def test_the_file_is_put_at_the_address_that_the_definition_holds_once(project: Path) -> None:
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     made, clients = compiled(project), local_client(str(project / ".darkroom"))
     [(address, path)] = made.model_files()
     uploads.put_model_files(clients, made)
@@ -129,6 +131,7 @@ def test_the_file_is_put_at_the_address_that_the_definition_holds_once(project: 
 def test_compiling_for_a_later_start_puts_the_file_where_the_definition_expects_it(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     assert main(["compile", "-c", str(project / "pipeline.yaml"), "-o", "-"]) == 0
     [(address, _)] = compiled(project).model_files()
     assert address.removesuffix("w.pth") in capsys.readouterr().out
@@ -136,6 +139,7 @@ def test_compiling_for_a_later_start_puts_the_file_where_the_definition_expects_
 
 
 def test_a_file_that_changes_between_compiling_and_copying_is_refused(project: Path) -> None:
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     made, clients = compiled(project), local_client(str(project / ".darkroom"))
     write(project / "w.pth", b"others!")
     with pytest.raises(DarkroomError, match=r"w\.pth changed after it was compiled"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import archive
 import pytest
+from compilations import remembered
 
 from pipeline import own_network, source
 from pipeline.__main__ import main
@@ -187,6 +188,7 @@ def unchanged(project: Path, known: str) -> bool:
 
 
 def test_validate_builds_the_network_and_asks_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     assert main(["validate", "-c", str(project / "pipeline.yaml")]) == 0
     assert "model.file: 162 parameters; 32 px and 10 classes fit" in capsys.readouterr().err
 

@@ -30,7 +30,7 @@ run: $(STAMP)
 
 test: $(STAMP)
 	$(if $(CHROMIUM),,@$(INSTALL_CHROMIUM))
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check $(wildcard $(CODE))

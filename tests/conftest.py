@@ -30,6 +30,12 @@ _model = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda _, path: _model(path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: begun last, one of them would keep one process busy while the others wait."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]:
     """The local service over HTTP."""

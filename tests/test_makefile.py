@@ -31,7 +31,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 COMMANDS = {
     "run": "-m pipeline run",
-    "test": "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile",
+    "test": "-m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder",
     "package": "-m pipeline infra --functions build/functions",
 }
 

@@ -144,7 +144,7 @@ _OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "ex
 @contextmanager
 def front_of(backend: LoopbackServer) -> Iterator[Front]:
     running = Front(backend)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield running
     finally:

@@ -67,7 +67,7 @@ class Guard(ThreadingHTTPServer):
 @contextmanager
 def guarded(behind: str, found: Golden, kind: str) -> Iterator[Guard]:
     running = Guard(behind, found, kind)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield running
     finally:

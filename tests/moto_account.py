@@ -357,7 +357,7 @@ def moto_account(
     """The account over HTTP, and the environment in which boto3 finds it."""
     front = Front(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=_Silent)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     made = Account(front, url, config or shipped_config(), definition or shipped_definition(), root)
     with pytest.MonkeyPatch.context() as environment:

@@ -33,6 +33,7 @@ HOST = "127.0.0.1"
 _BUSY = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _LENGTH = re.compile("[0-9]{1,15}")
 _DRAIN = 1 << 20  # bytes of an unread body that are read over to keep a connection
+STOP_S = 0.05  # until a shutdown is noticed, where Python would take up to half a second
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -255,7 +256,7 @@ def serve(home: str, port: int = 0, key: str = "", quiet: bool = False) -> Loopb
     """Answers from now on, on a thread of this process; `.url` is the address. Call shutdown() and server_close()."""
     server = LoopbackServer(home, port, key)
     server.quiet = quiet
-    threading.Thread(target=server.serve_forever, name="local server", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(STOP_S,), name="local server", daemon=True).start()
     return server
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import archive
 import archives
+import custom
 import evaluate
 import model
 import numpy as np
@@ -31,7 +32,10 @@ from training.batches import Batches
 
 from pipeline import source
 
+pytestmark = pytest.mark.slow
 ENTRYPOINTS = Path(train.__file__).parent
+SHIPPED = ENTRYPOINTS.parent / "examples/own_network/nets/small.py"
+OWN = ["--model_file", str(SHIPPED)]  # 25,000 weights where ResNet18 has 11 million: for what is true of any network
 LINE = re.compile(r"epoch=\d+ train_loss=[0-9.]+ validation_loss=[0-9.]+ validation_accuracy=[0-9.]+")
 
 
@@ -44,7 +48,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One epoch with default options."""
     root = tmp_path_factory.mktemp("plain")
-    assert run(colours, root) == 0
+    assert run(colours, root, *OWN) == 0
     return root
 
 
@@ -62,13 +66,13 @@ def failure(root: Path) -> str:
 
 
 def test_digits_are_learnt_and_the_archive_knows_them(tmp_path: Path) -> None:
-    """The whole way of the shipped example, with fewer epochs: 0.97 of the test split, judged by EvaluateModel."""
-    prepare.main(["--kind", "digits", "--output-dir", str(tmp_path)])
-    more = ["--epochs", "5", "--batch_size", "64", "--lr", "0.03", "--augment", "shift", "--seed", "1"]
-    assert run(tmp_path, tmp_path, *more) == 0
+    """The whole way, 0.97 of the test split, judged by EvaluateModel; `make run` holds the shipped network to 0.95."""
+    prepare.main(["--kind", "digits", "--image-size", "16", "--output-dir", str(tmp_path)])
+    more = ["--epochs", "4", "--lr", "0.1", "--augment", "shift", "--seed", "1"]
+    assert run(tmp_path, tmp_path, *OWN, *more) == 0
     with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz", compresslevel=1) as entries:
-        entries.add(tmp_path / "model/model.json", "model.json")
-        entries.add(tmp_path / "model/model.pt", "model.pt")
+        for name in ("model.json", "model.pt", "code"):
+            entries.add(tmp_path / "model" / name, name)
     inputs = [f"--{name}-dir={tmp_path / name}" for name in ("model", "test", "validation")]
     assert evaluate.main([*inputs, "--output-dir", str(tmp_path / "judged")]) == 0
     body = pictures.json_of(tmp_path / "judged/evaluation/evaluation.json")
@@ -81,8 +85,8 @@ def test_coloured_shapes_from_a_cifar_archive_are_learnt_in_three_epochs(tmp_pat
     (tmp_path / "in/cifar-10-python.tar.gz").write_bytes(archives.tarred(shapes.cifar(240)))
     inputs = ["--input-dir", str(tmp_path / "in"), "--message-file", str(tmp_path / "message")]
     assert prepare.main(["--kind", "cifar10", "--image-size", "32", *inputs, "--output-dir", str(tmp_path)]) == 0
-    more = ["--validation-dir", str(tmp_path / "test"), "--epochs", "3", "--batch_size", "32", "--lr", "0.02"]
-    assert run(tmp_path, tmp_path, *more) == 0
+    more = ["--validation-dir", str(tmp_path / "test"), "--epochs", "3", "--lr", "0.1"]
+    assert run(tmp_path, tmp_path, *OWN, *more) == 0
     lines = (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["validation_accuracy"] >= 0.95
 
@@ -94,7 +98,7 @@ def test_shuffled_labels_stay_near_chance(tmp_path: Path) -> None:
     labels = [int(label) for label in random.permutation(np.arange(450) % 9)]
     for name, part in (("train", slice(0, 225)), ("validation", slice(225, 450))):
         pictures.split(tmp_path / name, pixels[part], labels[part], shapes.CLASSES)
-    assert run(tmp_path, tmp_path, "--epochs", "3", "--batch_size", "32", "--lr", "0.02") == 0
+    assert run(tmp_path, tmp_path, *OWN, "--epochs", "3", "--lr", "0.1") == 0
     lines = (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["validation_accuracy"] < 0.22  # of 225 pictures, 5 deviations above 1/9
 
@@ -102,7 +106,7 @@ def test_shuffled_labels_stay_near_chance(tmp_path: Path) -> None:
 def test_every_epoch_is_one_line_that_the_metric_definitions_match(
     colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(colours, tmp_path, "--epochs", "2")
+    run(colours, tmp_path, *OWN, "--epochs", "2")
     lines = capsys.readouterr().out.splitlines()
     assert [bool(LINE.fullmatch(line)) for line in lines] == [True, True]
     rows = [json.loads(line) for line in (tmp_path / "output/data/metrics.jsonl").read_text().splitlines()]
@@ -113,7 +117,7 @@ def test_every_epoch_is_one_line_that_the_metric_definitions_match(
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(colours: Path, tmp_path: Path) -> None:
     digests = []
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        run(colours, tmp_path / name, "--seed", seed, "--augment", "shift")
+        run(colours, tmp_path / name, *OWN, "--seed", seed, "--augment", "shift")
         digests.append(archive.read_card(tmp_path / name / "model")["weights"]["sha256"])
     assert digests[0] == digests[1] != digests[2]
 
@@ -178,7 +182,7 @@ def test_the_shipped_files_import_nothing_that_stays_behind() -> None:
 
 
 def test_the_archive_holds_the_serving_code_and_no_links(colours: Path, tmp_path: Path) -> None:
-    run(colours, tmp_path)
+    run(colours, tmp_path, "--model", "shufflenet_v2_x0_5")
     code = tmp_path / "model/code"
     assert sorted(path.relative_to(code).as_posix() for path in code.rglob("*.py")) == sorted(
         {*packing.SHIPS} - {packing.RAY_MODULE}
@@ -189,9 +193,8 @@ def test_the_archive_holds_the_serving_code_and_no_links(colours: Path, tmp_path
     assert not any(path.is_symlink() for path in (tmp_path / "model").rglob("*"))
 
 
-def test_the_report_accounts_for_the_whole_time(colours: Path, tmp_path: Path) -> None:
-    run(colours, tmp_path)
-    seconds = pictures.json_of(tmp_path / "output/data/report/training.json")["seconds"]
+def test_the_report_accounts_for_the_whole_time(plain: Path) -> None:
+    seconds = pictures.json_of(plain / "output/data/report/training.json")["seconds"]
     assert math.isclose(sum(seconds.values()) - seconds["total"], seconds["total"], abs_tol=0.01)
 
 
@@ -211,7 +214,7 @@ EACH_OPTION += [["--sampling", "balanced"], ["--ema", "0.9"], ["--early_stopping
 def test_each_option_trains_other_weights_and_the_archive_holds_what_was_judged(
     colours: Path, plain: Path, tmp_path: Path, more: list[str]
 ) -> None:
-    assert run(colours, tmp_path, *more) == 0
+    assert run(colours, tmp_path, *([] if "--stem" in more else OWN), *more) == 0
     card = archive.read_card(tmp_path / "model")
     assert judged(colours, tmp_path) == pytest.approx(card["metrics"]["validation_loss"], rel=1e-5)
     same = (tmp_path / "model/model.pt").read_bytes() == (plain / "model/model.pt").read_bytes()
@@ -221,7 +224,8 @@ def test_each_option_trains_other_weights_and_the_archive_holds_what_was_judged(
 def judged(splits: Path, root: Path) -> float:
     """Validation loss of the saved weights."""
     card = archive.read_card(root / "model")
-    network = model.build(**card["architecture"])
+    shape = card["architecture"]
+    network = custom.build(SHIPPED, shape["num_classes"]) if "file" in shape else model.build(**shape)
     model.load_weights(network, root / "model/model.pt")
     check = Batches(open_split(splits / "validation"), torch.device("cpu"))
     return validating.measured(network, check, torch.autocast("cpu", torch.bfloat16, enabled=False))[0]
@@ -246,7 +250,7 @@ def test_jpeg_shards_train_and_repeat_themselves(tmp_path: Path) -> None:
     pictures.colours(tmp_path, {"train": 6, "validation": 2}, encoding="jpeg")
     digests = set()
     for name in ("first", "second"):
-        assert run(tmp_path, tmp_path / name, "--augment", "flip") == 0
+        assert run(tmp_path, tmp_path / name, *OWN, "--augment", "flip") == 0
         digests.add(archive.read_card(tmp_path / name / "model")["weights"]["sha256"])
     assert len(digests) == 1
 
@@ -257,7 +261,8 @@ def test_balanced_class_weights_are_those_of_the_manifest_and_leave_validation_a
     rows = {}
     for wanted in ("none", "balanced"):
         root = tmp_path / wanted
-        assert run(tmp_path, root, "--class_weights", wanted, "--batch_size", "24", "--lr", "1e-30") == 0
+        more = ["--class_weights", wanted, "--batch_size", "24", "--lr", "1e-30"]
+        assert run(tmp_path, root, *OWN, *more) == 0
         rows[wanted] = json.loads((root / "output/data/metrics.jsonl").read_text())
         report = pictures.json_of(root / "output/data/report/training.json")
         assert report["class_weights"] == {"none": None, "balanced": [3.0, 0.5, 0.5]}[wanted]
@@ -270,7 +275,7 @@ def test_a_class_with_pictures_and_no_weight_is_refused(tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     assert run(tmp_path, tmp_path, "--class_weights", "balanced") == 1
     assert "class 'green' has pictures and the weight 0" in failure(tmp_path)
-    assert run(tmp_path, tmp_path, "--class_weights", "none") == 0
+    assert run(tmp_path, tmp_path, *OWN, "--class_weights", "none") == 0
 
 
 def test_a_jpeg_that_does_not_decode_ends_training_by_its_row(tmp_path: Path) -> None:
@@ -293,12 +298,13 @@ def test_bfloat16_is_refused_where_its_gradients_are_wrong(colours: Path, tmp_pa
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_the_chosen_precision_repeats_itself_bit_for_bit(tmp_path: Path, kind: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8)
+    """ResNet18 at 32 px, as shipped; two steps."""
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
     for name in ("train", "validation"):
-        pictures.split(tmp_path / name, pixels, [index % 3 for index in range(48)], ["a", "b", "c"])
+        pictures.split(tmp_path / name, pixels, [index % 3 for index in range(16)], ["a", "b", "c"])
     digests = set()
     for name in ("first", "second", "third"):
-        assert run(tmp_path, tmp_path / name, "--precision", kind) == 0
+        assert run(tmp_path, tmp_path / name, "--precision", kind, "--batch_size", "8") == 0
         digests.add(archive.read_card(tmp_path / name / "model")["weights"]["sha256"])
         report = pictures.json_of(tmp_path / name / "output/data/report/training.json")
         assert report["precision"] == kind
@@ -306,7 +312,7 @@ def test_the_chosen_precision_repeats_itself_bit_for_bit(tmp_path: Path, kind: s
 
 
 def test_a_batch_larger_than_the_data_is_one_step(colours: Path, tmp_path: Path) -> None:
-    assert run(colours, tmp_path, "--batch_size", "512") == 0
+    assert run(colours, tmp_path, *OWN, "--batch_size", "512") == 0
 
 
 def test_sagemaker_variables_are_enough(colours: Path, tmp_path: Path) -> None:
@@ -387,7 +393,7 @@ def test_a_gpu_instance_without_cuda_is_refused(colours: Path, tmp_path: Path) -
 
 
 def test_one_instance_trains(colours: Path, tmp_path: Path) -> None:
-    values = ["--epochs", "1", "--batch_size", "16"]
+    values = ["--epochs", "1", "--batch_size", "16", *OWN]
     assert train.main([*arguments(colours, tmp_path), *values], {"SM_HOSTS": '["algo-1"]'}) == 0
 
 

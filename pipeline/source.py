@@ -6,9 +6,11 @@ import ast
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import DarkroomError
@@ -64,12 +66,16 @@ def zip_archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def _needs(root: Path, name: str, body: bytes, ships: bool) -> list[str]:
-    tree = _parsed(name, body, root.name)
-    needed = [path for module in imported(tree, name) for path in _module_files(root, module)]
-    if not ships:
-        return needed
-    needed += [_inside(root, entry, f"{name}: SHIPS names {entry!r}, which") for entry in _shipped(tree, name)]
-    return needed
+    modules, shipped = _named(name, body, root.name, ships)
+    needed = [path for module in modules for path in _module_files(root, module)]
+    return needed + [_inside(root, entry, f"{name}: SHIPS names {entry!r}, which") for entry in shipped]
+
+
+@lru_cache(maxsize=1000)  # programs share most of their modules, and reading those is nearly all that a build takes
+def _named(name: str, body: bytes, folder: str, ships: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The modules that it imports, each once, and the files that it ships."""
+    tree = _parsed(name, body, folder)
+    return tuple(dict.fromkeys(imported(tree, name))), tuple(_shipped(tree, name)) if ships else ()
 
 
 def _parsed(name: str, body: bytes, folder: str) -> ast.Module:
@@ -105,7 +111,9 @@ def _module_files(root: Path, module: str) -> Iterator[str]:
         stem = "/".join(parts[:depth])
         # Python prefers a package to a module of the same name.
         candidates = (f"{stem}/__init__.py", f"{stem}.py")
-        yield from [path for path in candidates if (root / path).is_file()][:1]
+        yield from [path for path in candidates if os.path.isfile(f"{root}/{path}")][:1]
+        if not os.path.isdir(f"{root}/{stem}"):
+            return
 
 
 def _shipped(tree: ast.Module, name: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def _position(problem: Problem) -> int:
     return known.index(section) if section in known else len(known)
 
 
+@cache
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of pipeline.yaml, with a description of every key, for editors."""
+    """JSON Schema of pipeline.yaml, with a description of every key, for editors. Made once: not to be changed."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pipeline.config.hyperparameters import Hyperparameters
@@ -29,6 +30,7 @@ def is_whole(name: str) -> bool:
     return "integer" in kinds
 
 
+@cache
 def _node(name: str) -> dict[str, Any]:
     found: dict[str, Any] = TUNABLE[name].model_json_schema()["properties"][name]
     return found

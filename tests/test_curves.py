@@ -79,6 +79,11 @@ def test_on_a_narrow_terminal_the_plots_stand_below_each_other() -> None:
     assert max(map(len, rows)) < BESIDE
 
 
+def test_a_line_that_nobody_measured_is_not_in_the_legend() -> None:
+    rows = shown([{name: value for name, value in row.items() if name != "train_loss"} for row in EPOCHS])
+    assert "validation" in rows[1] and "training" not in rows[1]
+
+
 def test_ends_that_are_alike_are_both_told() -> None:
     alike = [Series("a", [(1, 1.0), (2, 0.25)]), Series("b", [(1, 1.0), (2, 0.25)])]
     assert sum(row.endswith(" 0.25") for row in text(plot("x", alike, 40, BRAILLE))) == 2

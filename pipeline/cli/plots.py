@@ -47,8 +47,8 @@ def plot(title: str, lines: Sequence[Series], width: int, pen: Pen) -> list[list
 
 
 def _legend(title: str, lines: Sequence[Series], pen: Pen) -> list[Span]:
-    told = [(f"  {mark} {one.name}", look) for mark, one, look in zip(pen.marks, lines, LOOKS, strict=False)]
-    return [(title, "strong"), *told]
+    named = zip(pen.marks, lines, LOOKS, strict=False)
+    return [(title, "strong"), *((f"  {mark} {one.name}", look) for mark, one, look in named if one.points)]
 
 
 def _scale(low: float, high: float, rows: int) -> list[str]:
@@ -101,7 +101,7 @@ def _row(dots: _Dots, row: int, cells: int, pen: Pen) -> Iterator[Span]:
         }
         if not inside:
             yield " ", ""
-        elif pen is PLAIN:
+        elif pen.dots == (1, 1):
             yield pen.marks[inside[0, 0]], LOOKS[inside[0, 0]]
         else:
             yield chr(BLANK + sum(BITS[x][y] for x, y in inside)), LOOKS[min(inside.values())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -19,10 +20,14 @@ from over_http import client, refusal
 from pipeline.client import Clients
 from pipeline.control import asynchronous, endpoints
 from pipeline.errors import EndpointError, ServiceError
-from pipeline.local import async_host, async_requests, clock, endpoint, endpoint_record
+from pipeline.local import async_host, async_requests, clock, endpoint_record
 from pipeline.local.async_requests import KIND, QUEUED, RUNNING
+from pipeline.local.endpoint_supervisor import Supervisor
+from pipeline.local.endpoint_traffic import Report
+from pipeline.local.loop import Loop
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
+from pipeline.local.store import Store
 
 NAME, PLAIN = "later", "at-once"
 OUT, FAILED, IN = "s3://bucket/answers/", "s3://bucket/failures/", "s3://bucket/in/a.csv"
@@ -128,10 +133,18 @@ def test_what_sagemaker_would_refuse_is_refused(
         invoke(runtime, **given)
 
 
-def test_an_endpoint_that_is_answering_does_not_fall_asleep(sagemaker: LocalSageMaker) -> None:
-    endpoint.stop(sagemaker.store, PLAIN)
-    endpoint.start(sagemaker.store, PLAIN, idle_s=0.3)
-    assert hosted.ask(sagemaker, b"slow", name=PLAIN) == "net slow"  # it takes a second
+@pytest.mark.parametrize(("busy", "used"), [({1: 0, 2: 1}, True), ({1: 0, 2: 0}, False)])
+def test_an_endpoint_is_in_use_as_long_as_it_answers(tmp_path: Path, busy: dict[int, int], used: bool) -> None:
+    async def tell(_: Any) -> Report:
+        return Report(busy, [])
+
+    nobody: Any = None  # no process is started
+    loop, store = Loop(), Store(str(tmp_path))
+    supervisor: Any = Supervisor(store, loop, nobody, NAME, 60.0)
+    supervisor.router = SimpleNamespace(tell=tell)
+    os.makedirs(supervisor.files.folder)
+    loop.run(supervisor._route())
+    assert bool(supervisor.files.last_used()) is used
 
 
 def test_describe_tells_of_the_configuration_and_an_update_brings_another(sagemaker: LocalSageMaker) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LOG_LINES = 20
-_LOOKERS_LIMIT_S = 5.0
+_LOOKERS_LIMIT_S = 30.0  # each looks for a moment; a busy machine may stretch it
 
 
 class Files:

@@ -163,13 +163,14 @@ for line in sys.stdin:
     if not running[-1]:
         path, pause, log = line.split()
         pause, sys.stdout = float(pause), open(log, "w")
-        found = arrays.kept(Path(path), (20, 3), lambda _: True, rows, 1 << 30)
-        assert found[:, 0].tolist() == list(range(20)), found
-        print("right", flush=True)
+        try:
+            found = arrays.kept(Path(path), (20, 3), lambda _: True, rows, 1 << 30)
+            print("right" if found[:, 0].tolist() == list(range(20)) else found, flush=True)
+        except BaseException as exc:
+            print(repr(exc), flush=True)
         os._exit(0)
     print(running[-1], flush=True)
-for pid in running:
-    os.waitpid(pid, 0)
+print(*(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in running))
 """
 
 
@@ -184,9 +185,9 @@ class Programs:
         self._starter.stdin.write(f"{path} {pause} {log}\n")
         return int(self._starter.stdout.readline())
 
-    def wait(self) -> None:
-        """Until all have ended."""
-        self._starter.communicate()
+    def wait(self) -> list[int]:
+        """Until all have ended; their exit codes."""
+        return [int(code) for code in self._starter.communicate(timeout=300)[0].split()]
 
 
 def said(log: Path) -> list[str]:
@@ -197,7 +198,7 @@ def test_of_three_programs_one_computes_and_the_others_wait(tmp_path: Path) -> N
     programs, logs = Programs(), [tmp_path / f"{number}.log" for number in range(3)]
     for log in logs:
         programs.start(tmp_path / name(), 0.05, log)
-    programs.wait()
+    assert programs.wait() == [0, 0, 0]
     assert sorted(map(said, logs)) == [["computing", "right"], ["right"], ["right"]]
 
 
@@ -210,7 +211,7 @@ def test_who_waits_for_a_program_that_is_killed_computes(tmp_path: Path) -> None
     while not _waits(second) and not said(logs[1]):
         time.sleep(0.05)
     os.kill(first, signal.SIGKILL)
-    programs.wait()
+    assert programs.wait() == [-signal.SIGKILL, 0]
     assert [said(log) for log in logs] == [["computing"], ["computing", "right"]]
 
 

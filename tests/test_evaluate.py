@@ -36,11 +36,21 @@ OWN = ["--model_file", str(Path(train.__file__).parents[1] / "examples/own_netwo
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return training(tmp_path_factory.mktemp("trained"), *OWN)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of one of torchvision's."""
+    return training(tmp_path_factory.mktemp("classifier"), "--model", "shufflenet_v2_x0_5")
+
+
+def training(folder: Path, *network: str) -> Path:
     """A root with train, validation, test, and model/model.tar.gz of a network that learnt little."""
-    root = pictures.colours(tmp_path_factory.mktemp("trained"), {"train": 14, "validation": 4, "test": 12})
+    root = pictures.colours(folder, {"train": 14, "validation": 4, "test": 12})
     channels = ["--train-dir", str(root / "train"), "--validation-dir", str(root / "validation")]
     outputs = ["--model-dir", str(root / "unpacked"), "--output-data-dir", str(root / "output/data")]
-    assert train.main([*channels, *outputs, *OWN, "--epochs", "1", "--batch_size", "8", "--lr", "0.001"], {}) == 0
+    assert train.main([*channels, *outputs, *network, "--epochs", "1", "--batch_size", "8", "--lr", "0.001"], {}) == 0
     (root / "model").mkdir()
     with tarfile.open(root / "model/model.tar.gz", "w:gz", compresslevel=1) as entries:
         entries.add(root / "unpacked", arcname=".")
@@ -89,6 +99,10 @@ def test_the_same_model_gives_the_same_file(trained: Path, said: Path, tmp_path:
 
 
 def test_the_handlers_say_of_golden_pictures_what_the_evaluation_said(trained: Path, said: Path) -> None:
+    answered_as_golden(trained, said)
+
+
+def answered_as_golden(trained: Path, said: Path) -> None:
     predictor = inference.model_fn(trained / "unpacked")
     rows = pictures.json_of(said / "evaluation/golden.json")["pictures"]
     assert rows
@@ -208,7 +222,19 @@ def test_the_interval_is_wilsons(right: int, count: int, low: float, high: float
 def test_the_model_itself_as_champion_differs_in_nothing(trained: Path, tmp_path: Path) -> None:
     """The real handlers in the child find the very classes that evaluation finds."""
     assert run(trained, tmp_path / "out", "--champion-dir", str(trained / "model")) == 0
-    own = pictures.json_of(tmp_path / "out/evaluation/evaluation.json")["darkroom"]
+    differs_in_nothing(trained, tmp_path / "out")
+
+
+def test_a_classifier_of_torchvision_is_its_own_champion_and_answers_its_golden_pictures(
+    classifier: Path, tmp_path: Path
+) -> None:
+    assert run(classifier, tmp_path / "out", "--champion-dir", str(classifier / "model")) == 0
+    differs_in_nothing(classifier, tmp_path / "out")
+    answered_as_golden(classifier, tmp_path / "out")
+
+
+def differs_in_nothing(trained: Path, said: Path) -> None:
+    own = pictures.json_of(said / "evaluation/evaluation.json")["darkroom"]
     found = own["champion"]
     assert found["compared"]
     assert found["same_data"]

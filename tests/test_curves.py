@@ -110,7 +110,7 @@ rows_of = st.fixed_dictionaries(
 
 
 @given(st.lists(rows_of, min_size=1, max_size=6), st.integers(40, 200), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_numbers_are_drawn_within_the_width(epochs: list[dict[str, Any]], width: int, unicode: bool) -> None:
     assert all(len(row) <= width for row in shown(epochs, width, unicode))
 

@@ -50,7 +50,7 @@ def followed(edges: Edges) -> Edges:
 
 
 @given(graphs())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_rails_say_exactly_what_waits_for_what(edges: Edges) -> None:
     assert followed(edges) == {name: sorted(others) for name, others in edges.items()}
     assert len({len(row.left + row.right) for row in rows(edges, LINES)}) == 1

@@ -30,6 +30,15 @@ def test_a_second_record_of_that_name_is_refused(store):
     assert caught.value.code == "ResourceInUse"
 
 
+def test_records_are_listed_by_a_member_of_their_bodies(store):
+    for name, parent in (("a", "x"), ("b", "y"), ("c", "x")):
+        store.add("job", name, {"Parent": parent})
+    store.add("job", "d", {})
+    store.add("other", "e", {"Parent": "x"})
+    assert [record.name for record in store.list_where("job", "Parent", "x")] == ["c", "a"]
+    assert store.list_where("job", "Parent", "x' OR '1'='1") == []
+
+
 def test_what_does_not_exist_is_an_error_everywhere(store):
     for call in (lambda: store.get("model", "m"), lambda: store.by_arn("a"), lambda: store.remove("model", "m")):
         with pytest.raises(ServiceError) as caught:

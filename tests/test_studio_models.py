@@ -67,6 +67,9 @@ def test_a_model_has_its_figures_classes_and_where_it_came_from(visitor: Visitor
     assert "lr 0.1" in told and "train.py train-1111111111111111" in told and "Nowhere." in told
     execution = home.package(2)["CustomerMetadataProperties"]["execution"].rpartition("/")[2]
     assert f"/pipelines/digits/executions/{execution}/report" in links(html)
+    assert "accuracy 0.9200 champion version 1: +0.0200, better" in words(
+        page(visitor, f"/pipelines/digits/executions/{execution}")
+    )
 
 
 def test_an_approval_has_its_note(visitor: Visitor, home: Registered, pending: None) -> None:

@@ -168,6 +168,14 @@ class Store:
             raise ServiceError("ResourceNotFound", f"there is nothing with the ARN {arn!r}")
         return Record(rows[0])
 
+    def list_where(self, kind: str, member: str, value: str) -> list[Record]:
+        """Those whose body has this value as a member, the newest first; the bodies of others are not read."""
+        rows = self.query(
+            "SELECT * FROM records WHERE kind=? AND json_extract(body, ?)=? ORDER BY created DESC, name DESC",
+            *(kind, f"$.{member}", value),
+        )
+        return [Record(row) for row in rows]
+
     def list(self, kind: str, prefix: str = "") -> list[Record]:
         """Newest first."""
         rows = self.query(
@@ -206,9 +214,11 @@ class Store:
 
 
 class Record:
-    """One row of `records`; `body` is a fresh dict that the caller may change."""
+    """One row of `records`; `body` is a fresh dict that the caller may change, read from its text when it is asked for:
+    listings go by what stands beside it.
+    """
 
-    __slots__ = ("arn", "body", "created", "kind", "modified", "name", "status")
+    __slots__ = ("_body", "_text", "arn", "created", "kind", "modified", "name", "status")
 
     def __init__(self, row: sqlite3.Row) -> None:
         self.kind: str = row["kind"]
@@ -217,7 +227,14 @@ class Record:
         self.status: str = row["status"]
         self.created: float = row["created"]
         self.modified: float = row["modified"]
-        self.body: dict[str, Any] = json.loads(row["body"])
+        self._text: str = row["body"]
+        self._body: dict[str, Any] | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        if self._body is None:
+            self._body = json.loads(self._text)
+        return self._body
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 420, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 14, 34
@@ -112,11 +112,8 @@ def _series(order: int, one: Series, across: Axis, up: Axis) -> Markup:
     places = [(_x(across, px), _y(up, py)) for px, py in one.points]
     colour = f"s{order % COLOURS}"
     if one.style == "dots":
-        dot = '<circle class="dot {}" cx="{}" cy="{}" r="4"><title>{}</title></circle>'
-        return Markup("").join(
-            Markup(dot).format(colour, x, y, f"{one.name}: {number(px)}, {number(py)}")
-            for (x, y), (px, py) in zip(places, one.points, strict=True)
-        )
+        dots = zip(places, one.points, strict=True)
+        return Markup("").join(_dot(colour, place, escape(one.name), point) for place, point in dots)
     if one.style == "steps":
         path = "".join(f"H{x}V{y}" for x, y in places[1:])
     else:
@@ -125,6 +122,12 @@ def _series(order: int, one: Series, across: Axis, up: Axis) -> Markup:
     line = Markup('<path class="line {}" d="{}"/>').format(colour, first + path)
     ends = Markup('<circle class="dot {}" cx="{}" cy="{}" r="3"/>')
     return line + (Markup("").join(ends.format(colour, x, y) for x, y in places) if len(places) <= 30 else Markup(""))
+
+
+def _dot(colour: str, place: Point, name: Markup, point: Point) -> Markup:
+    """Without Markup's own format(), which takes 60 µs in place of 7: a tuning of 500 trials has a thousand dots."""
+    title = f"{name}: {number(point[0])}, {number(point[1])}"
+    return Markup(f'<circle class="dot {colour}" cx="{place[0]}" cy="{place[1]}" r="4"><title>{title}</title></circle>')
 
 
 def is_wide(points: Sequence[Point]) -> bool:

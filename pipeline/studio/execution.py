@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.client import Clients
-from pipeline.control import champion, executions, outcome
+from pipeline.control import champion, executions, outcome, registry
 from pipeline.control.times import duration, elapsed
 from pipeline.definition import Definition
 from pipeline.report import graph
@@ -83,11 +83,13 @@ def _took(steps: list[dict[str, Any]], now: datetime) -> str:
 
 
 def _outcome(clients: Clients, arn: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
-    evaluation = outcome.evaluation(clients, arn, steps)
+    packages = outcome.packages(clients, steps)
+    linked = (found for package in packages if (found := registry.evaluation(clients, package)))
+    evaluation = outcome.evaluation(clients, arn, steps) or next(linked, {})
     return {
         "accuracy": outcome.accuracy(evaluation),
         "against": champion.told(evaluation),
-        "packages": outcome.packages(clients, steps),
+        "packages": packages,
     }
 
 

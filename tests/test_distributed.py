@@ -23,6 +23,7 @@ from training import distributed, machine
 
 from pipeline.local.jobs.hosts import INTERFACE
 
+pytestmark = pytest.mark.slow
 PROGRAM = Path(train.__file__)
 HOSTS = '["algo-1","algo-2"]'
 LOSSES = ("train_loss", "validation_loss")
@@ -90,6 +91,62 @@ def trained(splits: Path, root: Path, *more: str) -> None:
     assert codes == [0, 0], [log(root, host) for host in (1, 2)]
 
 
+SMALL_NET = str(PROGRAM.parents[1] / "examples/own_network/nets/small.py")
+FROZEN = ["--model_file", SMALL_NET, "--trainable_layers", "0", "--lr", "0.3"]
+STATES = ["--accumulate", "2", "--augment", "flip", "--ema", "0.9", "--optimizer", "adamw", "--sampling", "balanced"]
+WHOLE = ["--model", "squeezenet1_1", "--dropout", "0.0000001", "--lr", "0.002", "--clip_norm", "1"]
+CHANCE = ["--model", "shufflenet_v2_x0_5", "--epochs", "10", "--batch_size", "9", "--dropout", "0.3"]
+CHANCE += ["--mixup", "0.5", "--augment", "flip", "--ema", "0.9", "--accumulate", "2", "--sampling", "balanced"]
+CHANCE += ["--precision", "auto"]
+UPDATES = ["--epochs", "50", "--batch_size", "31", "--precision", "float32"]
+CASES = {
+    "chance": CHANCE,
+    "whole": [*WHOLE, "--class_weights", "balanced"],
+    "head": FROZEN,
+    "frozen": [*FROZEN, "--augment", "flip"],
+    # AdamW divides by gradients however small: at a rate of 0.0001 a CPU without AVX-512 drifted to 1.7e-3
+    "states": ["--model", "squeezenet1_1", "--dropout", "0.0000001", "--lr", "0.00003", "--batch_size", "15", *STATES],
+}
+EACH = """
+import contextlib, json, os, sys
+import train
+
+for port, log, argv in json.loads(sys.argv[1]):
+    os.environ["MASTER_PORT"] = port
+    with open(log, "w") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        assert train.main(argv) == 0
+"""
+
+
+@pytest.fixture(scope="module")
+def cases(splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each case trained by two processes, the same two, as starting them takes longest; most by one, too."""
+    root = tmp_path_factory.mktemp("cases")
+    told = {name: [*UPDATES, *more] for name, more in CASES.items()}
+    ports = {name: port() for name in CASES}
+    running = []
+    for rank in range(2):
+        given = []
+        for name, more in told.items():
+            own = root / name / str(rank + 1)
+            own.mkdir(parents=True)
+            given.append((ports[name], str(own / "log"), arguments(splits, own, *more)))
+        env = os.environ | {"MASTER_ADDR": "127.0.0.1", "SM_HOSTS": HOSTS, "SM_NETWORK_INTERFACE_NAME": INTERFACE}
+        env |= {"SM_CURRENT_HOST": f"algo-{rank + 1}", "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+        command = [sys.executable, "-c", EACH, json.dumps(given)]
+        running.append(subprocess.Popen(command, cwd=PROGRAM.parent, env=env | {"LOCAL_WORLD_SIZE": "1"}))
+    try:
+        for name in sorted(set(CASES) - {"chance"}):
+            assert train.main(arguments(splits, root / name / "one", *told[name]), {}) == 0
+        codes = [process.wait(timeout=600) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    assert codes == [0, 0], [path.read_text()[-2000:] for path in root.glob("*/?/log")]
+    return root
+
+
 def log(root: Path, host: int) -> str:
     return (root / str(host) / "log").read_text()
 
@@ -118,52 +175,38 @@ def apart(alone: list[dict[str, float]], together: list[dict[str, float]]) -> fl
     return largest
 
 
-def test_two_processes_train_as_one_does_for_50_steps(splits: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one_does_for_50_steps(cases: Path) -> None:
     """A network without batch norm, one batch an epoch; parts of 15 and 16 pictures whose classes weigh differently.
 
     Seen: 5e-7 (torch 2.12, float32, gloo). A learning rate that learns faster makes 4e-2 of the same 1e-7 at the start.
     """
-    more = ["--epochs", "50", "--batch_size", "31", "--model", "squeezenet1_1", "--dropout", "0.0000001"]
-    more += ["--precision", "float32", "--lr", "0.002", "--clip_norm", "1", "--class_weights", "balanced"]
-    assert train.main(arguments(splits, tmp_path / "one", *more), {}) == 0
-    trained(splits, tmp_path, *more)
-    alone, together = rows(tmp_path / "one"), rows(tmp_path / "1")
+    root = cases / "whole"
+    alone, together = rows(root / "one"), rows(root / "1")
     assert len(alone) == len(together) == 50
     assert alone[-1]["train_loss"] < 0.95 * alone[0]["train_loss"]
     assert apart(alone, together) <= 1e-4
     assert [row["validation_accuracy"] for row in alone] == [row["validation_accuracy"] for row in together]
-    cards = [pictures.json_of(tmp_path / root / "model/model.json") for root in ("one", "1")]
+    cards = [pictures.json_of(root / name / "model/model.json") for name in ("one", "1")]
     assert cards[0]["temperature"] == pytest.approx(cards[1]["temperature"], rel=1e-3)
-    assert pictures.json_of(tmp_path / "1/output/data/report/training.json")["processes"] == 2
-    files = {path.name for path in (tmp_path / "2").rglob("*") if path.is_file()}
+    assert pictures.json_of(root / "1/output/data/report/training.json")["processes"] == 2
+    files = {path.name for path in (root / "2").rglob("*") if path.is_file()}
     assert files == {"log", "steps-1.arrow", "tensors-1.arrow", "classes-1.jsonl"}
-    assert (log(tmp_path, 1).count("epoch="), log(tmp_path, 2).count("epoch=")) == (50, 0)
+    assert (log(root, 1).count("epoch="), log(root, 2).count("epoch=")) == (50, 0)
 
 
-FROZEN = ["--model", "resnet18", "--trainable_layers", "0", "--lr", "0.01"]
-STATES = ["--accumulate", "2", "--augment", "flip", "--ema", "0.9", "--optimizer", "adamw", "--sampling", "balanced"]
-# AdamW divides by gradients however small: at a rate of 0.0001 a CPU without AVX-512 drifted to 1.7e-3
-STATES = ["--model", "squeezenet1_1", "--dropout", "0.0000001", "--lr", "0.00003", "--batch_size", "15", *STATES]
-
-
-@pytest.mark.parametrize("more", [FROZEN, [*FROZEN, "--augment", "flip"], STATES], ids=["head", "frozen", "states"])
-def test_frozen_batch_norm_and_each_state_are_the_same_in_two_processes(
-    splits: Path, tmp_path: Path, more: list[str]
-) -> None:
+@pytest.mark.parametrize("case", ["head", "frozen", "states"])
+def test_frozen_batch_norm_and_each_state_are_the_same_in_two_processes(cases: Path, case: str) -> None:
     """50 updates, one an epoch: of a head from features, of a head behind its frozen network, of a whole network."""
-    more = ["--epochs", "50", "--batch_size", "31", "--precision", "float32", *more]
-    assert train.main(arguments(splits, tmp_path / "one", *more), {}) == 0
-    trained(splits, tmp_path, *more)
-    alone, together = rows(tmp_path / "one"), rows(tmp_path / "1")
+    alone, together = rows(cases / case / "one"), rows(cases / case / "1")
     assert alone[-1]["validation_loss"] < 0.98 * alone[0]["validation_loss"]
     assert apart(alone, together) <= 1e-4
 
 
-def test_a_lost_rank_ends_both_and_a_new_start_ends_as_if_none_was_lost(splits: Path, tmp_path: Path) -> None:
+def test_a_lost_rank_ends_both_and_a_new_start_ends_as_if_none_was_lost(
+    splits: Path, cases: Path, tmp_path: Path
+) -> None:
     """With batch norm and random numbers of each rank's own; both start from what the first one has kept."""
-    more = ["--model", "shufflenet_v2_x0_5", "--epochs", "10", "--batch_size", "9", "--dropout", "0.3"]
-    more += ["--mixup", "0.5", "--augment", "flip", "--ema", "0.9", "--accumulate", "2", "--sampling", "balanced"]
-    trained(splits, tmp_path / "plain", *more)
+    more = [*UPDATES, *CHANCE]
     kept = [*more, "--checkpoint-dir", str(tmp_path / "kept"), "--checkpoint_minutes", "0.0000001"]
     with two(splits, tmp_path, *kept) as running:
         wait_for(tmp_path / "kept/checkpoint.pt")
@@ -172,7 +215,8 @@ def test_a_lost_rank_ends_both_and_a_new_start_ends_as_if_none_was_lost(splits: 
     assert failure(tmp_path, 1).startswith("host algo-2 was lost (")
     trained(splits, tmp_path, *kept)
     assert pictures.json_of(tmp_path / "1/output/data/report/training.json")["resumed_at"] is not None
-    weights = [torch.load(tmp_path / root / "model/model.pt", weights_only=True) for root in ("plain/1", "1")]
+    roots = (cases / "chance", tmp_path)
+    weights = [torch.load(root / "1/model/model.pt", weights_only=True) for root in roots]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     assert list((tmp_path / "kept").iterdir()) == []
 

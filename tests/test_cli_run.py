@@ -140,6 +140,7 @@ def test_a_pipeline_without_a_source_has_no_such_parameter(
     project: Path, clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "digits.yaml").write_text("pipeline: {name: digits}\ntuning: {enabled: false}")
+    remembered(project / "digits.yaml", project / ".darkroom")
     assert main(["run", "-c", "digits.yaml", "--set", "DatasetUri=pictures"]) == 1
     assert "there is no parameter 'DatasetUri'" in capsys.readouterr().err
     assert list(clients.storage.list("s3://darkroom-111122223333-us-east-1/digits/datasets/")) == []

@@ -119,6 +119,7 @@ def test_a_bucket_that_is_not_there_is_said_with_what_makes_it(project: SimpleNa
 def test_nobodys_account_is_refused_before_anything_is_sent(project: SimpleNamespace, tmp_path: Path) -> None:
     config = tmp_path / "pipeline.yaml"
     config.write_text((ROOT / "pipeline.yaml").read_text())
+    remembered(config, project.folder / "home")
     code, _, err = project.run("upsert", "-c", str(config))
     assert code == 1
     assert f"account {NOBODY}, which is nobody's" in err

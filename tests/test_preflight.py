@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from compilations import remembered
 from faulty_session import FaultySession
 from moto_account import (
     ACCOUNT,
@@ -650,6 +651,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline.yaml for this account; compiling it is remembered."""
     here = tmp_path_factory.mktemp("checked")
     (here / "pipeline.yaml").write_text(json.dumps({"pipeline": {"account": ACCOUNT}}))
+    remembered(here / "pipeline.yaml", here / "home")
     return here
 
 

@@ -1,4 +1,4 @@
-"""The archive's deployment under Ray Serve itself, in its local testing mode: no cluster, no port, the same answers."""
+"""The archive's deployment under Ray Serve itself: in its local testing mode, and in a real cluster of one node."""
 
 from __future__ import annotations
 
@@ -39,23 +39,33 @@ print(json.dumps([ask(base64.b64decode(body), accept) for body, accept in json.l
 """
 
 
-def in_ray(model: Path, questions: list[tuple[bytes, str]]) -> list[tuple[int, str, bytes]]:
+LOCALLY = [sys.executable, "-c", IN_RAY]
+ALONE = ["unshare", "-Urn", "--uts", "-pf", "--kill-child", "--mount-proc"]
+IN_A_CLUSTER = [*ALONE, sys.executable, str(Path(__file__).with_name("ray_cluster.py"))]
+Answers = list[tuple[int, str, bytes]]
+
+
+def in_ray(command: list[str], model: Path, questions: list[tuple[bytes, str]]) -> Answers:
     """Status, content type and body of each answer; with the archive on Python's path, as in AWS's image."""
     asked = json.dumps([[base64.b64encode(body).decode(), accept] for body, accept in questions])
     env = {**os.environ, "PYTHONPATH": str(model), "RAY_USAGE_STATS_ENABLED": "0", "DARKROOM_NETWORK": "plain"}
-    ran = subprocess.run([sys.executable, "-c", IN_RAY], env=env, input=asked, capture_output=True, text=True)
+    ran = subprocess.run([*command, str(model)], env=env, input=asked, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return [(status, kind, base64.b64decode(body)) for status, kind, body in json.loads(ran.stdout.splitlines()[-1])]
 
 
-@pytest.mark.slow
-def test_ray_serve_answers_as_the_handlers_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(LOCALLY, marks=pytest.mark.slow), pytest.param(IN_A_CLUSTER, marks=pytest.mark.cluster)],
+    ids=["locally", "in a cluster"],
+)
+def test_ray_serve_answers_as_the_handlers_do(command: list[str], tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = test_inference.make_model(tmp_path)
     packing.copy_code(model)
     predictor = inference.model_fn(model)
     good = [(PNG, accept) for accept in ("application/json", "text/csv", "application/x-npy")]
-    answers = in_ray(model, [*good, (PNG[:50], "*/*"), (PNG, "text/html")])
+    answers = in_ray(command, model, [*good, (PNG[:50], "*/*"), (PNG, "text/html")])
     for (body, accept), answer in zip(good, answers[:-2], strict=True):
         content, kind = inference.output_fn(inference.predict_fn(body, predictor), accept)
         assert answer == (200, kind, content)

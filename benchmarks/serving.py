@@ -5,9 +5,10 @@
 ResNet18 at 224 px with random weights, JPEGs of 500 x 375. In each round every server answers COUNT requests at
 concurrency 8, and a quarter of them at concurrency 1, one server after the other, in an order that turns; `direct`
 calls the handlers without a server. Our server runs a second time with DARKROOM_NETWORK=plain: what that takes more CPU
-time is the gain of serving/onednn.py. Then CIFAR-size arrays at 32 px at concurrency 1, of which a request's time beyond
-that of the handlers counts. Of the peers several arrangements run: the best one is who counts. PYTHON is an environment
-with litserve, torchserve, sagemaker-inference and sagemaker-pytorch-inference beside torch; TorchServe needs java.
+time is the gain of serving/onednn.py. Then CIFAR-size arrays at 32 px at concurrency 1, of which a request's time
+beyond that of the handlers counts. Of the peers several arrangements run: the best one is who counts. PYTHON is an
+environment with litserve, torchserve, sagemaker-inference and sagemaker-pytorch-inference beside torch; TorchServe
+needs java.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ DarkroomError                 a sentence that names the subject and quotes the v
 │   └── Unavailable           it was throttled, broke or got no answer, also when it was repeated
 ├── StorageError              the disk is full, a folder cannot be written
 └── EndpointError             an endpoint cannot start or does not answer
+    └── BrokenOff             its model had taken the request, and ended before it answered
 """
 
 from __future__ import annotations
@@ -96,3 +97,7 @@ class StorageError(DarkroomError):
 
 class EndpointError(DarkroomError):
     """An endpoint cannot start, or answers with an error; the message quotes it."""
+
+
+class BrokenOff(EndpointError):
+    """The request was taken, and then its model or its router ended: of the request, or of an update."""

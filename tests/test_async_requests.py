@@ -6,7 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,8 @@ from pipeline.control import asynchronous, endpoints
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import async_host, async_requests, clock, endpoint_record
 from pipeline.local.async_requests import KIND, QUEUED, RUNNING
+from pipeline.local.endpoint_files import Files, locked
+from pipeline.local.endpoint_http import BROKEN, PROBLEM
 from pipeline.local.endpoint_supervisor import Supervisor
 from pipeline.local.endpoint_traffic import Report
 from pipeline.local.loop import Loop
@@ -96,6 +100,21 @@ def test_what_the_model_refuses_is_a_failure(sagemaker: LocalSageMaker, runtime:
 def test_an_input_that_is_not_there_is_a_failure(sagemaker: LocalSageMaker, runtime: Any) -> None:
     told = invoke(runtime, InputLocation="s3://bucket/in/none.csv")
     assert "s3://bucket/in/none.csv" in written(sagemaker, told["FailureLocation"])
+
+
+def test_an_answer_that_cannot_be_written_holds_up_nobody(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    invoke(runtime, Body=b"here", S3OutputPathExtension="a" * 300)  # nor can its failure: this disk has no such name
+    told = invoke(runtime, Body=b"after")
+    assert written(sagemaker, told["OutputLocation"]) == "net after"
+    assert soon(lambda: sagemaker.store.list(KIND) == [])
+
+
+def test_what_a_crash_broke_off_is_asked_again_as_soon_as_somebody_looks(sagemaker: LocalSageMaker) -> None:
+    more = {"Body": "", "InvocationTimeoutSeconds": 60, "OutputLocation": f"{OUT}crashed"}
+    kept(sagemaker, 1, **more)
+    sagemaker.store.change(KIND, f"{NAME} 1", {}, status=RUNNING)  # as a killed process leaves it
+    sagemaker.describe_endpoint(EndpointName=NAME)
+    assert written(sagemaker, f"{OUT}crashed") == "net "
 
 
 def test_an_answer_may_take_no_longer_than_was_asked(sagemaker: LocalSageMaker, runtime: Any) -> None:
@@ -240,6 +259,73 @@ def test_what_a_killed_process_had_taken_is_asked_again(alone: LocalSageMaker) -
     async_host.host(alone.home, NAME, lambda _, request: asked.append(request["InferenceId"]) or "")
     assert sorted(asked) == ["1", "2"]
     assert [(record.name, record.status) for record in alone.store.list(KIND)] == [("other 3", QUEUED)]
+
+
+def test_a_request_that_cannot_be_asked_is_forgotten_and_holds_up_nobody(alone: LocalSageMaker) -> None:
+    kept(alone, 1, 2)
+
+    def answer(_: str, request: dict[str, Any]) -> str:
+        if request["InferenceId"] == "1":
+            raise RuntimeError("what nobody thought of")
+        return ""
+
+    async_host.host(alone.home, NAME, answer)
+    assert alone.store.list(KIND) == []
+
+
+def test_an_input_whose_name_is_too_long_for_this_machine_is_a_failure(alone: LocalSageMaker) -> None:
+    alone.storage.put_bytes(IN, b"?")
+    places = {"OutputLocation": f"{OUT}1", "FailureLocation": f"{FAILED}1"}
+    kept(alone, 1, InputLocation=f"s3://bucket/{'a' * 300}", **places)
+    async_host.host(alone.home, NAME)
+    assert alone.store.list(KIND) == []
+    assert b"there is no object s3://bucket/aaa" in alone.storage.get_bytes(f"{FAILED}1")
+
+
+@contextmanager
+def hanging_up(home: str, times: int) -> Iterator[list[str]]:
+    """In place of NAME's supervisor and router: answers once it has hung up so often. What it was asked."""
+    asked: list[str] = []
+
+    class Router(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            if len(asked) > times:
+                self.reply(200, b"at last")
+            elif len(asked) == 1:
+                self.reply(502, b'{"error": "the model broke off the connection"}', (PROBLEM, BROKEN))
+
+        def reply(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
+            self.send_response(status)
+            for header in headers:
+                self.send_header(*header)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    files = Files(home, NAME)
+    os.makedirs(files.folder)
+    with HTTPServer(("127.0.0.1", 0), Router) as server, locked(files.lock):
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        state = {"state": "Ready", "port": server.server_port, "pid": 0, "keep": False, "instances": []}
+        files.write_state(state)
+        yield asked
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("times", "place"), [(2, OUT), (3, FAILED)])
+def test_a_request_that_is_broken_off_is_asked_three_times(alone: LocalSageMaker, times: int, place: str) -> None:
+    places = {"OutputLocation": f"{OUT}1", "FailureLocation": f"{FAILED}1"}
+    kept(alone, 1, Body="", InvocationTimeoutSeconds=60, **places)
+    with hanging_up(alone.home, times) as asked:
+        async_host.host(alone.home, NAME)
+    assert len(asked) == 3
+    assert [entry.uri for entry in alone.storage.list("s3://bucket/")] == [f"{place}1"]
+    assert alone.store.list(KIND) == []
 
 
 def test_a_request_that_waited_too_long_is_not_asked(alone: LocalSageMaker) -> None:

@@ -69,6 +69,19 @@ def test_a_missing_object_is_no_such_key(storage):
     assert caught.value.code == "NoSuchKey"
 
 
+def test_a_key_too_long_for_the_file_system_is_not_there_and_cannot_be_kept(storage):
+    storage.put_bytes("s3://b/a", b"1")
+    uri = f"s3://b/{'x' * 300}"
+    for read in (storage.get_bytes, storage.tag, storage.size, lambda uri: next(storage.blocks(uri))):
+        with pytest.raises(ServiceError) as caught:
+            read(uri)
+        assert caught.value.code == "NoSuchKey"
+    assert not storage.exists(uri)
+    storage.delete(uri)
+    with pytest.raises(StorageError, match="cannot keep an object at"):
+        storage.put_bytes(uri, b"1")
+
+
 @pytest.mark.parametrize("uri", ["", "b/key", "s3://", "s3://b", "http://b/k", "s3://b/\0"])
 def test_what_is_no_address_is_refused(storage, uri):
     with pytest.raises(StorageError):

@@ -10,8 +10,9 @@ import os
 import sys
 from collections import deque
 
+from pipeline.errors import BrokenOff
 from pipeline.local import async_requests, detached
-from pipeline.local.async_requests import KIND, RUNNING
+from pipeline.local.async_requests import KIND, QUEUED, RUNNING
 from pipeline.local.endpoint_files import Files, is_supervised, take
 from pipeline.local.store import Store
 
@@ -34,6 +35,12 @@ def wake(store: Store, name: str) -> None:
         detached.launch(own, "async_host", os.path.abspath(store.home), name)
 
 
+def look_after(store: Store, name: str) -> None:
+    """Wakes where something is left and nobody is there to ask: a crash broke it off."""
+    if not is_supervised(files(store.home, name)) and async_requests.is_any_left(store, name):
+        wake(store, name)
+
+
 def files(home: str, name: str) -> Files:
     """No endpoint has such a name."""
     return Files(home, f"async_{name}")
@@ -53,19 +60,25 @@ def host(home: str, name: str, answer: Callable[[str, dict[str, Any]], str] = as
             room = min(async_requests.at_once(store, name), _MOST_AT_ONCE) - len(running)
             for _ in range(min(room, len(waiting))):
                 record = waiting.popleft()
-                store.change(KIND, record.name, {}, status=RUNNING)
-                running[pool.submit(answer, home, record.body)] = record.name
+                taken = store.change(KIND, record.name, {"tries": record.body.get("tries", 0) + 1}, status=RUNNING)
+                running[pool.submit(answer, home, taken.body)] = record.name
             if not running:
                 break
             for done in wait(running, _LOOK_S, FIRST_COMPLETED).done:
-                _forget(store, running.pop(done), done.result())
+                _settle(store, running.pop(done), done)
     store.close()
 
 
-def _forget(store: Store, name: str, failure: str) -> None:
+def _settle(store: Store, name: str, done: Future[str]) -> None:
+    """Asked again where it was broken off; forgotten in every other case, so that no request holds up the others."""
+    error = done.exception()
+    failure = f"{type(error).__name__}: {error}" if error else done.result()
     if failure:
         print(f"{name}: {failure}", flush=True)
-    store.remove(KIND, name)
+    if isinstance(error, BrokenOff):
+        store.change(KIND, name, {}, status=QUEUED)
+    else:
+        store.remove(KIND, name)
 
 
 def main(home: str, name: str) -> int:

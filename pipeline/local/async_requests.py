@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 
-from pipeline.errors import DarkroomError
+from pipeline.errors import BrokenOff, DarkroomError
 from pipeline.local import endpoint
 from pipeline.local.clock import clock_of
 from pipeline.local.endpoint_http import LARGEST_PATIENT_BODY, PATIENCE
+from pipeline.local.endpoint_record import DELETING
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KIND = "async-request"  # called `<endpoint> <id>`: no endpoint's name has a blank
 QUEUED, RUNNING = "Queued", "InProgress"
+MOST_TRIES = 3  # of a request that a model had taken and did not answer: it may be what the model died of
 _AT_ONCE = 4  # of an instance, where the configuration does not say: "SageMaker chooses an optimal value"
 
 
@@ -33,6 +35,11 @@ def put(store: Store, name: str, identifier: str, asked: dict[str, Any]) -> None
 def queued(store: Store, name: str) -> list[Record]:
     """The oldest first."""
     return [record for record in reversed(store.list(KIND, f"{name} ")) if record.status == QUEUED]
+
+
+def is_any_left(store: Store, name: str) -> bool:
+    """Taken or not."""
+    return bool(store.list(KIND, f"{name} "))
 
 
 def resume(store: Store, name: str) -> None:
@@ -53,19 +60,39 @@ def at_once(store: Store, name: str) -> int:
 
 
 def answer(home: str, asked: dict[str, Any]) -> str:
-    """Has the endpoint asked, and writes what it says; why it failed, else empty. Opens a store of its own."""
+    """Has the endpoint asked, and writes what it says; why it failed, else empty. Opens a store of its own.
+
+    Raises BrokenOff for a request that is to be asked again.
+    """
     store, storage = Store(home), Storage(home)
     try:
-        try:
-            storage.put_bytes(asked["OutputLocation"], _said(store, storage, asked))
-        except DarkroomError as exc:
-            failure = exc.message
-            if asked.get("FailureLocation"):
-                storage.put_bytes(asked["FailureLocation"], failure.encode())
-            return failure
+        storage.put_bytes(asked["OutputLocation"], _said(store, storage, asked))
         return ""
+    except BrokenOff as exc:
+        if asked.get("tries", 1) < MOST_TRIES and _exists(store, asked["EndpointName"]):
+            raise
+        return _failed(storage, asked, exc.message)
+    except DarkroomError as exc:
+        return _failed(storage, asked, exc.message)
+    except (OSError, ValueError) as exc:  # of a disk, and of a header that HTTP cannot carry
+        return _failed(storage, asked, f"{type(exc).__name__}: {exc}")
     finally:
         store.close()
+
+
+def _failed(storage: Storage, asked: dict[str, Any], why: str) -> str:
+    """The whole reason: where even that cannot be written, the log alone has it."""
+    if not asked.get("FailureLocation"):
+        return why
+    try:
+        storage.put_bytes(asked["FailureLocation"], why.encode())
+    except (DarkroomError, OSError) as exc:
+        return f"{why}; and {asked['FailureLocation']} cannot be written: {exc}"
+    return why
+
+
+def _exists(store: Store, name: str) -> bool:
+    return any(record.status != DELETING for record in store.find("endpoint", name))
 
 
 def _said(store: Store, storage: Storage, asked: dict[str, Any]) -> bytes:

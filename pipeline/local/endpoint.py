@@ -11,7 +11,7 @@ import sys
 import time
 from collections import namedtuple
 
-from pipeline.errors import EndpointError
+from pipeline.errors import BrokenOff, EndpointError
 from pipeline.local import endpoint_record, event_rules, guard
 from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
 from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PATIENCE, PROBLEM, TARGET, VARIANT
@@ -108,7 +108,8 @@ def stop(store: Store, name: str) -> None:
 
 
 def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], variant: str = "") -> Reply:
-    """One POST to /invocations. Raises EndpointError when the server cannot be started or no model answers."""
+    """One POST to /invocations. Raises EndpointError when the server cannot be started or no model answers, BrokenOff
+    when one had taken it."""
     files = Files(store.home, name)
     deadline = time.monotonic() + _REFUSED_LIMIT_S
     headers = {**headers, **({TARGET: variant} if variant else {})}
@@ -124,7 +125,7 @@ def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], var
             time.sleep(_LOOK_S)
         except ConnectionError as exc:
             message = f"the router of endpoint {name!r} broke off the connection\n{last_lines(files.log)}"
-            raise EndpointError(message, f"its log: {files.log}") from exc
+            raise BrokenOff(message, f"its log: {files.log}") from exc
         except TimeoutError as exc:
             message = f"endpoint {name!r} did not answer within {limit_s:.0f} s"
             raise EndpointError(message, f"its log: {files.log}") from exc
@@ -158,8 +159,10 @@ def _no_answer(name: str, problem: str, text: bytes, files: Files) -> EndpointEr
     words = json.loads(text)["error"]
     if problem == NO_VARIANT:
         return EndpointError(f"endpoint {name!r} has {words}")
-    lines = f"\n{last_lines(files.log)}" if problem == BROKEN else ""
-    return EndpointError(f"endpoint {name!r}: {words}{lines}", f"its log: {files.log}")
+    hint = f"its log: {files.log}"
+    if problem == BROKEN:
+        return BrokenOff(f"endpoint {name!r}: {words}\n{last_lines(files.log)}", hint)
+    return EndpointError(f"endpoint {name!r}: {words}", hint)
 
 
 def _wish(files: Files, keep: bool, port: int) -> None:

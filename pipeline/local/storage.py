@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Object = namedtuple("Object", "uri path size modified")
 _SMALL = 1 << 20
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # no object can be there
 _INCOMING = ".incoming-"  # no object key can begin a part like this: the leading dot of such a part is encoded
 
 
@@ -52,11 +53,8 @@ class Storage:
 
     def get_bytes(self, uri: str, most: int = 0) -> bytes:
         """Raises ServiceError NoSuchKey; StorageError for more than `most` bytes, where that is given."""
-        try:
-            with open(self.path(uri), "rb") as file:
-                body = file.read(most + 1 if most else -1)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-            raise _no_object(uri) from exc
+        with _reading(uri), open(self.path(uri), "rb") as file:
+            body = file.read(most + 1 if most else -1)
         if most and len(body) > most:
             raise too_large(uri, most)
         return body
@@ -69,20 +67,15 @@ class Storage:
 
     def tag(self, uri: str) -> str:
         """The same as long as the object is: each write makes a new file. Raises ServiceError NoSuchKey."""
-        try:
+        with _reading(uri):
             stat = os.stat(self.path(uri))
-        except (FileNotFoundError, NotADirectoryError) as exc:
-            raise _no_object(uri) from exc
         return f"{stat.st_mtime_ns} {stat.st_size}"
 
     def blocks(self, uri: str) -> Iterator[bytes]:
         """Its content, a megabyte at a time. Raises ServiceError NoSuchKey."""
-        try:
-            with open(self.path(uri), "rb") as file:
-                while block := file.read(_SMALL):
-                    yield block
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as exc:
-            raise _no_object(uri) from exc
+        with _reading(uri), open(self.path(uri), "rb") as file:
+            while block := file.read(_SMALL):
+                yield block
 
     def exists(self, uri: str) -> bool:
         return os.path.isfile(self.path(uri))
@@ -90,8 +83,11 @@ class Storage:
     def delete(self, uri: str) -> None:
         """As S3: deleting what does not exist is no error. Folders left empty go too."""
         path = self.path(uri)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        try:
             os.remove(path)
+        except OSError as exc:
+            if exc.errno not in _ABSENT:
+                raise
         with contextlib.suppress(OSError):  # the first folder that is not empty ends it
             while (path := os.path.dirname(path)) != self.root:
                 os.rmdir(path)
@@ -164,8 +160,15 @@ def too_large(uri: str, most: int) -> StorageError:
     return StorageError(f"{uri} has more than {most:,} bytes")
 
 
-def _no_object(uri: str) -> ServiceError:
-    return ServiceError("NoSuchKey", f"there is no object {uri}")
+@contextlib.contextmanager
+def _reading(uri: str) -> Iterator[None]:
+    """Raises ServiceError NoSuchKey for what this file system says of an object that is not there."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _ABSENT:
+            raise
+        raise ServiceError("NoSuchKey", f"there is no object {uri}") from exc
 
 
 def copy_file(source: str, target: str) -> None:

@@ -127,6 +127,10 @@ class Hosted:
             return True
         if record.status in endpoint_record.IN_PROGRESS and self.wakes:
             endpoint.wake(self.store, record.name)
+        if record.body.get("AsyncInferenceConfig") and self.wakes:
+            from pipeline.local import async_host
+
+            async_host.look_after(self.store, record.name)
         return False
 
     def _wake(self, name: str) -> None:

@@ -116,11 +116,32 @@ def test_a_job_that_is_asked_for_otherwise_is_not_the_one_that_was_begun(other: 
         transforms.begin(clients(service), second)
 
 
+ENDED = ServiceError("ValidationException", "it is Completed")
+NO_MORE = ["job: InProgress"]
+GOES_ON = [
+    *NO_MORE,
+    "job goes on, it could not be stopped: {}",
+    "aws sagemaker stop-transform-job --transform-job-name job",
+]
+
+
 @pytest.mark.parametrize(
-    "answer", [ServiceError("ValidationException", "it is Completed"), Unavailable("Throttling", "too often")]
+    ("answer", "status", "told"),
+    [
+        (ENDED, "Completed", NO_MORE),
+        (ENDED, "Stopping", NO_MORE),
+        (ServiceError("ValidationException", "it is a step's"), "InProgress", GOES_ON),
+        (ServiceError("AccessDenied", "not for you"), "Completed", GOES_ON),
+        (Unavailable("Throttling", "too often"), "Completed", GOES_ON),
+    ],
 )
-def test_ctrl_c_is_what_ends_it_also_where_the_job_cannot_be_stopped(answer: ServiceError) -> None:
+def test_ctrl_c_is_what_ends_it_and_tells_where_the_job_goes_on(
+    answer: ServiceError, status: str, told: list[str]
+) -> None:
+    said: list[str] = []
+
     def interrupted(seconds: float) -> None:
+        running["TransformJobStatus"] = status
         raise KeyboardInterrupt
 
     def stop(**_: Any) -> None:
@@ -129,7 +150,8 @@ def test_ctrl_c_is_what_ends_it_also_where_the_job_cannot_be_stopped(answer: Ser
     running = {"TransformJobStatus": "InProgress"}
     service = SimpleNamespace(describe_transform_job=lambda **_: running, stop_transform_job=stop)
     with pytest.raises(KeyboardInterrupt):
-        transforms.follow(clients(service)._replace(pause=interrupted), "job", 0.1, lambda line: None)
+        transforms.follow(clients(service)._replace(pause=interrupted), "job", 0.1, said.append)
+    assert said == [line.format(answer.message) for line in told]
 
 
 def test_a_job_that_did_not_complete_is_an_error_with_its_reason() -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections import namedtuple
-from contextlib import suppress
 
 from pipeline.control import landing, uploads
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
@@ -123,9 +122,29 @@ def follow(clients: Clients, name: str, pause_s: float, show: Callable[[str], No
                 return job
             clients.pause(pause_s)
     except KeyboardInterrupt:
-        with suppress(ServiceError):  # it has ended meanwhile, or AWS is not to be reached: whoever typed wants out
-            clients.sagemaker.stop_transform_job(TransformJobName=name)
+        _stop(clients, name, show)
         raise
+
+
+def _stop(clients: Clients, name: str, show: Callable[[str], None]) -> None:
+    """Whoever typed wants out: what is in the way is told, not raised."""
+    try:
+        clients.sagemaker.stop_transform_job(TransformJobName=name)
+    except ServiceError as exc:
+        if not _is_ending(clients, name, exc):
+            show(f"{name} goes on, it could not be stopped: {exc.message}")
+            show(f"aws sagemaker stop-transform-job --transform-job-name {name}")
+
+
+def _is_ending(clients: Clients, name: str, refusal: ServiceError) -> bool:
+    """Which is then why it was refused. Nobody who cannot be reached is asked again."""
+    if refusal.code != "ValidationException":
+        return False
+    try:
+        job = clients.sagemaker.describe_transform_job(TransformJobName=name)
+    except ServiceError:
+        return False
+    return job["TransformJobStatus"] in (*ENDED, "Stopping")
 
 
 def check(job: dict[str, Any]) -> None:

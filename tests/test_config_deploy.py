@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Config, load_config
+from pipeline.config import Config, deployment, load_config
 from pipeline.errors import ConfigError
 
 OUTPUT = {"output": "s3://my-bucket/answers/"}
@@ -102,6 +102,19 @@ def test_what_sagemaker_would_refuse_later_is_refused_now(tmp_path: Path, sectio
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, **sections)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "place"),
+    [
+        ({}, "s3://my-bucket/answers/failures/"),
+        ({"output": "s3://my-bucket"}, "s3://my-bucket/failures/"),
+        ({"failures": "s3://other/f/"}, "s3://other/f/"),
+    ],
+)
+def test_failures_of_an_asynchronous_endpoint_have_a_place(tmp_path: Path, own: dict[str, str], place: str) -> None:
+    config = loaded(tmp_path, deploy={"asynchronous": {**OUTPUT, **own}, "smoke_test": False})
+    assert f"failure={place}" in deployment.request(config, "production")["asynchronous"].split()
 
 
 @pytest.mark.parametrize("sections", TAKEN, ids=json.dumps)

@@ -170,6 +170,16 @@ def test_the_models_role_encrypts_answers_with_the_key_through_s3_alone() -> Non
     assert not may(found.roles, role, "kms:Encrypt", key, through)
 
 
+@pytest.mark.parametrize("more", [{}, {"failures": "s3://refused/f/"}])
+def test_the_models_role_writes_answers_and_failures(tmp_path: Path, more: dict[str, str]) -> None:
+    chosen = {"output": "s3://answers/a/", **more}
+    config, definition = compiled(tmp_path, {"deploy": {"asynchronous": chosen, "smoke_test": False}})
+    found = policies.roles(config, definition)
+    role = config.role("deploy_model")
+    for place in (chosen["output"], more.get("failures", "s3://answers/a/failures/")):
+        assert may(found, role, "s3:PutObject", f"arn:aws:s3:::{place.removeprefix('s3://')}1.out")
+
+
 def test_names_are_granted_in_small_letters_too_as_older_arns_have_them(tmp_path: Path) -> None:
     config, definition = compiled(tmp_path, {"pipeline": {"name": "Flowers-A"}})
     found = policies.roles(config, definition, (), {"ci-deploy": "repo:a/b:ref:refs/heads/main"})

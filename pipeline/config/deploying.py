@@ -76,10 +76,15 @@ class AsynchronousSection(Section):
     """An endpoint that takes requests up to 1 GB out of S3 and answers into it."""
 
     output: str = text("Folder in S3 for the answers.", Address, "s3://my-bucket/answers/")
-    failures: str | None = text("Folder in S3 for what failed. null: told to the error topic alone.", Address)
+    failures: str | None = text("Folder in S3 for what failed. null: failures/ below that of the answers.", Address)
     success_topic: str | None = text("ARN of an SNS topic that hears of each answer.", Topic)
     error_topic: str | None = text("ARN of an SNS topic that hears of each failure.", Topic)
     max_concurrency: int = Field(default=4, ge=1, le=1000, description="Most requests at once, of one instance.")
+
+    @property
+    def failed(self) -> str:
+        """Never nowhere: whoever waits for an answer looks there, too. Its writer may write below `output` anyway."""
+        return self.failures or f"{self.output.rstrip('/')}/failures/"
 
 
 class DeploySection(Section):

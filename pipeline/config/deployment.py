@@ -76,7 +76,7 @@ def _asynchronous(config: Config) -> str:
     assert chosen is not None
     given = {
         "output": chosen.output,
-        "failure": chosen.failures,
+        "failure": chosen.failed,
         "success_topic": chosen.success_topic,
         "error_topic": chosen.error_topic,
         "at_once": str(chosen.max_concurrency),

@@ -157,7 +157,7 @@ def _answering_into_s3(scope: Scope) -> list[Statement]:
     chosen = scope.config.deploy.asynchronous
     if chosen is None:
         return []
-    folders = [each.removeprefix("s3://").rstrip("/") for each in (chosen.output, chosen.failures) if each]
+    folders = [each.removeprefix("s3://").rstrip("/") for each in (chosen.output, chosen.failed)]
     topics = tuple(each for each in (chosen.success_topic, chosen.error_topic) if each)
     told = [Statement("TellTopics", ("sns:Publish",), topics)] if topics else []
     answers = within(f"{escaped(each)}/*" for each in folders)

@@ -107,6 +107,14 @@ def test_every_finite_number_is_a_float(number: float) -> None:
     assert parameters.check(DECLARED, {"Threshold": repr(number)})
 
 
+def test_a_boolean_is_told_in_one_spelling_whoever_wrote_it() -> None:
+    declared = {"On": {"Type": "Boolean", "DefaultValue": True}, "Off": {"Type": "Boolean", "DefaultValue": False}}
+    assert parameters.told(declared, {}) == [("On", "true", ""), ("Off", "false", "")]
+    assert parameters.told(declared, {"On": "True", "Off": "True"}) == [("On", "true", ""), ("Off", "true", "false")]
+    words = {"Word": {"Type": "String", "DefaultValue": "True"}, "None": {"Type": "String"}}
+    assert parameters.told(words, {}) == [("Word", "True", ""), ("None", "", "")]
+
+
 # pipelines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from reported import EVIL, Elements, words
 from studios import SECRET, Said, Visitor, serving
 from test_studio_pages import reader
 
-from pipeline.client import local_session
+from pipeline.client import Clients, local_session
 from pipeline.control import executions
 from pipeline.studio.security import form_token
 
@@ -59,7 +60,7 @@ def fields(html: str) -> dict[str, list[str | None]]:
     for tag, attributes, inner in re.findall(r"<(input|select)([^>]*)>(.*?)(?=<input|<select|</form)", html, re.DOTALL):
         given = dict(Elements(f"<x{attributes}>").attributes)
         name = str(given["name"])
-        chosen = re.findall("<option selected>([^<]*)", inner)
+        chosen = re.findall("<option[^>]* selected>([^<]*)", inner)
         found[name] = [given["value"]] if tag == "input" else [*chosen, *re.findall("<option>([^<]*)", inner)]
     return found
 
@@ -94,6 +95,7 @@ def test_all_that_is_wrong_is_told_beside_its_field_and_nothing_is_started(visit
     assert len(told) == 4
     assert "write 3" in told[0] and "write 0.9" in told[1] and "did you mean &#39;fast&#39;" in told[2]
     assert "needs a value" in told[3]
+    assert fields(said.text)["parameter.Mode"] == ["fats", "fast", "slow"]  # and not another one in its place
     assert fields(said.text)["parameter.Epochs"] == [EVIL] and "<script>alert" not in said.text
     assert said.text.count('aria-invalid="true"') == 4
 
@@ -107,6 +109,47 @@ def test_a_value_that_the_definition_cannot_take_is_told_before_the_service_does
     local.create(document(step, parameters=parameters), "bounds")
     said = visitor.send("/pipelines/bounds/start", parameter__Count="0")
     assert said.status == 422 and "InstanceCount" in words(said.text) and started(local, "bounds") == []
+
+
+class _Sdk:
+    """Tells values as they were sent, as AWS does: the SageMaker SDK sends True and False."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def list_pipeline_parameters_for_execution(self, **_: Any) -> dict[str, Any]:
+        return {"PipelineParameters": [{"Name": "Quiet", "Value": "False"}, {"Name": "Mode", "Value": "slower"}]}
+
+
+@contextmanager
+def _sdk(local: Local) -> Iterator[Clients]:
+    with local_session(local.home) as clients:
+        yield clients._replace(sagemaker=_Sdk(clients.sagemaker))
+
+
+def test_one_like_another_changes_no_value_by_itself(local: Local) -> None:
+    arn = local.run(document(processing("Only"), parameters=PARAMETERS[2:4]), name="sdk")["PipelineExecutionArn"]
+    like = executions.identifier(arn)
+    with serving(partial(_sdk, local)) as visitor:
+        found = fields(visitor.get(f"/pipelines/sdk/start?like={like}").text)
+        assert found["parameter.Quiet"] == ["false", "true"]
+        assert found["parameter.Mode"] == ["slower", "fast", "slow"]  # which the check refuses
+        entered = {name.replace(".", "__"): str(values[0]) for name, values in found.items()}
+        assert visitor.send("/pipelines/sdk/start", **entered).status == 422
+        again = arn_of(visitor.send("/pipelines/sdk/start", **{**entered, "parameter__Mode": "slow"}), "sdk")
+    assert given(local, again) == {"Mode": "slow", "Quiet": "false"}
+    local.wait(again)
+
+
+def test_a_parameter_may_be_empty_by_default(visitor: Visitor, local: Local) -> None:
+    local.create(
+        document(processing("Only"), parameters=[{"Name": "Tag", "Type": "String", "DefaultValue": ""}]), "tag"
+    )
+    assert "String, by default empty" in words(visitor.get("/pipelines/tag/start").text)
+    assert given(local, arn_of(visitor.send("/pipelines/tag/start", parameter__Tag=""), "tag")) == {"Tag": ""}
 
 
 def test_a_form_that_is_sent_twice_starts_once(visitor: Visitor, local: Local) -> None:
@@ -176,12 +219,15 @@ def test_a_form_without_the_token_does_nothing(visitor: Visitor, local: Local) -
     assert started(local) == before
 
 
-def test_pages_that_only_show_have_no_buttons_and_do_nothing(local: Local) -> None:
-    before = started(local)
+def test_pages_that_only_show_have_no_buttons_and_do_nothing(local: Local, failed: str) -> None:
+    before, place = started(local, "again"), f"/pipelines/again/executions/{executions.identifier(failed)}"
     with serving(partial(local_session, local.home), writes=False) as visitor:
-        for path in ("/pipelines/form", f"/pipelines/form/executions/{executions.identifier(before[0])}"):
+        for path in ("/pipelines/again", place, f"{place}/steps/Second"):
             html = visitor.get(path).text
-            assert "<form" not in html and "/start" not in html and form_token(SECRET) not in html
-        assert visitor.get(START).status == 403
-        said = visitor.send(START, parameter__Word="a")
-    assert said.status == 403 and "--write" in words(said.text) and started(local) == before
+            assert 'method="post"' not in html and "/start" not in html and form_token(SECRET) not in html
+        assert visitor.get("/pipelines/again/start").status == 403
+        for path in ("/pipelines/again/start", f"{place}/stop", f"{place}/resume", "/models/digits/1/decide"):
+            said = visitor.send(path, decision="approve", seen="PendingManualApproval")
+            assert said.status == 403 and "--write" in words(said.text), path
+    assert started(local, "again") == before
+    assert local.wait(failed)["PipelineExecutionStatus"] == "Failed"

@@ -111,6 +111,19 @@ def test_a_note_of_what_is_approved_already_sends_no_second_approval(
     assert home.package(1)["ApprovalDescription"] == "second"
 
 
+def test_a_note_goes_only_by_another_one(visitor: Visitor, home: Registered, pending: None) -> None:
+    home.decide(1, "Approved", ApprovalDescription="fine & fast")
+    assert ">fine &amp; fast</textarea>" in page(visitor, ONE)
+    with serving(partial(_counting, home, calls := [])) as watched:
+        for reason in ("", "fine & fast"):
+            assert watched.send(f"{ONE}/decide", decision="approve", seen="Approved", reason=reason).status == 303
+    assert calls == []
+    said = visitor.send(f"{ONE}/decide", decision="reject", seen="Approved", reason="fine & fast")
+    assert said.status == 422 and "write why it is rejected now" in words(said.text)
+    package = home.package(1)
+    assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Approved", "fine & fast")
+
+
 class _Counting:
     """Writes down which members an update of a package has."""
 

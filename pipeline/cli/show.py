@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pipeline.cli import Command, target
 from pipeline.cli.executions import execution_argument
 from pipeline.cli.text import harmless, on_one_line, print_json, print_spans, takes_unicode
-from pipeline.control import champion, executions, health, outcome
+from pipeline.control import champion, executions, health, outcome, parameters
 from pipeline.control.times import duration, moment
 from pipeline.errors import ServiceError
 
@@ -146,11 +146,10 @@ def _facts(clients: Clients, arn: str, seen: Seen) -> Iterator[tuple[str, str]]:
 
 def _given(clients: Clients, arn: str, seen: Seen) -> str:
     """Only what is not the definition's default."""
-    declared = seen.definition.parameters
+    declared, given = seen.definition.parameters, executions.parameter_values(clients, arn)
+    usual = {name: value for name, value, _ in parameters.told(declared, {})}
     return " ".join(
-        f"{name}={value}"
-        for name, value in executions.parameter_values(clients, arn).items()
-        if value != str(declared.get(name, {}).get("DefaultValue"))
+        f"{name}={value}" for name, value, _ in parameters.told(declared, given) if value != usual.get(name)
     )
 
 

@@ -31,6 +31,26 @@ def parse(assignments: Sequence[str]) -> dict[str, str]:
     return values
 
 
+def text(value: Any, kind: str = "") -> str:
+    """A default as StartPipelineExecution takes values; empty for None. Of a Boolean one spelling: Python writes True,
+    the SageMaker SDK sends it so, and definitions have true.
+    """
+    written = "" if value is None else str(value)
+    boolean = isinstance(value, bool) or kind == "Boolean"
+    return written.lower() if boolean and written.lower() in BOOLEANS else written
+
+
+def told(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(name, value, default if it is another one) of every parameter."""
+    rows = []
+    for name, body in declared.items():
+        kind = str(body.get("Type", ""))
+        default = text(body.get("DefaultValue"), kind)
+        value = text(given.get(name, default), kind)
+        rows.append((name, value, default if value != default else ""))
+    return rows
+
+
 def declared(definition: str) -> dict[str, dict[str, Any]]:
     """By name. Raises DefinitionError."""
     return Definition.parse(definition).parameters
@@ -56,8 +76,8 @@ def _problems(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) 
     if not _is_a(parameter["Type"], value):
         yield f"{name} is of type {parameter['Type']}: {value!r} is not{_example(parameter['Type'])}"
         return
-    allowed = [str(item) for item in parameter.get("EnumValues") or ()]
-    if allowed and value not in allowed:
+    allowed = [text(item) for item in parameter.get("EnumValues") or ()]
+    if allowed and text(value, parameter["Type"]) not in allowed:
         yield f"{name} cannot be {value!r}{nearest(value, allowed)}; allowed: {', '.join(allowed)}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.control import executions
+from pipeline.control import executions, parameters
 from pipeline.control.times import duration, moment
 from pipeline.models import evaluation as figures
 from pipeline.report import charts, confusion, dataset, evaluation, health, lineage, steps, tuning, verdict
@@ -36,7 +36,7 @@ def render(run: Run) -> str:
         script_digest=_digest(environment, SCRIPT),
         verdict=verdict.view(run, measured),
         steps=steps.view(run),
-        parameters=_parameters(run),
+        parameters=parameters.told(run.definition.parameters, run.parameters),
         tunings=[tuning.view(each) for each in run.tunings],
         curves=_curves(run.sections.get("training", {})),
         confusion=confusion.view(run),
@@ -77,16 +77,6 @@ def _source(environment: Environment, name: str) -> str:
     loader = environment.loader
     assert loader is not None
     return loader.get_source(environment, name)[0]
-
-
-def _parameters(run: Run) -> list[tuple[str, str, str]]:
-    """(name, value, default if another one)."""
-    rows = []
-    for name, body in run.definition.parameters.items():
-        default = str(body.get("DefaultValue", ""))
-        value = run.parameters.get(name, default)
-        rows.append((name, value, default if value != default else ""))
-    return rows
 
 
 def short(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.client import Clients
-from pipeline.control import champion, executions, outcome, registry
+from pipeline.control import champion, executions, outcome, parameters, registry
 from pipeline.control.times import duration, elapsed
 from pipeline.definition import Definition
 from pipeline.report import graph
@@ -22,8 +22,8 @@ from pipeline.studio.asked import Asked, Document, Page
 def view(clients: Clients, asked: Asked) -> Page:
     arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
     definition = Definition.parse(executions.definition(clients, arn))
-    parameters = _parameters(definition, executions.parameter_values(clients, arn))
-    return Page("execution.html", {**standing(clients, arn, definition), "parameters": parameters})
+    rows = parameters.told(definition.parameters, executions.parameter_values(clients, arn))
+    return Page("execution.html", {**standing(clients, arn, definition), "parameters": rows})
 
 
 def standing(clients: Clients, arn: str, definition: Definition) -> dict[str, Any]:
@@ -91,13 +91,3 @@ def _outcome(clients: Clients, arn: str, steps: list[dict[str, Any]]) -> dict[st
         "against": champion.told(evaluation),
         "packages": packages,
     }
-
-
-def _parameters(definition: Definition, given: dict[str, str]) -> list[tuple[str, str, str]]:
-    """(name, value, default if it is another one)."""
-    rows = []
-    for name, body in definition.parameters.items():
-        default = str(body.get("DefaultValue", ""))
-        value = given.get(name, default)
-        rows.append((name, value, default if value != default else ""))
-    return rows

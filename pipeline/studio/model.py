@@ -41,13 +41,13 @@ def decide(clients: Clients, asked: Asked) -> Answer:
         who, when = registry.by(package.get("LastModifiedBy")), moment(package.get("LastModifiedTime"))
         return _page(clients, package, f"It is {before} since {when}{who}: look at it again.", form, MEANWHILE)
     try:
-        reason = registry.reason(form.get("reason", ""), needed=status == registry.REJECTED)
+        reason = _new(package, form.get("reason", ""), status)
     except DarkroomError as exc:
         return _page(clients, package, exc.message, form, WRONG)
-    if status == before:
-        registry.annotate(clients, package, reason)
-    else:
+    if status != before:
         registry.decide(clients, package, status, reason)
+    elif reason:
+        registry.annotate(clients, package, reason)
     return Go(places.model(package))
 
 
@@ -62,6 +62,22 @@ def own_page(clients: Clients, asked: Asked) -> Document:
 
 def _package(clients: Clients, asked: Asked) -> dict[str, Any]:
     return registry.version(clients, asked.path["group"], asked.path["version"])
+
+
+def _new(package: Mapping[str, Any], entered: str, status: str) -> str:
+    """The note that was entered; empty where it is the one that the form came with: that is of the decision before.
+
+    Raises DarkroomError for a rejection without one.
+    """
+    found, kept = registry.reason(entered), " ".join(_note(package).split())
+    rejects = status == registry.REJECTED and package["ModelApprovalStatus"] != status
+    if found and found == kept and rejects:
+        raise DarkroomError("the note is of the decision before: write why it is rejected now")
+    return "" if found and found == kept else registry.reason(found, needed=rejects)
+
+
+def _note(package: Mapping[str, Any]) -> str:
+    return str(package.get("ApprovalDescription") or "")
 
 
 def _page(
@@ -84,7 +100,7 @@ def _page(
         "page": registry.page_address(package),
         "by": registry.by,
         "problem": problem,
-        "reason": (form or {}).get("reason", ""),
+        "reason": _note(package) if form is None else form.get("reason", ""),
         "longest": registry.LONGEST_REASON,
     }
     return Page("model.html", values, status)

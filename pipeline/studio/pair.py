@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.client import Clients
-from pipeline.control import executions, outcome
+from pipeline.control import executions, outcome, parameters
 from pipeline.control.times import elapsed
 from pipeline.definition import Definition
 from pipeline.errors import DarkroomError
@@ -53,8 +53,8 @@ def view(clients: Clients, asked: Asked) -> Page:
 def _side(clients: Clients, arn: str) -> Side:
     execution, steps = executions.describe(clients, arn), executions.steps(clients, arn)
     definition = Definition.parse(executions.definition(clients, arn))
-    defaults = {key: str(body.get("DefaultValue", "")) for key, body in definition.parameters.items()}
-    values = {**defaults, **executions.parameter_values(clients, arn)}
+    given = executions.parameter_values(clients, arn)
+    values = {**given, **{name: value for name, value, _ in parameters.told(definition.parameters, given)}}
     accuracy = outcome.accuracy(outcome.evaluation(clients, arn, steps))
     return Side(arn, execution, definition, {row["StepName"]: row for row in steps}, values, accuracy)
 

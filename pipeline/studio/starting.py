@@ -20,12 +20,12 @@ CHOICES = {"Boolean": parameters.BOOLEANS}
 
 @dataclass(frozen=True)
 class Field:
-    """`choices`: all that it takes, where these are a few words."""
+    """`default`: None where there is none; it may be empty. `choices`: all that it takes, where these are few words."""
 
     name: str
     kind: str
     value: str
-    default: str
+    default: str | None
     choices: tuple[str, ...]
     problem: str = ""
 
@@ -56,7 +56,7 @@ def start(clients: Clients, asked: Asked) -> Answer:
     wanted = _wanted(clients, asked.path["pipeline"], asked.form)
     entered = {key.removeprefix(FIELD): value for key, value in asked.form.items() if key.startswith(FIELD)}
     fields = list(_checked(wanted.definition, entered))
-    given = {field.name: field.value for field in fields if field.value != (field.default if not wanted.like else "")}
+    given = {field.name: field.value for field in fields if wanted.like or field.value != field.default}
     once = asked.form.get("once") or request_token()
     if any(field.problem for field in fields):
         return _page(wanted, fields, once, status=WRONG)
@@ -96,33 +96,27 @@ def _more(clients: Clients, wanted: Wanted) -> dict[str, Any]:
 
 def _fields(definition: Definition, before: Mapping[str, str]) -> Iterator[Field]:
     for name, body in definition.parameters.items():
-        kind, default = str(body.get("Type", "String")), _text(body.get("DefaultValue"))
-        choices = tuple(_text(each) for each in body.get("EnumValues") or ()) or CHOICES.get(kind, ())
-        yield Field(name, kind, before.get(name, default), default, choices)
+        kind = str(body.get("Type", "String"))
+        default = parameters.text(body["DefaultValue"], kind) if "DefaultValue" in body else None
+        choices = tuple(parameters.text(each) for each in body.get("EnumValues") or ()) or CHOICES.get(kind, ())
+        yield Field(name, kind, parameters.text(before.get(name, default), kind), default, choices)
 
 
 def _checked(definition: Definition, entered: Mapping[str, str]) -> Iterator[Field]:
     """As it was entered; an empty field stands for the default."""
     for field in _fields(definition, {}):
-        value = entered.get(field.name, "").strip() or field.default
+        value = parameters.text(entered.get(field.name, "").strip() or field.default, field.kind)
         yield Field(field.name, field.kind, value, field.default, field.choices, _problem(definition, field, value))
 
 
 def _problem(definition: Definition, field: Field, value: str) -> str:
-    if not value:
+    if not value and field.default is None:
         return "it has no default, and needs a value"
     try:
         parameters.check(definition.parameters, {field.name: value})
     except ConfigError as exc:
         return "; ".join(exc.problems)
     return ""
-
-
-def _text(value: Any) -> str:
-    """As StartPipelineExecution takes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
 
 
 def _page(

@@ -44,6 +44,11 @@ def test_an_address_with_two_slashes_leads_to_no_other_host(visitor: Visitor) ->
     assert visitor.get(f"//evil.example/?token={SECRET}", Cookie="").headers["location"] == "/evil.example/"
 
 
+@pytest.mark.parametrize("other", ('prefs={"a": 1}', "a=b c", "a/b@[c]=1", "=", "a"))
+def test_a_cookie_of_another_program_keeps_nobody_out(visitor: Visitor, other: str) -> None:
+    assert visitor.get("/", Cookie=f"{other}; darkroom-studio-{visitor.port}={SECRET}").status == 200
+
+
 @pytest.mark.parametrize(
     "cookie", ("", "darkroom-studio-1=" + SECRET, "darkroom-studio-{port}=wrong", "a=\x80; darkroom-studio-{port}=ü")
 )

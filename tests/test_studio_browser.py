@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from browsing import THEMES, WIDTHS, chromium, opened, serious
-from hosted import deploy_package, remove, settled
+from hosted import deploy_package, remove, settled, soon
 from local_pipelines import Local, document, processing
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 from registered import Registered, evaluated
 from reported import EVIL, finished_run
 from studios import EXECUTION, SECRET, Hostile, Visitor, serving
@@ -116,7 +116,10 @@ def test_a_page_follows_what_runs_and_keeps_the_focus(browser: Browser, tmp_path
             found.page.goto(address)
             found.page.locator("table a", has_text="First").focus()
             found.page.evaluate("window.unchanged = true")
+            look(found.page, away=True)
+            assert visitor.streams is not None and soon(lambda: visitor.streams.open == 0)
             gates[0].touch()
+            look(found.page, away=False)
             found.page.locator("tr", has_text="Second").locator(".badge.running").wait_for()
             assert found.page.evaluate("document.activeElement.textContent") == "First"
             assert found.page.evaluate("window.unchanged")
@@ -124,6 +127,12 @@ def test_a_page_follows_what_runs_and_keeps_the_focus(browser: Browser, tmp_path
             found.page.locator("h1 .badge.good").wait_for()
             found.page.wait_for_function("!window.unchanged")  # what else there is to show comes with a reload
         assert found.said == []
+
+
+def look(page: Page, away: bool) -> None:
+    """As another tab does that is opened over this one."""
+    page.evaluate("away => Object.defineProperty(document, 'hidden', {value: away, configurable: true})", away)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 @pytest.fixture(scope="module")

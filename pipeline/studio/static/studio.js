@@ -46,20 +46,36 @@
     [...region.children].forEach((old, index) => replace(old, fresh[index]));
   };
 
-  const source = new EventSource(region.dataset.events);
-  source.addEventListener("standing", (event) => {
-    say("");
-    show(JSON.parse(event.data));
-  });
-  source.addEventListener("trouble", (event) => say(`It cannot be asked how this stands: ${JSON.parse(event.data)}`));
-  source.addEventListener("closed", () => source.close());
-  source.addEventListener("ended", () => {
-    source.close();
-    location.reload();
-  });
-  source.addEventListener("error", () => {
-    const over = source.readyState === EventSource.CLOSED;
-    say(over ? "The studio was ended or follows too many pages: reload this one." : "The studio does not answer; asking again.");
-  });
+  // A browser keeps six connections to one server: pages that nobody looks at hold none.
+  let source = null;
+  let over = false;
+  const leave = () => {
+    source?.close();
+    source = null;
+  };
+  const end = () => {
+    over = true;
+    leave();
+  };
+  const follow = () => {
+    if (source || over) return;
+    source = new EventSource(region.dataset.events);
+    source.addEventListener("standing", (event) => {
+      say("");
+      show(JSON.parse(event.data));
+    });
+    source.addEventListener("trouble", (event) => say(`It cannot be asked how this stands: ${JSON.parse(event.data)}`));
+    source.addEventListener("closed", end);
+    source.addEventListener("ended", () => {
+      end();
+      location.reload();
+    });
+    source.addEventListener("error", (event) => {
+      const refused = event.target.readyState === EventSource.CLOSED;
+      say(refused ? "The studio was ended or follows too many pages: reload this one." : "The studio does not answer; asking again.");
+    });
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? leave() : follow()));
+  if (!document.hidden) follow();
   for (const log of region.querySelectorAll("pre")) log.scrollTop = log.scrollHeight;
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 
@@ -94,6 +95,27 @@ def test_closing_answers_what_was_asked_before(model: Model) -> None:
     assert all(each.done() and len(each.result().rows) == 3 for each in asked)
 
 
+def until_idle(batcher: Batcher, workers: int) -> None:
+    while len(batcher._idle) < workers:
+        time.sleep(0.001)
+
+
+def test_what_comes_alone_is_always_the_same_workers() -> None:
+    names, shares = set(), []
+
+    def forward(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        names.add(threading.current_thread().name)
+        return pictures[:, 0, 0, :2].astype(np.float32)
+
+    batcher = Batcher(forward, Limits(8, 60, workers=3), lambda *each: shares.append(each))
+    for value in range(6):
+        until_idle(batcher, 3)
+        batcher.ask(picture(value)).result()
+    batcher.close()
+    assert names == {"model-0"}
+    assert shares == [(1, 1)] * 6
+
+
 def test_several_workers_share_what_waits_and_the_processors() -> None:
     """The first is alone and gets all of them; what came meanwhile is shared out, and so are they."""
     entered, let_go, shares, sizes = threading.Semaphore(0), threading.Event(), [], []
@@ -105,6 +127,7 @@ def test_several_workers_share_what_waits_and_the_processors() -> None:
         return pictures[:, 0, 0, :2].astype(np.float32)
 
     batcher = Batcher(forward, Limits(8, 60, workers=2), lambda *each: shares.append(each))
+    until_idle(batcher, 2)
     asked = [batcher.ask(picture(1))]
     assert entered.acquire(timeout=30)
     asked.append(batcher.ask(picture(2)))

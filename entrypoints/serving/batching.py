@@ -47,6 +47,10 @@ class Batcher:
     called in the worker's thread before each pass: how many passes there are to share the processors at that moment,
     and how many pictures this one has. Several passes of one thread each finish more than one pass of several threads,
     which wait for each other at every layer and, where another process takes a core away, spin meanwhile.
+
+    Of idle workers the first is asked, and the n-th never has more than its part of n passes: each worker whose passes
+    have several threads keeps a pool of them, and where pools together have more threads than there are processors,
+    OpenMP lets them sleep at every layer instead of waiting for each other (GOMP_SPINCOUNT in libgomp's manual).
     """
 
     def __init__(
@@ -59,46 +63,55 @@ class Batcher:
         self._busy = 0
         self._closed = False
         self._waiting: deque[_Work] = deque()
-        self._changed = threading.Condition()
-        names = (f"model-{number}" for number in range(limits.workers))
-        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
+        self._lock = threading.Lock()
+        self._woken = [threading.Condition(self._lock) for _ in range(limits.workers)]
+        self._idle: set[int] = set()
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), name=f"model-{number}", daemon=True)
+            for number in range(limits.workers)
+        ]
         for thread in self._threads:
             thread.start()
 
     def ask(self, pictures: Pixels) -> Future[Outcome]:
         """From any thread."""
         work = _Work(pictures, time.perf_counter(), Future())
-        with self._changed:
+        with self._lock:
             self._waiting.append(work)
-            self._changed.notify()
+            if self._idle:
+                first = min(self._idle)
+                self._idle.remove(first)
+                self._woken[first].notify()
         return work.answer
 
     def close(self) -> None:
         """What was asked before is answered; afterwards nothing is."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            for each in self._woken:
+                each.notify()
         for thread in self._threads:
             thread.join()
 
-    def _run(self) -> None:
-        while batch := self._next():
+    def _run(self, number: int) -> None:
+        while batch := self._next(number):
             try:
                 self._answer(batch)
             finally:
-                with self._changed:
+                with self._lock:
                     self._busy -= 1
 
-    def _next(self) -> list[_Work]:
+    def _next(self, number: int) -> list[_Work]:
         """Waits for work; nothing once it is closed."""
-        with self._changed:
+        with self._lock:
             while not self._waiting:
                 if self._closed:
                     return []
-                self._changed.wait()
+                self._idle.add(number)
+                self._woken[number].wait()
             self._busy += 1
             batch = self._gathered()
-            passes = min(self._limits.workers, self._busy + len(self._waiting))
+            passes = max(number + 1, min(self._limits.workers, self._busy + len(self._waiting)))
         self._share(passes, sum(len(work.pictures) for work in batch))
         return batch
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from pipeline.errors import EndpointError, ServiceError
+from pipeline.request_sizes import LARGEST_ASYNC_BODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pipeline.client import Clients
 
-LARGEST = 128_000  # bytes that InvokeEndpointAsync takes without an address in S3
 LIMIT_S = 900.0  # an endpoint that has scaled to no instance takes minutes to have one
 _LOOK_S = 0.25  # on AWS twenty times as long
 
@@ -22,9 +22,10 @@ def is_asynchronous(clients: Clients, name: str) -> bool:
 def ask(clients: Clients, name: str, body: bytes, limit_s: float = LIMIT_S) -> bytes:
     """Raises EndpointError for a body that is too large or an answer that does not come, ServiceError ModelError with
     what the endpoint wrote where it failed."""
-    if len(body) > LARGEST:
-        said = f"{len(body)} bytes; an asynchronous endpoint takes {LARGEST}, and more of them out of S3 alone"
-        raise EndpointError(said, "darkroom transform, or InvokeEndpointAsync with an InputLocation")
+    if len(body) > LARGEST_ASYNC_BODY:
+        most = f"an asynchronous endpoint takes {LARGEST_ASYNC_BODY}, and more of them out of S3 alone"
+        hint = "darkroom transform, or InvokeEndpointAsync with an InputLocation"
+        raise EndpointError(f"{len(body)} bytes; {most}", hint)
     told = clients.runtime.invoke_endpoint_async(
         EndpointName=name, Body=body, ContentType="application/x-image", Accept="application/json"
     )

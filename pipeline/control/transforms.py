@@ -9,6 +9,7 @@ from collections import namedtuple
 
 from pipeline.control import landing, uploads
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
+from pipeline.request_sizes import MOST_TRANSFORM_MB, together_mb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 ENDED = ("Completed", "Failed", "Stopped")
 SPLITS, STRATEGIES = ("None", "Line"), ("MultiRecord", "SingleRecord")
-MOST_MB = 100  # of MaxPayloadInMB times MaxConcurrentTransforms
 _CONTAINER = ("Image", "ModelDataUrl", "ModelDataSource", "Environment")
 _ABSENT = ("ValidationException", "ResourceNotFound")
 _S3 = "s3://"
@@ -56,12 +56,10 @@ def source(clients: Clients, given: str, place: str) -> str:
 
 
 def check_size(how: How) -> None:
-    """Raises DarkroomError where requests at once are too large together: MaxPayloadInMB of
-    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
-    """
-    if (together := how.concurrent * how.payload_mb) > MOST_MB:
-        words = f"{how.concurrent} requests at once of {how.payload_mb} MB are {together} MB together"
-        raise DarkroomError(f"{words}; SageMaker takes {MOST_MB}", "lower --concurrent or --payload-mb")
+    """Raises DarkroomError where requests at once are too large together."""
+    if (together := together_mb(how.concurrent, how.payload_mb)) > MOST_TRANSFORM_MB:
+        words = f"{how.concurrent} requests at once of {how.payload_mb} MB are {together:g} MB together"
+        raise DarkroomError(f"{words}; SageMaker takes {MOST_TRANSFORM_MB}", "lower --concurrent or --payload-mb")
 
 
 def request(name: str, model: str, addresses: tuple[str, str], how: How, members: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 
+from pipeline.request_sizes import DEFAULT_PAYLOAD_MB, MOST_TRANSFORM_MB, together_mb
 from pipeline.validate.document import Document, Step
 from pipeline.validate.node import Node, duplicates, quote
 from pipeline.validate.values import literal_text, number
@@ -16,7 +17,6 @@ NVME = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|g7e?|p3dn|p4de?|p5\w*|p6\S*?|trn1n?|tr
 SCRIPT_MODE_NAME = re.compile(r"[a-z0-9_]+")  # AWS training toolkit: SM_CHANNEL_<NAME>
 SHELL_IMAGE = re.compile(r"/pytorch:2\.1[1-9]")  # AWS's images with training toolkit 5.1.1
 SHELL = re.compile(r"[\s;&|`$<>()]")
-_MOST_MB_AT_ONCE = 100  # of a transform job
 LOOKS_LIKE_POWER = re.compile(r"\d+[eE]\d+")
 
 
@@ -52,11 +52,16 @@ def check_processing_resources(document: Document, step: Step) -> None:
 def check_transform(document: Document, step: Step) -> None:
     """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html"""
     _check_resources(document, step.arguments["TransformResources"])
-    payload = step.arguments["MaxPayloadInMB"]
-    megabytes, at_once = number(payload.value), number(step.arguments["MaxConcurrentTransforms"].value)
-    if megabytes is not None and at_once is not None and megabytes * at_once > _MOST_MB_AT_ONCE:
-        says = f"{at_once:g} requests at once of {megabytes:g} MB are {megabytes * at_once:g} MB together"
-        payload.error(says, f"write at most {_MOST_MB_AT_ONCE // at_once:g}, or fewer MaxConcurrentTransforms")
+    payload, many = step.arguments["MaxPayloadInMB"], step.arguments["MaxConcurrentTransforms"]
+    megabytes = number(payload.value) if payload.there else DEFAULT_PAYLOAD_MB
+    at_once = number(many.value)
+    if megabytes is None or not at_once:
+        return
+    if (together := together_mb(at_once, megabytes)) > MOST_TRANSFORM_MB:
+        where = payload if payload.there else many
+        says = f"{at_once:g} requests at once of {megabytes:g} MB are {together:g} MB together"
+        most = f"MaxPayloadInMB of at most {MOST_TRANSFORM_MB // at_once:g}"
+        where.error(says, f"write {most}, or fewer MaxConcurrentTransforms")
 
 
 def _check_resources(document: Document, resources: Node) -> None:

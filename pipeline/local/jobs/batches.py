@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pipeline.local.jobs import JobFailed
+from pipeline.request_sizes import DEFAULT_PAYLOAD_MB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-DEFAULT_PAYLOAD_MB = 6
 _MB = 1 << 20
 _MOST_UNPACKED = 4 << 30
 

@@ -9,10 +9,11 @@ from collections import deque
 from pipeline.errors import EndpointError, ServiceError
 from pipeline.local.images import command_for
 from pipeline.local.jobs import KINDS, JobFailed
-from pipeline.local.jobs.batches import DEFAULT_PAYLOAD_MB, Batching
+from pipeline.local.jobs.batches import Batching
 from pipeline.local.jobs.hosts import note_simulated
 from pipeline.local.jobs.staging import Entry, entries, in_child, refuse_unless
 from pipeline.local.jobs.tracking import Job, settle
+from pipeline.request_sizes import DEFAULT_PAYLOAD_MB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from pipeline.errors import ServiceError
 from pipeline.local.operations.answers import Operations, pick
 from pipeline.local.operations.endpoints import invoked
 from pipeline.local.operations.requests import check
+from pipeline.request_sizes import LARGEST_ASYNC_BODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 OPERATION = "InvokeEndpointAsync"
-LARGEST_INLINE = 128_000  # bytes of a Body
 _SECONDS = {"RequestTTLSeconds": 21_600, "InvocationTimeoutSeconds": 900}  # the defaults
 _KEPT = ("EndpointName", "ContentType", "Accept", "CustomAttributes", "InputLocation")
 
@@ -53,8 +53,8 @@ def _given(request: Mapping[str, Any]) -> dict[str, str]:
     if not str(request.get("InputLocation", "s3://")).startswith("s3://"):
         raise _refused(f"InputLocation {request['InputLocation']!r} is no s3:// address.")
     body = body.encode() if isinstance(body, str) else bytes(body.read() if hasattr(body, "read") else body)
-    if len(body) > LARGEST_INLINE:
-        raise _refused(f"The body has {len(body)} bytes; {LARGEST_INLINE} may come without an InputLocation.")
+    if len(body) > LARGEST_ASYNC_BODY:
+        raise _refused(f"The body has {len(body)} bytes; {LARGEST_ASYNC_BODY} may come without an InputLocation.")
     return {"Body": base64.b64encode(body).decode()} if body else {}
 
 

@@ -7,13 +7,12 @@ from pipeline.local.operations.answers import save_tags
 from pipeline.local.operations.endpoints import hosting
 from pipeline.local.operations.jobs import Jobs
 from pipeline.local.operations.requests import check, check_name
+from pipeline.request_sizes import MOST_TRANSFORM_MB, together_mb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-_MOST_MB = 100
 
 
 class Transforms(Jobs):
@@ -79,11 +78,9 @@ class Transforms(Jobs):
 
 
 def _check_size(request: Mapping[str, Any], operation: str) -> None:
-    """https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html, MaxPayloadInMB."""
-    from pipeline.local.jobs.batches import DEFAULT_PAYLOAD_MB
-
-    payload, at_once = request.get("MaxPayloadInMB"), request.get("MaxConcurrentTransforms") or 1
-    together = at_once * (DEFAULT_PAYLOAD_MB if payload is None else payload)
-    if together > _MOST_MB:
-        message = f"MaxConcurrentTransforms * MaxPayloadInMB is {together} MB; it cannot exceed {_MOST_MB} MB"
+    together = together_mb(request.get("MaxConcurrentTransforms"), request.get("MaxPayloadInMB"))
+    if together > MOST_TRANSFORM_MB:
+        message = (
+            f"MaxConcurrentTransforms * MaxPayloadInMB is {together:g} MB; it cannot exceed {MOST_TRANSFORM_MB} MB"
+        )
         raise ServiceError("ValidationException", message, operation)

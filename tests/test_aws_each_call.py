@@ -274,6 +274,7 @@ ROWS: dict[str, Row] = {
 ELSEWHERE = {
     *("stop", "resume"),  # wait for jobs: tests/test_aws_faults.py
     "check",  # of another account: tests/test_preflight.py
+    "studio",  # serves pages until it is ended: tests/test_studio_pages.py
 }
 WATCH = reading("watch", "last", "--pipeline", PIPELINE)  # for ever is two hours: tests/test_watch.py has them
 

@@ -109,7 +109,7 @@ def test_an_archive_that_is_gone_is_told(tmp_path: Path) -> None:
 
 def test_who_may_not_read_the_archive_learns_it(tmp_path: Path) -> None:
     class Closed:
-        def get_bytes(self, uri: str) -> bytes:
+        def get_bytes(self, uri: str, most: int = 0) -> bytes:
             raise ServiceError("AccessDenied", "Access Denied")
 
     made = clients(tmp_path, content(FINE))._replace(storage=Closed())
@@ -207,4 +207,4 @@ ANYTHING = st.recursive(
 def test_any_content_gives_one_harmless_line(tmp_path: Path, judged: Any) -> None:
     line = told(tmp_path, judged)
     assert line.isprintable()
-    assert re.match(r"not known \(|no rules$|\d+ rules?, no issues|\d+ of \d+ rules? found issues: ", line)
+    assert re.match(r"not known \(|no rules$|\d+ rules?(, no issues|; |$)|\d+ of \d+ rules? found issues: ", line)

@@ -16,7 +16,7 @@ from training import machine
 if sys.argv[2] == "kept":
     machine.keep_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
+for _ in range(8):  # until the heap has found its form
     torch.ones(12_000_000), torch.ones(300_000)
 before = faults()
 for _ in range(5):

@@ -13,11 +13,12 @@ import custom
 import model
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import Refusal
 from torch import nn
-from torchvision.models import get_model
+from torchvision.models import get_model, list_models
 
 # One of each family, with the least side of its pictures.
 FAMILIES = {
@@ -56,7 +57,7 @@ def test_each_family_gives_one_score_a_class_in_training_and_evaluation(name: st
 
 
 def test_every_classifier_of_torchvision_builds_with_its_head_last() -> None:
-    names = [name for name in model.list_models(module=model._classification()) if not name.startswith(WITHOUT_META)]
+    names = [name for name in list_models(module=torchvision.models) if not name.startswith(WITHOUT_META)]
     assert len(names) > 60
     with torch.device("meta"):
         heads = {name: model.outputs(model.build(name, 11)) for name in names}

@@ -191,7 +191,7 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
         page.get_by_role("link", name="owls").click()
         page.evaluate(DROP, ["a<b>.png", list(png())])
         answer = page.locator(".answers li", has_text="a<b>.png")
-        answer.locator(".sure").wait_for()
+        answer.locator(".sure").wait_for(timeout=120_000)  # a process starts for it
         assert f"{EVIL} 0.7500, unsure then cat 0.9000" in answer.inner_text()
         page.locator("#files").set_input_files(
             {"name": "b.png", "mimeType": "image/png", "buffer": png() + bytes(LARGEST_PICTURE)}

@@ -189,6 +189,7 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
         settled(lived.client, "owls")
         page.get_by_role("link", name="Endpoints").click()
         page.get_by_role("link", name="owls").click()
+        page.wait_for_url("**/endpoints/owls")  # and its script, without which a drop is lost
         page.evaluate(DROP, ["a<b>.png", list(png())])
         answer = page.locator(".answers li", has_text="a<b>.png")
         answer.locator(".sure").wait_for(timeout=120_000)  # a process starts for it

@@ -85,7 +85,7 @@ def test_pauses_of_the_garbage_collector_are_told_with_their_rhythm(colours: Pat
 
 @pytest.mark.skipif(waiting.found() is None, reason="nothing tells here what threads wait for CPUs")
 def test_steps_that_other_processes_slow_down_are_theirs_and_no_issue(colours: Path, tmp_path: Path) -> None:
-    """A training of its own with one core, which it shares with three others for 0.3 s."""
+    """A training of its own with one core, which it shares with sixteen others for a second."""
     code = "import os, sys; os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n"
     code += "from pathlib import Path; import slowed_trainings\n"
     code += "slowed_trainings.judged(Path(sys.argv[1]), Path(sys.argv[2]), slowed_trainings.CROWDED, 4)"

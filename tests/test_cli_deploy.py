@@ -28,9 +28,9 @@ NAME = "digits-production"
 CONFIG = """
 pipeline: {name: digits, region: us-east-1, account: "111122223333"}
 dataset: {kind: digits}
-deploy: {update: {wait_seconds: 1800}, alarms: {error_rate: 0.5}}
+deploy: {update: {wait_seconds: 600}, alarms: {error_rate: 0.5}}
 """
-# two instances, and up to six seconds each for a canary and for the rest
+# two instances, and up to eighteen seconds each for a canary and for the rest
 CANARY = """
 pipeline: {name: digits, region: us-east-1, account: "111122223333"}
 dataset: {kind: digits}
@@ -91,7 +91,7 @@ def register(clients: Clients, text: str, sure: float, status: str = "Approved")
 def aws(server: LoopbackServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
     with account(server, folder) as made, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DARKROOM_CLOCK_SPEED", "600")
+        environment.setenv("DARKROOM_CLOCK_SPEED", "200")
         (folder / "sure.py").write_text(SURE)
         clients = made.clients
         register_image(clients.sagemaker.store, "sure*", ["env", sys.executable, str(folder / "sure.py")])

@@ -6,12 +6,13 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from reported import ARN, EVIL, FakeSageMaker, at
+from reported import ARN, EVIL, Elements, FakeSageMaker, at, finished_run, words
 
 from pipeline.client import Clients, Hosting
 from pipeline.studio import server
@@ -52,6 +53,12 @@ class Visitor:
     def get(self, path: str, **headers: str) -> Said:
         return self.ask("GET", path, **headers)
 
+    def page(self, path: str) -> str:
+        """Its HTML; it has to be there."""
+        said = self.get(path)
+        assert said.status == 200, words(said.text)
+        return said.text
+
     def send(self, path: str, **fields: str) -> Said:
         """A form of one of the studio's own pages."""
         body = urlencode(
@@ -86,6 +93,10 @@ class Visitor:
             connection.close()
 
 
+def links(html: str) -> list[str]:
+    return [str(value) for name, value in Elements(html).attributes if name == "href"]
+
+
 def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, str]]:
     while head := answer.readline().decode().strip():
         data = answer.readline().decode().removeprefix("data: ")
@@ -113,8 +124,18 @@ def serving(
         yield Visitor(port, made.state.streams)
     finally:
         running.should_exit = True
-        thread.join(30)
+        thread.join(60)
         opened.close()
+        assert not thread.is_alive(), "the studio did not end"
+
+
+@contextmanager
+def hostile_studio(folder: Path) -> Iterator[Visitor]:
+    """In which every name and every line is hostile."""
+    clients = finished_run(folder)
+    service = Hostile(Path(clients.home) / "Publish.log")
+    with serving(lambda: nullcontext(clients._replace(sagemaker=service, runtime=service))) as found:
+        yield found
 
 
 class Hostile(FakeSageMaker):

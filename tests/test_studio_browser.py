@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from local_pipelines import Local, document, processing
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from registered import Registered, evaluated
-from reported import EVIL, finished_run
-from studios import EXECUTION, SECRET, Hostile, Visitor, serving
+from reported import EVIL
+from studios import EXECUTION, SECRET, Visitor, hostile_studio, serving
 from test_cli_deploy import SURE
 
 from pipeline.client import hosting_session, local_session
@@ -43,10 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    """A studio in which every name and every line is hostile."""
-    clients = finished_run(tmp_path_factory.mktemp("hostile"))
-    service = Hostile(Path(clients.home) / "Publish.log")
-    with serving(lambda: nullcontext(clients._replace(sagemaker=service, runtime=service))) as found:
+    with hostile_studio(tmp_path_factory.mktemp("hostile")) as found:
         yield found
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from registered import GROUP, Registered, against, evaluated
-from reported import EVIL, Elements, words
-from studios import Visitor, serving
+from reported import EVIL, words
+from studios import Visitor, links, serving
 
 from pipeline.client import Clients, local_session
 
@@ -41,25 +41,15 @@ def pending(home: Registered) -> Iterator[None]:
     yield
 
 
-def page(visitor: Visitor, path: str) -> str:
-    said = visitor.get(path)
-    assert said.status == 200, words(said.text)
-    return said.text
-
-
-def links(html: str) -> list[str]:
-    return [str(value) for name, value in Elements(html).attributes if name == "href"]
-
-
 def test_groups_and_versions_lead_to_models(visitor: Visitor, pending: None) -> None:
-    assert {f"/models/{GROUP}", TWO} <= set(links(page(visitor, "/models")))
-    html = page(visitor, f"/models/{GROUP}")
+    assert {f"/models/{GROUP}", TWO} <= set(links(visitor.page("/models")))
+    html = visitor.page(f"/models/{GROUP}")
     assert [link for link in links(html) if link.startswith("/models/digits/")] == [TWO, ONE]
     assert "version 2 PendingManualApproval 0.9200 version 1: +0.0200, better" in words(html)
 
 
 def test_a_model_has_its_figures_classes_and_where_it_came_from(visitor: Visitor, home: Registered) -> None:
-    html = page(visitor, TWO)
+    html = visitor.page(TWO)
     told = words(html)
     assert "accuracy 0.9200 (95 %: 0.8900 to 0.9400) on 360 pictures" in told
     assert "+0.0200 (95 %: +0.0100 to +0.0300), better" in told
@@ -68,7 +58,7 @@ def test_a_model_has_its_figures_classes_and_where_it_came_from(visitor: Visitor
     execution = home.package(2)["CustomerMetadataProperties"]["execution"].rpartition("/")[2]
     assert f"/pipelines/digits/executions/{execution}/report" in links(html)
     assert "accuracy 0.9200 champion version 1: +0.0200, better" in words(
-        page(visitor, f"/pipelines/digits/executions/{execution}")
+        visitor.page(f"/pipelines/digits/executions/{execution}")
     )
 
 
@@ -77,7 +67,7 @@ def test_an_approval_has_its_note(visitor: Visitor, home: Registered, pending: N
     assert (said.status, said.headers["location"]) == (303, ONE)
     package = home.package(1)
     assert (package["ModelApprovalStatus"], package["ApprovalDescription"]) == ("Approved", f"fine {EVIL}")
-    html = page(visitor, ONE)
+    html = visitor.page(ONE)
     assert f"Note: fine {EVIL}" in words(html) and "<script>alert" not in html
 
 
@@ -113,7 +103,7 @@ def test_a_note_of_what_is_approved_already_sends_no_second_approval(
 
 def test_a_note_goes_only_by_another_one(visitor: Visitor, home: Registered, pending: None) -> None:
     home.decide(1, "Approved", ApprovalDescription="fine & fast")
-    assert ">fine &amp; fast</textarea>" in page(visitor, ONE)
+    assert ">fine &amp; fast</textarea>" in visitor.page(ONE)
     with serving(partial(_counting, home, calls := [])) as watched:
         for reason in ("", "fine & fast"):
             assert watched.send(f"{ONE}/decide", decision="approve", seen="Approved", reason=reason).status == 303
@@ -151,7 +141,7 @@ def test_what_is_no_decision_decides_nothing(visitor: Visitor, home: Registered,
 
 
 def test_two_models_are_compared(visitor: Visitor, home: Registered, pending: None) -> None:
-    told = words(page(visitor, f"{TWO}/compare?with=1"))
+    told = words(visitor.page(f"{TWO}/compare?with=1"))
     assert "Both were judged on the same 360 test pictures" in told
     assert "Picture by picture: +0.0200 (95 %: +0.0100 to +0.0300), better." in told
     assert "accuracy 0.9200 0.9000 +0.0200" in told and "owl 0.7000 0.8000 -0.1000" in told
@@ -162,8 +152,8 @@ def test_without_another_version_the_champion_is_compared(visitor: Visitor, home
     said = visitor.get(f"{TWO}/compare")
     assert said.status == 400 and "no other version of digits is approved" in words(said.text)
     home.decide(1, "Approved")
-    assert "Version 2 against version 1" in words(page(visitor, f"{TWO}/compare"))
-    assert f"{TWO}/compare?with=1" in links(page(visitor, TWO))
+    assert "Version 2 against version 1" in words(visitor.page(f"{TWO}/compare"))
+    assert f"{TWO}/compare?with=1" in links(visitor.page(TWO))
     assert visitor.get(f"{ONE}/compare?with=1").status == 400
 
 
@@ -180,7 +170,7 @@ def test_the_models_own_page_may_do_nothing(visitor: Visitor, home: Registered) 
     home.client.create_model_package(
         ModelPackageGroupName="paged", InferenceSpecification=specification, CustomerMetadataProperties=properties
     )
-    assert "/models/paged/1/page" in links(page(visitor, "/models/paged/1"))
+    assert "/models/paged/1/page" in links(visitor.page("/models/paged/1"))
     said = visitor.get("/models/paged/1/page")
     assert said.text.startswith("<h1>mine</h1>")
     assert said.headers["content-security-policy"].startswith("sandbox; default-src 'none'; style-src")
@@ -193,7 +183,7 @@ def test_names_of_classes_with_html_in_them_are_shown(tmp_path: Path) -> None:
     report["darkroom"]["per_class"][0]["class"] = EVIL
     made.add(report)
     with serving(partial(local_session, made.home)) as visitor:
-        html = page(visitor, ONE)
+        html = visitor.page(ONE)
     assert EVIL in words(html) and "<script>alert" not in html
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 from local_pipelines import Local, document, output_of, processing
-from reported import EVIL, Elements, words
-from studios import Visitor, serving
+from reported import EVIL, words
+from studios import Visitor, links, serving
 
 from pipeline.client import aws_client, local_session
 from pipeline.local.server import LoopbackServer
@@ -69,16 +69,6 @@ def visitor(home: Path, failed: str) -> Iterator[Visitor]:
         yield found
 
 
-def page(visitor: Visitor, path: str) -> str:
-    said = visitor.get(path)
-    assert said.status == 200, words(said.text)
-    return said.text
-
-
-def links(html: str) -> list[str]:
-    return [str(value) for name, value in Elements(html).attributes if name == "href"]
-
-
 def rows(html: str, section: str) -> list[str]:
     """Each row of a table in this section, its words in one line."""
     body = html.partition(f'<section id="{section}">')[2].partition("</section>")[0]
@@ -86,20 +76,20 @@ def rows(html: str, section: str) -> list[str]:
 
 
 def test_the_first_page_leads_to_each_pipeline_and_its_last_execution(visitor: Visitor, failed: str) -> None:
-    html = page(visitor, "/")
+    html = visitor.page("/")
     assert {"/pipelines/steps", f"/pipelines/steps/executions/{failed}"} <= set(links(html))
     assert "steps Failed" in words(html)
 
 
 def test_a_pipeline_has_its_executions_and_versions(visitor: Visitor, failed: str) -> None:
-    html = page(visitor, "/pipelines/steps")
+    html = visitor.page("/pipelines/steps")
     listed = rows(html, "executions")
     assert len(listed) == 2 and listed[0].strip().startswith(f"{failed} Failed")
     assert [row.split()[0] for row in rows(html, "versions")] == ["1"]
 
 
 def test_an_execution_has_its_steps_with_cache_hits_and_why_it_failed(visitor: Visitor, failed: str) -> None:
-    html = page(visitor, f"/pipelines/steps/executions/{failed}")
+    html = visitor.page(f"/pipelines/steps/executions/{failed}")
     first, second, third = rows(html, "steps")
     assert re.match(r" ?First Processing Succeeded hit", first)
     assert re.match(r" ?Second Processing Failed .*(ms|s) .*exit code: 3", second)
@@ -108,34 +98,34 @@ def test_an_execution_has_its_steps_with_cache_hits_and_why_it_failed(visitor: V
 
 
 def test_the_graph_leads_to_steps_that_began(visitor: Visitor, failed: str) -> None:
-    html = page(visitor, f"/pipelines/steps/executions/{failed}")
+    html = visitor.page(f"/pipelines/steps/executions/{failed}")
     drawn = html.partition("<svg")[2].partition("</svg>")[0]
     assert links(drawn) == [f"/pipelines/steps/executions/{failed}/steps/{name}" for name in ("First", "Second")]
     assert re.findall(r'class="node ([^"]*)"', drawn) == ["good hit", "bad", "waiting"]
 
 
 def test_parameters_are_told_with_the_default_where_it_is_another_one(visitor: Visitor, failed: str) -> None:
-    told = [row.split() for row in rows(page(visitor, f"/pipelines/steps/executions/{failed}"), "parameters")]
+    told = [row.split() for row in rows(visitor.page(f"/pipelines/steps/executions/{failed}"), "parameters")]
     assert told == [["Epochs", "2"], ["Word", "bye"]]
 
 
 def test_a_step_has_the_end_of_its_log_and_what_it_reads_and_writes(visitor: Visitor, failed: str) -> None:
-    first = page(visitor, f"/pipelines/steps/executions/{failed}/steps/First")
-    second = page(visitor, f"/pipelines/steps/executions/{failed}/steps/Second")
+    first = visitor.page(f"/pipelines/steps/executions/{failed}/steps/First")
+    second = visitor.page(f"/pipelines/steps/executions/{failed}/steps/Second")
     assert "s3://test-bucket/" in words(first).partition("Outputs out")[2].partition("Settings")[0]
     assert "/First/out" in words(second).partition("Inputs code")[2].partition("Settings")[0]
     assert "reads" in words(second).partition("its end:")[2] and "exit code: 3" in words(second)
 
 
 def test_a_log_is_read_page_by_page_and_what_is_html_in_it_is_text(visitor: Visitor, home: Path, failed: str) -> None:
-    before = [arn for arn in links(page(visitor, "/pipelines/steps")) if "/executions/" in arn]
+    before = [arn for arn in links(visitor.page("/pipelines/steps")) if "/executions/" in arn]
     (earlier,) = {each for each in before if not each.endswith(failed)}
-    html = page(visitor, f"{earlier}/steps/First/log")
+    html = visitor.page(f"{earlier}/steps/First/log")
     assert words(html).count(EVIL) == logs.LINES and "page 1 of 2" in words(html)
     assert f"{earlier}/steps/First/log?file=1&page=2" in links(html)
-    last = page(visitor, f"{earlier}/steps/First/log?page=2")
+    last = visitor.page(f"{earlier}/steps/First/log?page=2")
     assert f"1300 line 1300 {EVIL}" in words(last) and "line 1000 " not in words(last)
-    assert words(page(visitor, f"{earlier}/steps/First")).partition("Inputs code")[0].count(EVIL) == logs.TAIL
+    assert words(visitor.page(f"{earlier}/steps/First")).partition("Inputs code")[0].count(EVIL) == logs.TAIL
 
 
 @pytest.mark.parametrize(
@@ -172,7 +162,7 @@ def test_executions_come_in_pages(home: Path, visitor: Visitor, failed: str) -> 
         )
     seen, path = [], "/pipelines/many"
     for _ in range(3):
-        html = page(visitor, path)
+        html = visitor.page(path)
         seen += [row.split()[0] for row in rows(html, "executions")]
         (path,) = [link for link in links(html) if "next=" in link] or [""]
     assert path == ""
@@ -190,9 +180,9 @@ def test_through_boto3_the_pages_are_the_same(
     clients = aws_client(str(tmp_path), "us-east-1")
     place = f"/pipelines/far/executions/{ended['PipelineExecutionArn'].rpartition('/')[2]}"
     with serving(lambda: nullcontext(clients), place=clients.place) as visitor:
-        assert "us-east-1" in words(page(visitor, "/"))
-        assert "Only Processing Succeeded" in words(page(visitor, place))
-        assert "heard" in words(page(visitor, f"{place}/steps/Only"))
+        assert "us-east-1" in words(visitor.page("/"))
+        assert "Only Processing Succeeded" in words(visitor.page(place))
+        assert "heard" in words(visitor.page(f"{place}/steps/Only"))
 
 
 def test_a_wheel_has_all_that_pages_are_made_of() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from reported import EVIL, finished_run
-from studios import EXECUTION, SECRET, Hostile, Visitor, serving
+from reported import EVIL
+from studios import EXECUTION, SECRET, Visitor, hostile_studio
 
 from pipeline.studio.security import form_token, may_act
 
@@ -25,10 +23,7 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def visitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    """Of a studio in which every name and every line is hostile."""
-    clients = finished_run(tmp_path_factory.mktemp("home"))
-    service = Hostile(Path(clients.home) / "Publish.log")
-    with serving(lambda: nullcontext(clients._replace(sagemaker=service, runtime=service))) as found:
+    with hostile_studio(tmp_path_factory.mktemp("home")) as found:
         yield found
 
 

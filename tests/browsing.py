@@ -52,6 +52,7 @@ class Opened:
 @contextmanager
 def opened(browser: Browser, address: str, width: int = 1280, theme: str = "light", **more: Any) -> Iterator[Opened]:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **more)
+    context.set_default_timeout(120_000)  # ms: for what waits for processes on a busy machine
     page = context.new_page()
     found = Opened(page)
     page.on("console", lambda said: found.said.append(said.text) if said.type in ("error", "warning") else None)

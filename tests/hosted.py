@@ -161,7 +161,9 @@ def processes(sagemaker: LocalSageMaker) -> list[str]:
 
 
 def soon(condition: Callable[[], Any]) -> bool:
-    for _ in range(1500):
+    """Within two minutes: what is busy elsewhere may keep it so long."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         if condition():
             return True
         time.sleep(0.02)

@@ -152,7 +152,7 @@ class Local:
     def statuses(self, arn):
         return {name: row["StepStatus"] for name, row in self.steps(arn).items()}
 
-    def wait_for_step(self, arn, name, status="Executing", seconds=30.0):
+    def wait_for_step(self, arn, name, status="Executing", seconds=120.0):
         deadline = time.monotonic() + seconds
         while self.statuses(arn).get(name) != status:
             if time.monotonic() > deadline:

@@ -118,13 +118,14 @@ def serving(
     port = opened.getsockname()[1]
     made = application(Studio(connect, hosting, SECRET, port, **more))
     running = server.server(made)
+    running.config.timeout_graceful_shutdown = 60  # a look may take long on a busy machine
     thread = threading.Thread(target=running.run, kwargs={"sockets": [opened]}, name="studio")
     thread.start()
     try:
         yield Visitor(port, made.state.streams)
     finally:
         running.should_exit = True
-        thread.join(60)
+        thread.join(120)
         opened.close()
         assert not thread.is_alive(), "the studio did not end"
 

@@ -176,7 +176,11 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
         assert "'many' is not" in page.locator(".field .bad").inner_text()
         page.get_by_label("Epochs").fill("3")
         page.get_by_role("button", name="Start").click()
-        page.get_by_role("link", name="version 2 of digits").click(timeout=60_000)
+        page.wait_for_url("**/executions/*")
+        page.locator("[data-events]").wait_for(
+            state="detached"
+        )  # it has loaded itself anew
+        page.get_by_role("link", name="version 2 of digits").click()
         page.get_by_label("Note").fill("sound <b>and</b> fast")
         page.get_by_role("button", name="Approve").click()
         page.locator("h1 .badge.good", has_text="Approved").wait_for()
@@ -188,7 +192,7 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
         page.wait_for_url("**/endpoints/owls")  # and its script, without which a drop is lost
         page.evaluate(DROP, ["a<b>.png", list(png())])
         answer = page.locator(".answers li", has_text="a<b>.png")
-        answer.locator(".sure").wait_for(timeout=120_000)  # a process starts for it
+        answer.locator(".sure").wait_for()
         assert f"{EVIL} 0.7500, unsure then cat 0.9000" in answer.inner_text()
         page.locator("#files").set_input_files(
             {"name": "b.png", "mimeType": "image/png", "buffer": png() + bytes(LARGEST_PICTURE)}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
+from hosted import soon
 from local_pipelines import Local, document, processing
 from reported import Elements, words
 from studios import EXECUTION, SECRET, Visitor, no_hosting, serving
 
 from pipeline.client import Clients, local_session
-from pipeline.errors import DarkroomError, ServiceError, Unavailable
+from pipeline.errors import ServiceError, Unavailable
 from pipeline.studio.asked import Asked, Studio
 from pipeline.studio.live import Streams
 
@@ -78,10 +78,7 @@ def test_nothing_is_left_of_a_page_that_was_closed(local: Local, visitor: Visito
         with visitor.following(page) as events:
             next(events)
             assert visitor.streams.open == 1
-        deadline = time.monotonic() + 30
-        while visitor.streams.open and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert visitor.streams.open == 0
+        assert soon(lambda: visitor.streams.open == 0)
 
 
 def test_a_server_that_ends_waits_for_no_stream(
@@ -101,14 +98,15 @@ def test_there_are_no_more_streams_than_the_server_can_bear(visitor: Visitor, mo
     assert visitor.get(f"{EXECUTION}/events").status == 503
 
 
-def told(error: DarkroomError, count: int) -> list[str]:
-    """The first events of a stream whose service answers with an error."""
+def told(errors: Iterable[Exception], count: int) -> list[str]:
+    """The first events of a stream whose service answers with errors, one at each look."""
+    left = iter(errors)
 
     def connect() -> AbstractContextManager[Clients]:
-        raise error
+        raise next(left)
 
     async def read() -> list[str]:
-        stream = Streams().events(Studio(connect, no_hosting, SECRET, 1), ASKED)
+        stream = Streams(troubled_s=0.0).events(Studio(connect, no_hosting, SECRET, 1), ASKED)
         found = [event async for event, _ in _counted(stream, count)]
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         return found
@@ -125,10 +123,17 @@ async def _counted(stream, count):  # type: ignore[no-untyped-def]
 
 
 def test_a_service_that_does_not_answer_now_is_asked_again() -> None:
-    (event,) = told(Unavailable("ThrottlingException", "Rate exceeded"), 1)
-    assert event == 'event: trouble\ndata: "Rate exceeded"\n\n'
+    events = told((Unavailable("ThrottlingException", said) for said in ("Rate exceeded", "once more")), 2)
+    assert events == [f'event: trouble\ndata: "{said}"\n\n' for said in ("Rate exceeded", "once more")]
 
 
 def test_what_is_not_there_is_not_followed() -> None:
-    events = told(ServiceError("ResourceNotFound", "there is no such execution"), 9)
+    events = told([ServiceError("ResourceNotFound", "there is no such execution")], 9)
     assert [event.partition("\n")[0] for event in events] == ["event: trouble", "event: closed"]
+
+
+def test_a_defect_ends_a_stream_and_its_traceback_stays_in_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    events = told([KeyError("surprise")], 9)
+    assert [event.partition("\n")[0] for event in events] == ["event: trouble", "event: closed"]
+    assert "the studio broke: KeyError('surprise')" in events[0]
+    assert "Traceback" in capfd.readouterr().err

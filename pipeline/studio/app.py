@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -35,7 +34,7 @@ from pipeline.studio import (
     starting,
     step,
 )
-from pipeline.studio.asked import Answer, Asked, Document, Go, HostingView, Page, Studio, View
+from pipeline.studio.asked import Answer, Asked, Document, Go, HostingView, Page, Studio, View, broken
 from pipeline.studio.security import TOKEN, TOKEN_HEADER, Guard, may_act
 
 _EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
@@ -151,7 +150,13 @@ def _predicted(studio: Studio, asked: Asked) -> Response:
         with studio.connect() as clients:
             return JSONResponse(endpoints.predict(clients, asked))
     except DarkroomError as exc:
-        return JSONResponse({"error": exc.message, "hint": exc.hint}, _status(exc))
+        return _told(exc, _status(exc))
+    except Exception as exc:  # the edge of the process, as in _answer
+        return _told(broken(exc), 500)
+
+
+def _told(error: DarkroomError, status: int) -> Response:
+    return JSONResponse({"error": error.message, "hint": error.hint}, status)
 
 
 def _check_writes(studio: Studio) -> None:
@@ -175,13 +180,8 @@ def _answer(studio: Studio, view: View, asked: Asked) -> Response:
             return _response(view(clients if asked.form else remembering(clients), asked), studio)
     except DarkroomError as exc:
         return _response(refusal(exc), studio)
-    except (
-        Exception
-    ) as exc:  # the edge of the process: a defect becomes a page, and its traceback stays in the terminal
-        traceback.print_exc()
-        return _response(
-            refusal(DarkroomError(f"the studio broke: {exc!r}", "the terminal has the traceback"), 500), studio
-        )
+    except Exception as exc:  # the edge of the process: a defect becomes a page
+        return _response(refusal(broken(exc), 500), studio)
 
 
 def _response(answer: Answer, studio: Studio) -> Response:

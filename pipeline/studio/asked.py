@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.client import Clients, Hosting
+from pipeline.errors import DarkroomError
 from pipeline.plan.making import Subject
 
 
@@ -45,6 +47,12 @@ class Go:
     """To this page, once something is done: loading that again does it no second time."""
 
     place: str
+
+
+def broken(defect: Exception) -> DarkroomError:
+    """What is said of a defect of ours; its traceback stays in the terminal. For the `except` that met it."""
+    traceback.print_exc()
+    return DarkroomError(f"the studio broke: {defect!r}", "the terminal has the traceback")
 
 
 Answer = Page | Document | Go

@@ -16,7 +16,7 @@ from pipeline.control.remembering import remembering
 from pipeline.definition import Definition
 from pipeline.errors import DarkroomError, Unavailable
 from pipeline.studio import execution, places, step
-from pipeline.studio.asked import Asked, Page, Studio
+from pipeline.studio.asked import Asked, Page, Studio, broken
 from pipeline.studio.pages import render
 
 MOST = 32  # streams at once; a browser keeps six connections to one server, whatever is open in it
@@ -37,8 +37,10 @@ class Look:
 class Streams:
     """Those of one server: how many there are, and that they have to end because it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, troubled_s: float = TROUBLED_S) -> None:
+        """`troubled_s`: until a service that does not answer now is asked again."""
         self.open = 0
+        self.troubled_s = troubled_s
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -72,7 +74,11 @@ class Streams:
                 if not isinstance(exc, Unavailable):
                     yield CLOSED, ""
                     return
-                least = TROUBLED_S
+                shown, least = "", self.troubled_s  # the next look takes the trouble off the page
+            except Exception as exc:  # the edge of the process: a browser would come back, and meet it again, for ever
+                yield TROUBLE, broken(exc).message
+                yield CLOSED, ""
+                return
             else:
                 if look.html != shown:
                     yield STANDING, look.html

@@ -1,5 +1,5 @@
 # make run    compiles pipeline.yaml and runs every step of it on this machine
-# make test   runs every test, several files at once
+# make test   runs every test but that of a real Ray cluster (docs/serving.md), several files at once
 # make package  builds the code of the Lambda functions into build/functions, for the bucket of infra/template.yaml
 # make check  what CI asks of the code: lint, format, types, who may import whom, the stack, the workflows, the policies
 # Each installs what is missing first; when requirements.lock and pyproject.toml have not changed, that costs nothing.

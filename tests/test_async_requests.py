@@ -17,7 +17,7 @@ import hosted
 import pytest
 from botocore.exceptions import ClientError
 from hosted import soon
-from over_http import client, refusal
+from over_http import client, raw, refusal
 
 from pipeline.client import Clients
 from pipeline.control import asynchronous, endpoints
@@ -150,6 +150,13 @@ def test_what_sagemaker_would_refuse_is_refused(
     runtime = client(server, "sagemaker-runtime", parameter_validation=False)
     with refusal("ValidationError"):
         invoke(runtime, **given)
+
+
+def test_a_number_of_thousands_of_digits_is_refused_too(server: LoopbackServer, sagemaker: LocalSageMaker) -> None:
+    more = {"X-Amzn-SageMaker-InputLocation": IN, "X-Amzn-SageMaker-RequestTTLSeconds": "9" * 5000}
+    headers = {name.replace("-", "_"): value for name, value in more.items()}
+    status, said = raw(server, "POST", f"/endpoints/{NAME}/async-invocations", **headers)
+    assert (status, b"can not be converted to Integer" in said) == (400, True), said
 
 
 @pytest.mark.parametrize(("busy", "used"), [({1: 0, 2: 1}, True), ({1: 0, 2: 0}, False)])

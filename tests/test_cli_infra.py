@@ -32,6 +32,11 @@ def test_what_builds_the_serving_image_is_a_template_of_its_own(capsys: pytest.C
     assert capsys.readouterr().out == (ROOT / "infra/serving-image.yaml").read_text(encoding="utf-8")
 
 
+def test_the_serving_images_template_is_written_as_json_as_well(tmp_path: Path) -> None:
+    assert main(["infra", "-c", CONFIG, "--serving-image", "-o", str(tmp_path / "image.json")]) == 0
+    assert {"Build", "BuildRole"} <= json.loads((tmp_path / "image.json").read_text())["Resources"].keys()
+
+
 def test_a_file_of_json_says_the_same_without_blanks(tmp_path: Path) -> None:
     assert main(["infra", "-c", CONFIG, "-o", str(tmp_path / "template.json")]) == 0
     text = (tmp_path / "template.json").read_text(encoding="utf-8")

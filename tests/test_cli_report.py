@@ -136,6 +136,18 @@ def test_your_own_prices_go_before_those_that_darkroom_knows(
     assert "0.75 USD an hour" in of_file and ": own.json" in of_file
 
 
+def test_a_configuration_that_nobody_named_keeps_no_report_back(
+    aws: Account, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.yaml").write_text("prices: high\n")
+    code, out, err = command(capsys, "report", "last", "--pipeline", "digits", "-o", "a.html", *AWS)
+    assert (code, out) == (0, "a.html\n"), err
+    assert "without the prices of pipeline.yaml: " in err
+    (tmp_path / "own.yaml").write_text("prices: high\n")
+    assert command(capsys, "report", "last", "--pipeline", "digits", "-c", "own.yaml", *AWS)[0] == 1
+
+
 def test_lineage_has_commit_version_code_and_images(pages: dict[str, str]) -> None:
     told = words(section(pages["aws"], "lineage"))
     for part in (

@@ -33,7 +33,7 @@ def clients(sagemaker: Any = None, objects: dict[str, bytes] | None = None) -> C
     storage: Any = SimpleNamespace(
         list=lambda prefix: [SimpleNamespace(uri=uri) for uri in found], blocks=lambda uri: iter([found[uri]])
     )
-    return Clients(sagemaker, None, storage, "", pause=lambda seconds: None)
+    return Clients(sagemaker, None, storage, "", pause=lambda seconds: None, region="eu-west-1")
 
 
 class Models:
@@ -121,7 +121,7 @@ NO_MORE = ["job: InProgress"]
 GOES_ON = [
     *NO_MORE,
     "job goes on, it could not be stopped: {}",
-    "aws sagemaker stop-transform-job --transform-job-name job",
+    "aws sagemaker stop-transform-job --transform-job-name job --region eu-west-1",
 ]
 
 

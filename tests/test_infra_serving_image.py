@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -53,6 +54,11 @@ def test_the_committed_template_is_what_containers_serve_renders_to() -> None:
     assert written == serving_image.as_yaml(about(), serving_image.files(ROOT)), again
     assert read(written) == shipped()
     assert written.isascii() and len(written) < template.DIRECT_SIZE
+
+
+@pytest.mark.parametrize("repository", ["team/darkroom.serve", "darkroom-serve"])
+def test_a_project_has_a_name_that_codebuild_takes(repository: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9\-_]{1,254}", serving_image.project_of(repository))
 
 
 def test_whatever_is_chosen_nothing_refers_to_what_is_not_there() -> None:

@@ -177,9 +177,7 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
         page.get_by_label("Epochs").fill("3")
         page.get_by_role("button", name="Start").click()
         page.wait_for_url("**/executions/*")
-        page.locator("[data-events]").wait_for(
-            state="detached"
-        )  # it has loaded itself anew
+        page.locator("[data-events]").wait_for(state="detached")  # it has loaded itself anew
         page.get_by_role("link", name="version 2 of digits").click()
         page.get_by_label("Note").fill("sound <b>and</b> fast")
         page.get_by_role("button", name="Approve").click()

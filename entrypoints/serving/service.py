@@ -60,7 +60,10 @@ class Service:
         began = time.monotonic()
         try:
             self._open()
-        except Exception as error:  # an archive's own network may raise anything; nobody waits for this thread
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # a network of somebody's own may raise it
             self.state = FAILED
             reason = str(error) if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
             journal.say("error", f"the model cannot be served, /ping stays red: {reason}")

@@ -68,14 +68,14 @@ def _account(args: Namespace, about: Setting) -> str:
 
 
 def _serving_image(args: Namespace, about: Setting) -> str:
-    """In YAML alone: its files are there to be read."""
     from pathlib import Path
 
     from pipeline.compile import entrypoints_root
     from pipeline.infra import serving_image
 
     root = Path(entrypoints_root(os.path.abspath(args.config))).parent
-    return serving_image.as_yaml(about, serving_image.files(root))
+    written = serving_image.as_json if args.output.endswith(".json") else serving_image.as_yaml
+    return written(about, serving_image.files(root))
 
 
 def _setting(args: Namespace) -> Setting:

@@ -11,6 +11,7 @@ from pipeline.cli.executions import execution_argument
 from pipeline.cli.home import CONFIG, shown
 from pipeline.cli.partial import so_far
 from pipeline.control import executions
+from pipeline.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(args: Namespace) -> int:
 
 
 def money(clients: Clients, config: str = CONFIG, own: str | None = None) -> Money:
-    """What machines cost whoever asks: of the file `own`, else of pipeline.yaml where there is one.
+    """What machines cost whoever asks: of the file `own`, else of pipeline.yaml where there is one that can be read.
 
     Nothing of either is read where the execution ran on this machine, which nobody bills.
     """
@@ -65,7 +66,14 @@ def money(clients: Clients, config: str = CONFIG, own: str | None = None) -> Mon
 
     from pipeline.config import load_config
 
-    return prices.Money(load_config(Path(config)).prices, config, today)
+    try:
+        return prices.Money(load_config(Path(config)).prices, config, today)
+    except ConfigError as exc:
+        if config != CONFIG:
+            raise
+        # nobody has typed it: it may be another pipeline's, and what was asked for is there all the same
+        print(f"without the prices of {config}: {exc.message}", file=sys.stderr)
+        return prices.Money()
 
 
 COMMANDS = {"report": Command(arguments, run)}

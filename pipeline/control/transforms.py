@@ -131,7 +131,8 @@ def _stop(clients: Clients, name: str, show: Callable[[str], None]) -> None:
     except ServiceError as exc:
         if not _is_ending(clients, name, exc):
             show(f"{name} goes on, it could not be stopped: {exc.message}")
-            show(f"aws sagemaker stop-transform-job --transform-job-name {name}")
+            if clients.place:
+                show(f"aws sagemaker stop-transform-job --transform-job-name {name} --region {clients.region}")
 
 
 def _is_ending(clients: Clients, name: str, refusal: ServiceError) -> bool:

@@ -6,6 +6,7 @@ as they were when the template was rendered, and runs that. https://docs.aws.ama
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -42,14 +43,25 @@ def files(root: Path) -> dict[str, str]:
         raise DarkroomError(f"a file of {context} holds {exc.object[exc.start :][:1]!r}", "write it in ASCII") from exc
 
 
+def project_of(repository: str) -> str:
+    """CodeBuild's names have neither the slashes nor the dots that a repository's may have."""
+    return repository.replace("/", "-").replace(".", "-")
+
+
 def as_yaml(about: Setting, sources: dict[str, str]) -> str:
+    """For people: its files are there to be read."""
     return HEAD + dumped(template(about, sources))
+
+
+def as_json(about: Setting, sources: dict[str, str]) -> str:
+    """Without blanks."""
+    return json.dumps(template(about, sources), separators=(",", ":")) + "\n"
 
 
 def template(about: Setting, sources: dict[str, str]) -> Json:
     """Raises DarkroomError for an image that this account does not build."""
     repository, tag = _image(about)
-    project = repository.replace("/", "-")
+    project = project_of(repository)
     resources = {
         "BuildLogs": log_group(f"/aws/codebuild/{project}"),
         "BuildRole": _role(about.config, project),

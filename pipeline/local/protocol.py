@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import namedtuple
 
 from pipeline.errors import ServiceError
@@ -99,6 +100,7 @@ _INVOKE_ASYNC = {
     "X-Amzn-SageMaker-RequestTTLSeconds": "RequestTTLSeconds",
     "X-Amzn-SageMaker-InvocationTimeoutSeconds": "InvocationTimeoutSeconds",
 }
+_NUMBER = re.compile("[0-9]{1,9}")
 _SECONDS = ("RequestTTLSeconds", "InvocationTimeoutSeconds")  # numbers, which headers are not
 _INVOKE_FUNCTION = {
     "X-Amz-Invocation-Type": "InvocationType",
@@ -284,7 +286,7 @@ def _async_invocation(name: str, request: Request, service: LocalSageMaker) -> A
     given: dict[str, Any] = {
         member: request.headers[header] for header, member in _INVOKE_ASYNC.items() if header in request.headers
     }
-    given |= {member: int(given[member]) for member in _SECONDS if given.get(member, "").isdecimal()}
+    given |= {member: int(given[member]) for member in _SECONDS if _NUMBER.fullmatch(given.get(member, ""))}
     body = request.body.all(LARGEST_BODY)
     asked = {"EndpointName": name, **given, **({"Body": body} if body else {})}
     try:

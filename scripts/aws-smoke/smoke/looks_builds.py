@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config.names import registry_host
+from pipeline.infra.serving_image import project_of
 from smoke.account import Account
 from smoke.stages import STACK
 from smoke.verdict import CannotTell, Check, Verdict, judged
@@ -14,7 +15,7 @@ def image_project(account: Account) -> Verdict:
     """The newest build of the project, which is called like the repository."""
     where = account.pipeline.pipeline
     host, _, rest = account.pipeline.serving_image.partition("/")
-    project = rest.partition(":")[0].replace("/", "-")
+    project = project_of(rest.partition(":")[0])
     if host != registry_host(where.account, where.region):
         raise CannotTell(f"{account.pipeline.serving_image} is not built here", "serving.server: darkroom")
     code, message = account.refusal("codebuild", "list_builds_for_project", projectName=project)

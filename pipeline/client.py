@@ -26,7 +26,7 @@ ROLE = (
 # tag, blocks, list over whole s3:// addresses
 # home: the folder for what belongs to this machine alone (reports, digests)
 # pause(seconds): until the next look at something; shorter where the service can tell that there is something to see
-# logs: paths(step), read(path, last), after(path, position), fresh(path, position, most)
+# logs: paths(step), read(path, last), end(path, most), after(path, position), fresh(path, position, most)
 # role: of pipelines that come without one
 # region: of AWS; "" on this machine, where all that runs is its user's
 # options: what the commands that are typed next have to end in, so that they lead there, too

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aws_account import Account, account
 
+from pipeline.aws.logs import MOST_PAGES, CloudWatch
 from pipeline.client import Clients, aws_client
 from pipeline.control import logs
 from pipeline.local.server import LoopbackServer
@@ -72,6 +73,30 @@ def test_the_last_lines_are_those_of_the_whole(aws: Account, clients: Clients, l
     fresh, position = logs.after(clients, path, position)
     assert fresh == ["new", "newer", "3", "4"]
     assert logs.after(clients, path, position)[0] == []
+
+
+@pytest.mark.parametrize(("most", "left_out"), [(3, True), (7, True), (8, False), (9, False)])
+def test_the_end_says_whether_there_is_more_before_it(
+    aws: Account, clients: Clients, most: int, left_out: bool
+) -> None:
+    aws.log(TRAINING, f"ending-{most}", text(LINES))
+    [path] = logs.paths(clients, step("TrainingJob", f"training-job/ending-{most}"))
+    assert logs.end(clients, path, most) == (LINES[-most:], left_out)
+
+
+def test_of_a_log_without_end_no_more_is_asked_than_can_be_shown() -> None:
+    calls: list[str] = []
+
+    class Endless:
+        def ask(self, operation: str, **_: Any) -> dict[str, Any]:
+            calls.append(operation)
+            turn = str(len(calls))
+            return {"events": [{"message": turn}], "nextForwardToken": "end", "nextBackwardToken": turn}
+
+    service: Any = Endless()
+    lines, left_out = CloudWatch(service).end("cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-1-17", 1000)
+    assert (lines, left_out) == ([str(number) for number in range(MOST_PAGES, 0, -1)], True)
+    assert len(calls) == MOST_PAGES
 
 
 def test_an_event_of_several_lines_is_several_lines(aws: Account, clients: Clients) -> None:

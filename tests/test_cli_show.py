@@ -13,7 +13,7 @@ from reported import ARN, FakeSageMaker, definition, finished_run, put_archive, 
 
 from pipeline.cli.show import LARGEST, show
 from pipeline.client import Clients
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, Unavailable
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31mred\r\x08é"
 EPOCHS = [{"epoch": n, "train_loss": 1 / n, "validation_loss": 1.2 / n, "validation_accuracy": 0.9} for n in (1, 2)]
@@ -129,7 +129,9 @@ def test_the_curves_of_a_training_that_left_too_much_are_not_looked_for(clients:
     held = clients.storage.get_bytes(uri)
     clients.storage.put_bytes(uri, held + b"\0" * LARGEST)
     try:
-        assert "best validation_accuracy" not in printed()
+        text = printed()
+        assert "best validation_accuracy" not in text
+        assert f"Train: its curves cannot be read: {uri} has more than {LARGEST:,} bytes\n" in text
     finally:
         clients.storage.put_bytes(uri, held)
 
@@ -141,15 +143,43 @@ def test_curves_that_may_not_be_read_hide_nothing_else(clients: Clients, capsys:
     assert "status     Failed" in text
 
 
+def test_curves_that_cannot_be_had_now_are_told_with_all_else(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = Unavailable("NoAnswer", "no answer", hint="again")
+    with pytest.raises(Unavailable) as raised:
+        show(clients._replace(storage=Closed(clients.storage, gone)), ARN)
+    assert "status     Failed\nreason     first" in capsys.readouterr().out
+    assert (raised.value.message, raised.value.hint) == ("no answer\n  missing above: curves", "again")
+
+
+def test_once_something_cannot_be_had_nothing_more_is_asked_for(clients: Clients) -> None:
+    asked: list[str] = []
+
+    class Gone:
+        def __getattr__(self, name: str) -> Any:
+            def refuse(*_: Any) -> None:
+                asked.append(name)
+                raise Unavailable("NoAnswer", "no answer")
+
+            return refuse
+
+    with pytest.raises(Unavailable) as raised:
+        show(clients._replace(storage=Gone(), sagemaker=FakeSageMaker(Path("no.log"))), ARN)
+    assert raised.value.message == "no answer\n  missing above: accuracy, health, models, curves"
+    assert len(asked) == 1
+
+
 class Closed:
     """Storage whose archives are not for this caller."""
 
-    def __init__(self, storage: Any) -> None:
+    def __init__(self, storage: Any, error: ServiceError | None = None) -> None:
         self._storage = storage
+        self._error = error or ServiceError("AccessDenied", "not for you")
 
     def get_bytes(self, uri: str, *most: int) -> bytes:
         if uri.endswith(".tar.gz"):
-            raise ServiceError("AccessDenied", "not for you")
+            raise self._error
         return bytes(self._storage.get_bytes(uri, *most))
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.client import Clients, local_client, pages
 from pipeline.control import executions, logs, outcome, parameters, pipelines, times
-from pipeline.errors import ConfigError, DarkroomError, ServiceError, Unavailable
+from pipeline.control.remembering import remembering
+from pipeline.errors import ConfigError, DarkroomError, ServiceError, StorageError, Unavailable
 from pipeline.local import logs as local_logs
 
 DECLARED = {
@@ -378,6 +379,46 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "s.log"
     path.write_bytes(b"".join(b"line %d\n" % number for number in range(20_000)) + b"\xff end")
     assert local_logs.read(str(path), 2)[0] == ["line 19999", "\ufffd end"]
+
+
+@pytest.mark.parametrize("count", [0, 3, 3000, 20_000, 30_000])
+def test_as_many_lines_of_a_logs_end_are_read_as_were_asked_for(tmp_path: Path, count: int) -> None:
+    lines = [f"{number} {'x' * 50}" for number in range(20_000)]
+    path = tmp_path / "s.log"
+    path.write_text("\n".join(lines) + "\n")
+    assert local_logs.read(str(path), count)[0] == lines[len(lines) - min(count, len(lines)) :]
+
+
+def test_of_a_huge_log_the_end_is_read_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "s.log")
+    Path(path).write_text("line\n" * 9)
+    assert local_logs.end(path, 9) == (["line"] * 9, False)
+    assert local_logs.end(path, 8) == (["line"] * 8, True)
+    with open(path, "r+b") as file:
+        file.truncate(2 * local_logs.MOST_BYTES)  # a line of nothing, as long as that
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nlast\n")
+    assert local_logs.end(path, 9) == (["last"], True)
+
+
+def test_whoever_remembers_archives_refuses_those_that_are_too_large_all_the_same() -> None:
+    asked: list[int] = []
+
+    class Storage:
+        def get_bytes(self, uri: str, most: int = 0) -> bytes:
+            asked.append(most)
+            if 0 < most < 5:
+                raise StorageError(f"{uri} has more than {most} bytes")
+            return b"12345"
+
+    found = remembering(Clients(None, None, Storage(), "")).storage
+    for _ in range(2):
+        with pytest.raises(StorageError, match="more than 4 bytes"):
+            found.get_bytes("s3://b/output.tar.gz", 4)
+    assert [found.get_bytes("s3://b/output.tar.gz", most) for most in (5, 0, 9)] == [b"12345"] * 3
+    with pytest.raises(StorageError, match="more than 4 bytes"):
+        found.get_bytes("s3://b/output.tar.gz", 4)
+    assert asked == [4, 5]
 
 
 def test_an_unknown_step_is_answered_with_the_known_ones() -> None:

@@ -19,8 +19,9 @@ from judged_training import ARCHIVE, FAILED, FINE, FOUND, MISSING, STEP, clients
 from reported import EVIL
 
 from pipeline.cli.show import in_full
+from pipeline.client import Clients
 from pipeline.control import archived, health
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 
 ALONE = "1 of 1 rule found issues: Overfit (Validation's loss is 0.9 above training's in epoch 5 of 8)"
 
@@ -114,6 +115,24 @@ def test_who_may_not_read_the_archive_learns_it(tmp_path: Path) -> None:
 
     made = clients(tmp_path, content(FINE))._replace(storage=Closed())
     assert health.told(health.read(made, [STEP])) == f"not known ({ARCHIVE}: Access Denied)"
+
+
+class Small:
+    """Storage that holds more than anybody takes."""
+
+    def get_bytes(self, uri: str, most: int = 0) -> bytes:
+        assert most, "all of it was asked for"
+        raise StorageError(f"{uri} has more than {most:,} bytes")
+
+
+def test_an_archive_that_is_too_large_is_told_and_not_fetched(tmp_path: Path) -> None:
+    made = clients(tmp_path, content(FINE))._replace(storage=Small())
+    assert health.told(health.read(made, [STEP])) == f"not known ({ARCHIVE} has more than {archived.PACKED:,} bytes)"
+
+
+def test_what_lies_below_a_checkpoint_is_not_fetched_when_it_is_too_large() -> None:
+    job = {"TrainingJobName": "j", "CheckpointConfig": {"S3Uri": "s3://b/c"}}
+    assert archived.beside_checkpoint(Clients(None, None, Small(), ""), job, health.FILE, 9) is None
 
 
 @pytest.mark.parametrize(("told", "status"), [({}, "Completed"), ({"health_rules": "Overfit"}, "InProgress")])

@@ -13,8 +13,10 @@ from reported import ARN, COMPARED, EVIL, Elements, finished_run, put_archive, p
 
 from pipeline import report
 from pipeline.client import Clients
+from pipeline.errors import StorageError
 from pipeline.report import write_report
 from pipeline.report.collect import collect
+from pipeline.report.page import render
 
 
 @pytest.fixture
@@ -51,6 +53,18 @@ def test_nothing_is_asked_for_twice(clients: Clients) -> None:
     expensive = [each for each in asked if each.startswith(("describe_", "list_")) or "output.tar.gz" in each]
     assert len(expensive) > 8
     assert sorted(expensive) == sorted(set(expensive))
+
+
+def test_an_archive_that_is_too_large_is_named(clients: Clients) -> None:
+    class Small(Counted):
+        def get_bytes(self, uri: str, most: int = 0) -> bytes:
+            if uri.endswith("output.tar.gz") and most:
+                raise StorageError(f"{uri} has more than {most:,} bytes")
+            return bytes(self._inner.get_bytes(uri, most))
+
+    html = render(collect(clients._replace(storage=Small(clients.storage, [])), ARN))
+    assert "Train: s3://bucket/j/output/output.tar.gz has more than 268,435,456 bytes, and is not looked into." in html
+    assert 'id="curves"' not in html and 'id="steps"' in html
 
 
 class Counted:

@@ -128,6 +128,20 @@ def test_a_log_is_read_page_by_page_and_what_is_html_in_it_is_text(visitor: Visi
     assert words(visitor.page(f"{earlier}/steps/First")).partition("Inputs code")[0].count(EVIL) == logs.TAIL
 
 
+def test_of_a_long_log_the_end_is_shown_and_how_to_have_all_of_it(visitor: Visitor, home: Path, failed: str) -> None:
+    page = f"/pipelines/steps/executions/{failed}/steps/Second/log"
+    assert "the last" not in words(visitor.page(page))
+    (path,) = home.glob(f"**/{failed}/**/Second.log")
+    before = path.read_bytes()
+    try:
+        path.write_text("".join(f"number {number}\n" for number in range(logs.MOST_LINES + 5)))
+        told = words(visitor.page(page))
+    finally:
+        path.write_bytes(before)
+    assert f"the last 20,000 lines, page 1 of 20; darkroom logs {failed} Second prints those before" in told
+    assert "1 number 5 " in told and "number 4 " not in told
+
+
 @pytest.mark.parametrize(
     ("path", "status", "why"),
     (

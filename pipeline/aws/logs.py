@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
 from __future__ import annotations
 
 import re
+import sys
 
 from pipeline.errors import ServiceError
 
@@ -20,6 +21,7 @@ SCHEME = (
     "cloudwatch:"  # how a stream is written in place of a path: cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-1-17
 )
 MOST_EVENTS = 10_000  # that GetLogEvents gives at once
+MOST_PAGES = 20  # of a log's end: each holds 10,000 events or 1 MB, and an account may ask for 25 in a second
 MOST_STREAMS = 50  # that DescribeLogStreams gives at once
 # key of a step's Metadata → log group, and what the streams' names begin with after the job's
 GROUPS = {
@@ -51,15 +53,13 @@ class CloudWatch:
         """All lines, or the last ones, and the position behind them."""
         if last is None:
             return self.after(path, "")
-        group, stream = _split(path)
-        lines: list[str] = []
-        end = ""
-        for page in self._pages(group, stream, "", forward=False, limit=min(max(last, 1), MOST_EVENTS)):
-            end = end or page["nextForwardToken"]
-            lines = [*_lines(page), *lines]
-            if len(lines) >= last:
-                break
-        return lines[-last:] if last else [], end
+        lines, position, _ = self._ending(path, last, sys.maxsize)
+        return lines[-last:] if last else [], position
+
+    def end(self, path: str, most: int) -> tuple[list[str], bool]:
+        """The last `most` lines, and whether there are some before them; of lines that are long fewer may be all."""
+        lines, _, left_out = self._ending(path, most + 1, MOST_PAGES)
+        return lines[-most:], left_out or len(lines) > most
 
     def after(self, path: str, position: str) -> tuple[list[str], str]:
         """What was written since, and the position behind it."""
@@ -78,8 +78,20 @@ class CloudWatch:
             lines = _lines(page)
             if len(lines) <= most:
                 return lines, page["nextForwardToken"], False
-        lines, end = self.read(path, most + 1)
-        return lines[-most:], end, len(lines) > most
+        lines, end, left_out = self._ending(path, most + 1, MOST_PAGES)
+        return lines[-most:], end, left_out or len(lines) > most
+
+    def _ending(self, path: str, least: int, most_pages: int) -> tuple[list[str], str, bool]:
+        """At least so many of the last lines, the position behind them, and whether it was given up before."""
+        group, stream = _split(path)
+        lines: list[str] = []
+        end, read = "", 0
+        for page in self._pages(group, stream, "", forward=False, limit=min(max(least, 1), MOST_EVENTS)):
+            end, read = end or page["nextForwardToken"], read + 1
+            lines = [*_lines(page), *lines]
+            if len(lines) >= least or read == most_pages:
+                break
+        return lines, end, len(lines) < least and read == most_pages
 
     def _streams(self, group: str, job: str, after: str) -> list[str]:
         prefix = f"{job}{after}"

@@ -8,24 +8,27 @@ from datetime import UTC, datetime
 
 from pipeline.cli import Command, target
 from pipeline.cli.executions import execution_argument
+from pipeline.cli.partial import so_far
 from pipeline.cli.text import harmless, on_one_line, print_json, print_spans, takes_unicode
 from pipeline.control import champion, executions, health, outcome, parameters
 from pipeline.control.times import duration, moment
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
 
     from pipeline.cli.graph import Seen
     from pipeline.cli.text import Span
     from pipeline.client import Clients
 
+    Found = TypeVar("Found")
+
 NARROWEST, WIDTH = 40, 100  # columns: on a narrower terminal lines wrap; and where none says how many it has
 INDENT = 11  # of the values below the graph
-LARGEST = 32 << 20  # bytes of what a training left, in which its curves are looked for: ours leave a few MB
+LARGEST = 32 << 20  # bytes of an archive in which curves are looked for: a glance has less patience than a report
 MOST_TRAININGS = 3  # whose curves are shown: the last ones
 
 
@@ -68,16 +71,38 @@ def show(clients: Clients, arn: str) -> None:
 
     clients = remembering(clients)
     seen = _seen(clients, arn)
-    facts = list(_facts(clients, arn, seen))
+    parts = _Parts()
+    none: list[list[Span]] = []
+    facts = list(_facts(clients, arn, seen, parts))
     columns = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
     for line in table(clients, seen, columns if sys.stdout.isatty() else 0, takes_unicode()):
         print_spans(line)
-    for line in _curves(clients, seen, columns):
+    for line in parts.ask("curves", lambda: list(_curves(clients, seen, columns)), none):
         print_spans(line)
     print()
     for name, value in facts:
         told = harmless(value).strip().replace("\n", "\n" + " " * INDENT)
         print_spans([(f"{name:<{INDENT}}", ""), (told, LOOKS.get(value, "") if name == "status" else "")])
+    if parts.error is not None:
+        with so_far(f"missing above: {', '.join(parts.missing)}"):
+            raise parts.error
+
+
+class _Parts:
+    """What is asked for one after the other. Once something cannot be had, nothing more is asked: it takes a minute."""
+
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.error: ServiceError | None = None
+
+    def ask(self, part: str, question: Callable[[], Found], otherwise: Found) -> Found:
+        if self.error is None:
+            try:
+                return question()
+            except ServiceError as exc:
+                self.error = exc
+        self.missing.append(part)
+        return otherwise
 
 
 def _seen(clients: Clients, arn: str) -> Seen:
@@ -103,8 +128,8 @@ def _curves(clients: Clients, seen: Seen, columns: int) -> Iterator[list[Span]]:
     for name in trainings[-MOST_TRAININGS:]:
         try:
             epochs = _epochs(clients, seen.steps[name])
-        except ServiceError as exc:
-            if not exc.is_of_one_part:
+        except (ServiceError, StorageError) as exc:
+            if isinstance(exc, ServiceError) and not exc.is_of_one_part:
                 raise
             yield from ([], [(on_one_line(f"{name}: its curves cannot be read: {exc.message}"), "stopped")])
             continue
@@ -114,15 +139,17 @@ def _curves(clients: Clients, seen: Seen, columns: int) -> Iterator[list[Span]]:
 
 
 def _epochs(clients: Clients, step: dict[str, Any]) -> list[dict[str, Any]]:
-    """Empty where it left none, or too much to look for them: a training of somebody else may leave gigabytes."""
+    """Empty where it left none. Raises StorageError for too much to look for them: a stranger's may be gigabytes."""
     from pipeline.report import left
 
     found = left.sections(clients, step, LARGEST)
     return next((content["epochs"] for name, content in found if name == "training" and "epochs" in content), [])
 
 
-def _facts(clients: Clients, arn: str, seen: Seen) -> Iterator[tuple[str, str]]:
+def _facts(clients: Clients, arn: str, seen: Seen, parts: _Parts) -> Iterator[tuple[str, str]]:
     steps = list(seen.steps.values())
+    nothing: dict[str, Any] = {}
+    none: list[dict[str, Any]] = []
     yield "execution", executions.identifier(arn)
     yield "pipeline", executions.pipeline_name(arn)
     yield "started", moment(seen.execution.get("CreationTime"))
@@ -130,15 +157,15 @@ def _facts(clients: Clients, arn: str, seen: Seen) -> Iterator[tuple[str, str]]:
     if given := _given(clients, arn, seen):
         yield "set", given
     yield "status", seen.execution["PipelineExecutionStatus"]
-    evaluation = outcome.evaluation(clients, arn, steps)
+    evaluation = parts.ask("accuracy", lambda: outcome.evaluation(clients, arn, steps), nothing)
     measured = outcome.accuracy(evaluation)
     if measured is not None:
         yield "accuracy", f"{measured:.4f}"
     if against := champion.told(evaluation):
         yield "champion", against
-    if judged := health.read(clients, steps):
+    if judged := parts.ask("health", lambda: health.read(clients, steps), None):
         yield "health", health.told(judged)
-    for package in outcome.packages(clients, steps):
+    for package in parts.ask("models", lambda: outcome.packages(clients, steps), none):
         yield "model", f"version {package['ModelPackageVersion']}, {package['ModelApprovalStatus']}"
     if reason := seen.execution.get("FailureReason"):
         yield "reason", reason

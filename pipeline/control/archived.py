@@ -6,7 +6,7 @@ import io
 import json
 
 from pipeline.control import outcome
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
 NAME = "output.tar.gz"
+PACKED = 256 << 20  # bytes of an archive that is fetched: all of it is in memory. Darkroom's own jobs leave a few MB
 LARGEST = 4 << 30  # bytes that are unpacked in search of a file; darkroom's own jobs stay far below
 
 
@@ -31,12 +32,12 @@ def address(clients: Clients, step: dict[str, Any]) -> str:
 
 
 def files(
-    clients: Clients, uri: str, wanted: Callable[[str, int], bool], most: int = LARGEST, packed: int = 0
+    clients: Clients, uri: str, wanted: Callable[[str, int], bool], most: int = LARGEST, packed: int = PACKED
 ) -> Iterator[tuple[str, bytes]]:
     """(path, content) of each file of the archive that is `wanted` by its path and size; `most` bytes are unpacked.
 
     Raises ServiceError (NoSuchKey where there is none, be it that `uri` is empty), Torn; StorageError for an archive of
-    more than `packed` bytes, where that is given.
+    more than `packed` bytes.
     """
     if not uri:
         raise ServiceError("NoSuchKey", f"the job left no {NAME}")
@@ -66,9 +67,9 @@ def beside_checkpoint(clients: Clients, job: Mapping[str, Any], name: str, most:
     if not address:
         return None
     try:
-        body = clients.storage.get_bytes(f"{address.rstrip('/')}/{name}")
-        content = json.loads(body) if len(body) <= most else None
-    except (ServiceError, ValueError, RecursionError):
+        body = clients.storage.get_bytes(f"{address.rstrip('/')}/{name}", most)
+        content = json.loads(body)
+    except (ServiceError, StorageError, ValueError, RecursionError):
         return None  # that the job failed says more
     mine = isinstance(content, dict) and content.get("job") == job.get("TrainingJobName")
     return body if mine else None

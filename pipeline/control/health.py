@@ -8,7 +8,7 @@ from collections import namedtuple
 
 from pipeline.control import archived, managed, outcome
 from pipeline.control.managed import FIRST_WORDS, listed, one_line
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _fetched(clients: Clients, uri: str, page: bool) -> tuple[dict[str, bytes], 
         if not exc.is_of_one_part:
             raise
         why = f"there is no {uri or archived.NAME}" if exc.code == "NoSuchKey" else f"{uri}: {exc.message}"
-    except archived.Torn as exc:
+    except (archived.Torn, StorageError) as exc:
         why = str(exc)
     return held, None if FILE in held else why
 

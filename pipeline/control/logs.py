@@ -33,6 +33,15 @@ def tail(clients: Clients, path: str, count: int) -> list[str]:
     return read(clients, path, count)[0]
 
 
+def end(clients: Clients, path: str, most: int) -> tuple[list[str], bool]:
+    """The last `most` lines, and whether there are some before them: of a huge log only its end is read.
+
+    Fewer, and some before them, where these lines are so long that they would be too much to read.
+    """
+    lines, left_out = clients.logs.end(path, most)
+    return lines, left_out
+
+
 def read(clients: Clients, path: str, last: int | None = None) -> tuple[list[str], Any]:
     """All lines, or the last ones, and the position behind them: what `after` goes on from."""
     lines, position = clients.logs.read(path, last)

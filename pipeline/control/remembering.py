@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.control import archived
+from pipeline.errors import StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,13 +48,24 @@ class _Storage:
     def __init__(self, storage: Any) -> None:
         self._storage = storage
         self._archives: dict[str, bytes] = {}
+        self._refused: dict[str, tuple[int, StorageError]] = {}  # those that are too large, with the most asked for
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
-    def get_bytes(self, uri: str, *most: int) -> bytes:
+    def get_bytes(self, uri: str, most: int = 0) -> bytes:
+        """As storage has it: what was asked for before makes no difference."""
         if not uri.endswith(f"/{archived.NAME}"):
-            return bytes(self._storage.get_bytes(uri, *most))
+            return bytes(self._storage.get_bytes(uri, most))
+        before, error = self._refused.get(uri, (0, None))
+        if error is not None and 0 < most <= before:
+            raise error
         if uri not in self._archives:
-            self._archives[uri] = self._storage.get_bytes(uri, *most)
+            try:
+                self._archives[uri] = self._storage.get_bytes(uri, most)
+            except StorageError as exc:
+                self._refused[uri] = most, exc
+                raise
+        if 0 < most < len(self._archives[uri]):
+            raise StorageError(f"{uri} has more than {most:,} bytes")
         return self._archives[uri]

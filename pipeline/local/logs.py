@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 TAIL_BYTES = 64 * 1024
+MOST_BYTES = 32 << 20  # of a log's end
 # members of a job's record: where its hosts write, with how much was there before; how much when it ended
 BEGINS, ENDS = "_Logs", "_LogEnds"
 
@@ -26,15 +28,33 @@ def paths(step: dict[str, Any]) -> list[str]:
 
 def read(path: str, last: int | None = None) -> tuple[list[str], int]:
     """All lines, or the last ones, and the position behind them. For the last ones only a huge log's end is read."""
+    if last is not None:
+        lines, size, _ = _ending(path, last, sys.maxsize)
+        return lines[-last:] if last else [], size
     with open(path, "rb") as file:
-        if last is not None:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-        end = file.tell()
-    if last is None:
-        return lines, end
-    return lines[-last:] if last else [], end
+        return file.read().decode("utf-8", "replace").splitlines(), file.tell()
+
+
+def end(path: str, most: int) -> tuple[list[str], bool]:
+    """The last `most` lines, and whether there are some before them; of lines that are long fewer may be all."""
+    lines, _, left_out = _ending(path, most, MOST_BYTES)
+    return lines[-most:], left_out or len(lines) > most
+
+
+def _ending(path: str, least: int, most_bytes: int) -> tuple[list[str], int, bool]:
+    """At least so many of the last lines, the position behind them, and whether something before them was not read."""
+    room = TAIL_BYTES
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        while True:
+            start = max(0, size - room)
+            file.seek(start)
+            read = file.read(size - start)
+            if start == 0 or read.count(b"\n") > least or room >= most_bytes:
+                break
+            room = min(4 * room, most_bytes)
+    first = read.find(b"\n") + 1 if start else 0  # the rest of a line is none
+    return read[first:].decode("utf-8", "replace").splitlines(), size, start > 0
 
 
 def after(path: str, position: int) -> tuple[list[str], int]:

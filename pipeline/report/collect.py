@@ -9,7 +9,7 @@ from pipeline.client import Clients
 from pipeline.control import executions, health, logs, outcome, registry
 from pipeline.control.remembering import remembering
 from pipeline.definition import Definition
-from pipeline.errors import ServiceError, Unavailable
+from pipeline.errors import ServiceError, StorageError, Unavailable
 from pipeline.plan.prices import Money
 from pipeline.report import charges, left, lineage
 from pipeline.report.charges import Charge
@@ -51,6 +51,7 @@ class Run:
     sections: dict[str, dict[str, Any]]
     evaluation: dict[str, Any]
     packages: list[dict[str, Any]]
+    unread: list[str] = field(default_factory=list)  # sentences: what jobs left that is too much to look into
     logs: dict[str, list[str]] = field(default_factory=dict)
     pictures: Pictures = field(default_factory=Pictures)
     health: health.Health | None = None
@@ -75,7 +76,7 @@ def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
     steps = executions.steps(clients, arn)
     execution = executions.describe(clients, arn)
     packages = outcome.packages(clients, steps)
-    found = [(step, name, body) for step in steps for name, body in left.sections(clients, step)]
+    found, unread = _sections(clients, steps)
     return Run(
         execution=execution,
         definition=Definition.parse(executions.definition(clients, arn)),
@@ -85,6 +86,7 @@ def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
         sections={name: body for _, name, body in found},
         evaluation=outcome.evaluation(clients, arn, steps) or _registered(clients, packages),
         packages=packages,
+        unread=unread,
         logs={step["StepName"]: _log(clients, step) for step in steps if step["StepStatus"] == "Failed"},
         pictures=_pictures(clients, found),
         health=health.read(clients, steps, page=True),
@@ -93,6 +95,20 @@ def collect(clients: Clients, arn: str, money: Money | None = None) -> Run:
         options=clients.options,
         place=clients.place,
     )
+
+
+def _sections(
+    clients: Clients, steps: list[dict[str, Any]]
+) -> tuple[list[tuple[dict[str, Any], str, dict[str, Any]]], list[str]]:
+    """(step, section, content) of what the jobs left, and what of it is too much to look into."""
+    found: list[tuple[dict[str, Any], str, dict[str, Any]]] = []
+    unread: list[str] = []
+    for step in steps:
+        try:
+            found += [(step, name, body) for name, body in left.sections(clients, step)]
+        except StorageError as exc:
+            unread.append(f"{step['StepName']}: {exc.message}, and is not looked into")
+    return found, unread
 
 
 def _registered(clients: Clients, packages: list[dict[str, Any]]) -> dict[str, Any]:

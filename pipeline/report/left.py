@@ -8,17 +8,19 @@ from typing import Any
 
 from pipeline.client import Clients
 from pipeline.control import archived, outcome
-from pipeline.errors import ServiceError, StorageError
+from pipeline.errors import ServiceError
 from pipeline.report.sections import is_ours
 
 FOLDER = "report"  # the output of a Processing job, and the folder in a training job's output.tar.gz
 LARGEST = 32 * 2**20  # bytes; a file above is not read
 
 
-def sections(clients: Clients, step: dict[str, Any], packed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+def sections(
+    clients: Clients, step: dict[str, Any], packed: int = archived.PACKED
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """(section, content) of every JSON file of ours that the step's job left in its report folder.
 
-    `packed`: bytes of an archive from which on it is not looked into; 0: all are.
+    Raises StorageError for an archive of more than `packed` bytes, which is not looked into.
     """
     match step["StepType"]:
         case "Processing":
@@ -41,7 +43,7 @@ def _output_files(clients: Clients, step: dict[str, Any]) -> Iterator[tuple[str,
     for entry in clients.storage.list(f"{address}/") if address else ():
         name = entry.uri.removeprefix(f"{address}/")
         if name.endswith(".json") and "/" not in name and entry.size <= LARGEST:
-            yield name.removesuffix(".json"), clients.storage.get_bytes(entry.uri)
+            yield name.removesuffix(".json"), clients.storage.get_bytes(entry.uri, LARGEST)
 
 
 def _archived_files(clients: Clients, step: dict[str, Any], packed: int) -> Iterator[tuple[str, bytes]]:
@@ -52,7 +54,7 @@ def _archived_files(clients: Clients, step: dict[str, Any], packed: int) -> Iter
     try:
         for path, body in archived.files(clients, address, _is_section, packed=packed):
             yield path.rpartition("/")[2].removesuffix(".json"), body
-    except (archived.Torn, StorageError):
+    except archived.Torn:
         return
     except ServiceError as exc:
         if exc.code != "NoSuchKey":

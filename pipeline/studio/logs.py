@@ -1,4 +1,4 @@
-"""Logs of a step: their ends, and the whole of one, page by page."""
+"""Logs of a step: their ends, and one of them, page by page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pipeline.studio import places
 from pipeline.studio.asked import Asked, Page
 
 TAIL = 200  # lines of the end that the step's page shows
-LINES = 1000  # of a page of the whole
+LINES = 1000  # of a page of one log
+MOST_LINES = 20_000  # of a log: each page reads it anew
 MOST_FILES = 8  # whose ends are shown: a step of many hosts or trials has one for each
 
 
@@ -40,18 +41,21 @@ def ends(clients: Clients, step: dict[str, Any]) -> list[End]:
 
 
 def _end(clients: Clients, number: int, path: str) -> End:
-    return End(number, logs.part(path), [line[:LONGEST_LINE] for line in logs.tail(clients, path, TAIL)])
+    return End(number, logs.part(path), [line[:LONGEST_LINE] for line in logs.end(clients, path, TAIL)[0]])
 
 
 def view(clients: Clients, asked: Asked) -> Page:
-    """All lines of one file: `file` from 1, `page` from 1. Raises DarkroomError for one that there is not."""
+    """The lines of one file, the last MOST_LINES if it has more: `file` from 1, `page` from 1.
+
+    Raises DarkroomError for one that there is not.
+    """
     arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
     step = logs.step_named(executions.steps(clients, arn), asked.path["step"])
     paths = logs.paths(clients, step)
     number, wanted = (_number(asked.query.get(name, "1"), name) for name in ("file", "page"))
     if number > len(paths):
         raise DarkroomError(f"{step['StepName']} has {len(paths)} logs, and no log {number}")
-    lines, _ = logs.read(clients, paths[number - 1])
+    lines, left_out = logs.end(clients, paths[number - 1], MOST_LINES)
     count = max(1, -(-len(lines) // LINES))
     first = (min(wanted, count) - 1) * LINES
     return Page(
@@ -64,6 +68,8 @@ def view(clients: Clients, asked: Asked) -> Page:
             "page": min(wanted, count),
             "count": count,
             "total": len(lines),
+            "left_out": left_out,
+            "whole": f"darkroom logs {executions.identifier(arn)} {step['StepName']}{clients.options}",
             "lines": list(_numbered(lines[first : first + LINES], first + 1)),
         },
     )

@@ -20,7 +20,11 @@ from aws_account import AWS, Account, account, command
 from registered import COMMIT, Registered, evaluated
 from reported import words
 
+from pipeline.client import aws_client
 from pipeline.local.server import LoopbackServer
+from pipeline.plan.prices import Money
+from pipeline.studio.asked import Asked
+from pipeline.studio.execution import report
 
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parent.parent
@@ -134,6 +138,14 @@ def test_your_own_prices_go_before_those_that_darkroom_knows(
     assert "0.5 USD an hour in us-east-1" in of_config and ": pipeline.yaml" in of_config
     of_file = words(section(page(aws, capsys, "--pipeline", "digits", "--prices", "own.json", *AWS), "steps"))
     assert "0.75 USD an hour" in of_file and ": own.json" in of_file
+
+
+def test_the_studios_report_counts_with_ones_own_prices_too(aws: Account, tmp_path: Path) -> None:
+    clients = aws_client(str(tmp_path), "us-east-1")
+    identifier = aws.executions("digits")[0]["PipelineExecutionArn"].rpartition("/")[2]
+    asked = Asked({"pipeline": "digits", "execution": identifier})
+    made = report(lambda: Money({"ml.m5.xlarge": 0.5}, "pipeline.yaml"), clients, asked)
+    assert "0.5 USD an hour in us-east-1" in words(section(made.html.decode(), "steps"))
 
 
 def test_a_configuration_that_nobody_named_keeps_no_report_back(

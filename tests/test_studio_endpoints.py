@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 from hosted import deploy, remove
@@ -13,10 +15,13 @@ from reported import EVIL, Elements, words
 from studios import SECRET, Said, Visitor, serving
 from test_cli_deploy import SURE
 
-from pipeline.client import hosting_session, local_hosting, local_session
+from pipeline.client import Clients, Hosting, hosting_session, local_hosting, local_session
+from pipeline.control.deployments import GOOD, MARK, PHASE
+from pipeline.errors import EndpointError, ServiceError
 from pipeline.local import store
 from pipeline.local.images import register_image
-from pipeline.studio.endpoints import LARGEST_PICTURE
+from pipeline.studio.asked import Asked
+from pipeline.studio.endpoints import LARGEST_PICTURE, LONGEST_S, predict
 from pipeline.studio.security import form_token
 
 OWL = "/endpoints/owls"
@@ -69,6 +74,42 @@ def test_an_endpoint_has_its_traffic_and_scaling(visitor: Visitor) -> None:
     assert visitor.get("/endpoints/none").status == 404
 
 
+@pytest.mark.parametrize(
+    ("denied", "part"),
+    [("list_tags", "deployment"), ("describe_alarms", "alarms"), ("describe_scalable_targets", "scaling")],
+)
+def test_what_may_not_be_looked_at_is_a_gap_of_the_page(home: str, denied: str, part: str) -> None:
+    @contextmanager
+    def hosting() -> Iterator[Hosting]:
+        with hosting_session(home) as real:
+            sagemaker, alarms, scaling = (Closed(each, denied) for each in (real.sagemaker, real.alarms, real.scaling))
+            yield real._replace(sagemaker=sagemaker, alarms=alarms, scaling=scaling)
+
+    with serving(partial(local_session, home), hosting) as visitor:
+        told = words(visitor.page(OWL))
+    assert f"Not known {part} not allowed to {denied} add to the policy: {denied}" in told
+    assert "variant weight instances now owls owls 1 2 " in told
+
+
+class Closed:
+    """One service, which denies one operation; its endpoints are deployed by the function, as their tags say."""
+
+    def __init__(self, service: Any, denied: str) -> None:
+        self._service, self._denied = service, denied
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._denied:
+            return self._refuse
+        return self._tags if name == "list_tags" else getattr(self._service, name)
+
+    def _refuse(self, **_: Any) -> None:
+        hint = f"add to the policy: {self._denied}"
+        raise ServiceError("AccessDenied", f"not allowed to {self._denied}", hint=hint)
+
+    def _tags(self, **_: Any) -> dict[str, Any]:
+        return {"Tags": [{"Key": MARK, "Value": "owls"}, {"Key": PHASE, "Value": GOOD}]}
+
+
 def test_a_picture_gets_what_the_model_says_of_it(visitor: Visitor) -> None:
     said = ask(visitor, b"a picture")
     assert (said.status, said.headers["content-type"]) == (200, "application/json")
@@ -79,6 +120,30 @@ def test_what_cannot_be_asked_says_why(visitor: Visitor) -> None:
     said = ask(visitor, b"a picture", "/endpoints/none/predict")
     assert said.status == 400 and "none" in json.loads(said.text)["error"]
     assert ask(visitor, b"x" * (LARGEST_PICTURE + 1)).status == 413
+
+
+def test_an_asynchronous_answer_is_not_waited_for_longer_than_a_browser_does() -> None:
+    runtime: Any = Asynchronous()
+    clients = Clients(runtime, runtime, runtime, "", pause=lambda _: None)
+    with pytest.raises(EndpointError, match="'owls' has not answered after 0 s"):
+        predict(clients, Asked({"endpoint": "owls"}, body=b"a picture"), limit_s=0)
+    assert LONGEST_S < 300
+
+
+class Asynchronous:
+    """An endpoint that answers into S3, and never does."""
+
+    def invoke_endpoint(self, **_: Any) -> None:
+        raise ServiceError("ValidationError", "it is asynchronous")
+
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
+        return {"AsyncInferenceConfig": {"OutputConfig": {}}}
+
+    def invoke_endpoint_async(self, **_: Any) -> dict[str, str]:
+        return {"OutputLocation": "s3://bucket/answer"}
+
+    def exists(self, _: str) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("token", ("", SECRET, "ü"))

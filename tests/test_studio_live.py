@@ -18,6 +18,7 @@ from pipeline.client import Clients, local_session
 from pipeline.errors import ServiceError, Unavailable
 from pipeline.studio.asked import Asked, Studio
 from pipeline.studio.live import Streams
+from pipeline.studio.threads import Threads
 
 ASKED = Asked({"pipeline": "digits", "execution": "abc123"})
 
@@ -106,7 +107,7 @@ def told(errors: Iterable[Exception], count: int) -> list[str]:
         raise next(left)
 
     async def read() -> list[str]:
-        stream = Streams(troubled_s=0.0).events(Studio(connect, no_hosting, SECRET, 1), ASKED)
+        stream = Streams(Threads(), troubled_s=0.0).events(Studio(connect, no_hosting, SECRET, 1), ASKED)
         found = [event async for event, _ in _counted(stream, count)]
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         return found

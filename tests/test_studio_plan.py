@@ -21,6 +21,7 @@ from pipeline.cli.studio import _planned
 from pipeline.client import local_session
 from pipeline.errors import ConfigError
 from pipeline.plan.making import Subject
+from pipeline.plan.prices import Money
 from pipeline.studio.asked import Wanted
 
 
@@ -48,7 +49,9 @@ def pair(local: Local) -> tuple[str, str]:
 @pytest.fixture(scope="module")
 def visitor(local: Local, pair: tuple[str, str]) -> Iterator[Visitor]:
     wanted = Wanted(Subject(NAME, json.dumps(definition("three"))), {}, "pipeline.yaml")
-    with serving(partial(local_session, local.home), planned=lambda: nullcontext(wanted)) as found:
+    money = Money({"ml.m5.large": 0.5}, "pipeline.yaml", "2026-12-01")
+    planned, prices = lambda: nullcontext(wanted), lambda: money
+    with serving(partial(local_session, local.home), planned=planned, money=prices) as found:
         yield found
 
 
@@ -89,6 +92,10 @@ def test_the_next_execution_is_foretold(visitor: Visitor, pair: tuple[str, str])
     told = page(visitor, f"/pipelines/{NAME}/plan")
     assert "First Processing hit" in told and "Bad Fail not run" in told
     assert "What an upsert would change" not in told
+
+
+def test_a_pipelines_plan_counts_with_ones_own_prices(visitor: Visitor, pair: tuple[str, str]) -> None:
+    assert "prices of us-east-1, 2026-12-01 " in page(visitor, f"/pipelines/{NAME}/plan")
 
 
 def test_the_plan_of_the_file_says_what_an_upsert_would_change(visitor: Visitor, pair: tuple[str, str]) -> None:

@@ -47,17 +47,19 @@ def run(args: Namespace) -> int:
 
 
 def money(clients: Clients, config: str = CONFIG, own: str | None = None) -> Money:
-    """What machines cost whoever asks: of the file `own`, else of pipeline.yaml where there is one that can be read.
+    """What machines cost whoever asks. Nothing is read where the execution ran on this machine, which nobody bills."""
+    from pipeline.plan import prices
 
-    Nothing of either is read where the execution ran on this machine, which nobody bills.
-    """
+    return own_prices(config, own) if clients.place else prices.Money()
+
+
+def own_prices(config: str, own: str | None = None) -> Money:
+    """Of the file `own`, else of pipeline.yaml where there is one that can be read."""
     from datetime import UTC, datetime
 
     from pipeline.plan import prices
 
     today = datetime.now(UTC).date().isoformat()
-    if not clients.place:
-        return prices.Money()
     if own:
         return prices.Money(prices.read(own), own, today)
     if config == CONFIG and not os.path.exists(config):

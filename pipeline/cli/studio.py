@@ -40,8 +40,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Prints the address, whose token lets a browser in, then serves. What runs goes on when the server ends."""
+    from functools import partial
     from secrets import token_urlsafe
 
+    from pipeline.cli.report import own_prices
     from pipeline.studio import server
     from pipeline.studio.app import application
     from pipeline.studio.asked import Studio
@@ -52,9 +54,8 @@ def run(args: Namespace) -> int:
     secret = token_urlsafe(32)
     opened = server.listening(args.port)
     with opened:
-        studio = Studio(
-            connect, hosting, secret, opened.getsockname()[1], place, args.write or not place, _planned(args)
-        )
+        port, writes, prices = opened.getsockname()[1], args.write or not place, partial(own_prices, args.config)
+        studio = Studio(connect, hosting, secret, port, place, writes, _planned(args), prices)
         serving = server.server(application(studio))
         signal.signal(signal.SIGTERM, _interrupt)
         print(server.address(opened, secret), flush=True)

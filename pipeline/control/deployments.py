@@ -17,9 +17,15 @@ from pipeline.errors import DarkroomError, EndpointError, ServiceError, Unavaila
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, Protocol, TypeVar
 
     from pipeline.client import Hosting
+
+    Found = TypeVar("Found")
+
+    class Ask(Protocol):
+        def __call__(self, part: str, question: Callable[[], Found], otherwise: Found, /) -> Found: ...
+
 
 PREFIX = "darkroom:"
 MARK, PHASE = f"{PREFIX}asked", f"{PREFIX}phase"
@@ -76,17 +82,23 @@ def _failed(arn: str, said: Mapping[str, Any]) -> DarkroomError:
     return EndpointError(f"{arn} failed: {kind}: {words}", hint)
 
 
-def look(hosting: Hosting, name: str) -> Deployment | None:
-    """Where the endpoint stands; None where there is none."""
+def _needed(_part: str, question: Callable[[], Found], _otherwise: Found) -> Found:
+    return question()
+
+
+def look(hosting: Hosting, name: str, ask: Ask = _needed) -> Deployment | None:
+    """Where the endpoint stands; None where there is none. `ask`, as Gaps has it, bears what may not be asked."""
+    none: dict[str, str] = {}
     try:
         live = hosting.sagemaker.describe_endpoint(EndpointName=name)
-        tags = _tags(hosting, live["EndpointArn"])
+        tags = ask("deployment", lambda: _tags(hosting, live["EndpointArn"]), none)
     except ServiceError as exc:
         if exc.code not in _ABSENT:
             raise
         return None
     record = {key: tags.get(f"{PREFIX}{key}", "") for key in ("phase", "asked", "good", "before", "reason")}
-    alarms = _alarms(hosting, record["asked"], tags.get(f"{PREFIX}alarms", "")) if record["asked"] else {}
+    asked, settings = record["asked"], tags.get(f"{PREFIX}alarms", "")
+    alarms = ask("alarms", lambda: _alarms(hosting, asked, settings), none) if asked else none
     fleets = tuple(_fleets(live))
     return Deployment(name, live["EndpointStatus"], live["EndpointConfigName"], **record, fleets=fleets, alarms=alarms)
 

@@ -7,6 +7,7 @@ import re
 
 from pipeline.client import pages
 from pipeline.control import asynchronous
+from pipeline.control.asynchronous import LIMIT_S
 from pipeline.errors import DarkroomError, EndpointError, ServiceError
 
 TYPE_CHECKING = False
@@ -53,10 +54,13 @@ def predict(clients: Clients, name: str, image: str) -> dict[str, Any]:
     return classify(clients, name, body, image)
 
 
-def classify(clients: Clients, name: str, body: bytes, image: str) -> dict[str, Any]:
-    """The same of a picture that is at hand; `image`: what to call it. Raises EndpointError where it is refused."""
+def classify(clients: Clients, name: str, body: bytes, image: str, limit_s: float = LIMIT_S) -> dict[str, Any]:
+    """The same of a picture that is at hand; `image`: what to call it. Raises EndpointError where it is refused.
+
+    `limit_s`: how long an asynchronous endpoint's answer is waited for.
+    """
     try:
-        answer = _answer(clients, name, body)
+        answer = _answer(clients, name, body, limit_s)
     except ServiceError as exc:
         raise _refusal(image, exc) from exc
     except EndpointError as exc:
@@ -64,7 +68,7 @@ def classify(clients: Clients, name: str, body: bytes, image: str) -> dict[str, 
     return _prediction(answer, name)
 
 
-def _answer(clients: Clients, name: str, body: bytes) -> bytes:
+def _answer(clients: Clients, name: str, body: bytes, limit_s: float) -> bytes:
     try:
         answer = clients.runtime.invoke_endpoint(
             EndpointName=name, Body=body, ContentType="application/x-image", Accept="application/json"
@@ -72,7 +76,7 @@ def _answer(clients: Clients, name: str, body: bytes) -> bytes:
     except ServiceError as exc:
         if exc.code != "ValidationError" or not asynchronous.is_asynchronous(clients, name):
             raise
-        return asynchronous.ask(clients, name, body)
+        return asynchronous.ask(clients, name, body, limit_s)
     return bytes(answer["Body"].read())
 
 

@@ -1,4 +1,7 @@
-"""The application: addresses → views, each on a thread with clients of its own; errors → pages with what to type."""
+"""The application: addresses → views, each on a thread with clients of its own; errors → pages with what to type.
+
+Views that only look run on Threads, which end with the process; what changes something is waited for.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,9 @@ from pipeline.studio import (
     starting,
     step,
 )
-from pipeline.studio.asked import Answer, Asked, Document, Go, HostingView, Page, Studio, View, broken
+from pipeline.studio.asked import Answer, Asked, Document, Go, HostingView, Page, PricedView, Studio, View, broken
 from pipeline.studio.security import TOKEN, TOKEN_HEADER, Guard, may_act
+from pipeline.studio.threads import Ended, Threads
 
 _EXECUTION = "/pipelines/{pipeline}/executions/{execution}"
 _MODEL = "/models/{group}/{version}"
@@ -43,10 +47,8 @@ VIEWS: Mapping[str, View] = {
     "/": pipelines.all_of_them,
     "/pipelines/{pipeline}": pipelines.one,
     "/pipelines/{pipeline}/start": starting.view,
-    "/pipelines/{pipeline}/plan": plan.of_version,
     "/pipelines/{pipeline}/compare": pair.view,
     _EXECUTION: execution.view,
-    f"{_EXECUTION}/report": execution.report,
     f"{_EXECUTION}/steps/{{step}}": step.view,
     f"{_EXECUTION}/steps/{{step}}/log": logs.view,
     "/models": registry.groups,
@@ -57,6 +59,10 @@ VIEWS: Mapping[str, View] = {
     "/endpoints": endpoints.all_of_them,
 }
 HOSTED: Mapping[str, HostingView] = {"/endpoints/{endpoint}": endpoints.one}
+PRICED: Mapping[str, PricedView] = {
+    "/pipelines/{pipeline}/plan": plan.of_version,
+    f"{_EXECUTION}/report": execution.report,
+}
 FORMS = (starting.view,)
 ACTS: Mapping[str, View] = {
     "/pipelines/{pipeline}/start": starting.start,
@@ -79,7 +85,8 @@ def application(studio: Studio) -> Starlette:
             raise HTTPException(404)
         return Response(found[0], media_type=found[1])
 
-    streams = live.Streams()
+    threads = Threads()
+    streams = live.Streams(threads)
 
     async def events(request: Request) -> Response:
         if streams.open >= live.MOST:
@@ -87,25 +94,30 @@ def application(studio: Studio) -> Starlette:
         return StreamingResponse(streams.events(studio, Asked(request.path_params)), media_type="text/event-stream")
 
     routes = [Route("/static/{name}", asset, methods=["GET"])]
-    routes += [Route(path, _endpoint(studio, view), methods=["GET"]) for path, view in VIEWS.items()]
-    routes += [Route(path, _endpoint(studio, _hosted(studio, view)), methods=["GET"]) for path, view in HOSTED.items()]
-    routes += [Route("/plan", _endpoint(studio, partial(plan.of_config, studio.planned)), methods=["GET"])]
-    routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio), methods=["POST"])]
+    routes += [Route(path, _endpoint(studio, threads, view), methods=["GET"]) for path, view in _views(studio).items()]
+    routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio, threads), methods=["POST"])]
     routes += [Route(path, _acting(studio, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
     guard = Middleware(Guard, secret=studio.secret, port=studio.port)
-    handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio)}
+    handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio), Ended: _ended(studio)}
     made = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
-    made.state.streams = streams
+    made.state.streams, made.state.threads = streams, threads
     return made
 
 
-def _endpoint(studio: Studio, view: View) -> Callable[[Request], Awaitable[Response]]:
+def _views(studio: Studio) -> dict[str, View]:
+    """All that only look."""
+    hosted = {path: _hosted(studio, view) for path, view in HOSTED.items()}
+    priced = {path: partial(view, studio.money) for path, view in PRICED.items()}
+    return {**VIEWS, **hosted, **priced, "/plan": partial(plan.of_config, studio.planned)}
+
+
+def _endpoint(studio: Studio, threads: Threads, view: View) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         if view in FORMS:
             _check_writes(studio)
         asked = Asked(request.path_params, dict(request.query_params))
-        return await run_in_threadpool(_answer, studio, view, asked)
+        return await threads.run(partial(_answer, studio, view, asked))
 
     return answer
 
@@ -132,7 +144,7 @@ def _hosted(studio: Studio, view: HostingView) -> View:
     return answer
 
 
-def _predicting(studio: Studio) -> Callable[[Request], Awaitable[Response]]:
+def _predicting(studio: Studio, threads: Threads) -> Callable[[Request], Awaitable[Response]]:
     """A picture as it is; the token stands in a header, which no form of another page can send."""
 
     async def answer(request: Request) -> Response:
@@ -140,7 +152,7 @@ def _predicting(studio: Studio) -> Callable[[Request], Awaitable[Response]]:
         if not may_act(studio.secret, request.headers.get(TOKEN_HEADER, "")):
             raise HTTPException(403, "the page has no token of this server: load it again")
         asked = Asked(request.path_params, body=await _body(request, endpoints.LARGEST_PICTURE))
-        return await run_in_threadpool(_predicted, studio, asked)
+        return await threads.run(partial(_predicted, studio, asked))
 
     return answer
 
@@ -214,5 +226,12 @@ def _http_error(studio: Studio) -> Callable[[Request, HTTPException], Awaitable[
     async def answer(request: Request, error: HTTPException) -> Response:
         said = DarkroomError(f"{request.method} {request.url.path[:200]!r}: {error.detail}")
         return _response(refusal(said, error.status_code), studio)
+
+    return answer
+
+
+def _ended(studio: Studio) -> Callable[[Request, Ended], Awaitable[Response]]:
+    async def answer(_: Request, error: Ended) -> Response:
+        return _response(refusal(error), studio)
 
     return answer

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.client import Clients, Hosting
 from pipeline.errors import DarkroomError
 from pipeline.plan.making import Subject
+from pipeline.plan.prices import Money
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def broken(defect: Exception) -> DarkroomError:
 Answer = Page | Document | Go
 View = Callable[[Clients, Asked], Answer]
 HostingView = Callable[[Clients, Hosting, Asked], Answer]
+PricedView = Callable[[Callable[[], Money], Clients, Asked], Answer]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Studio:
     """`connect` gives the clients of one thread, which are closed behind it. `place`: as Clients has it.
 
     `hosting` likewise gives what runs behind endpoints. `writes`: whether pages may change
-    something. `planned` compiles pipeline.yaml; None where there is none.
+    something. `planned` compiles pipeline.yaml; None where there is none. `money` reads what machines cost out of it.
     """
 
     connect: Callable[[], AbstractContextManager[Clients]]
@@ -87,3 +89,4 @@ class Studio:
     place: str = ""
     writes: bool = True
     planned: Planned | None = None
+    money: Callable[[], Money] = Money

@@ -12,6 +12,7 @@ from pipeline.studio.asked import Asked, Page
 
 ROWS = 50
 LARGEST_PICTURE = 6_291_456  # bytes of a real-time invocation, as the server takes them
+LONGEST_S = 240.0  # that an asynchronous answer is waited for: browsers give a request up after 300
 
 
 def all_of_them(clients: Clients, asked: Asked) -> Page:
@@ -23,7 +24,7 @@ def all_of_them(clients: Clients, asked: Asked) -> Page:
 def one(_: Clients, hosting: Hosting, asked: Asked) -> Page:
     """Raises ServiceError ResourceNotFound. What of it may not be looked at is told as such."""
     name, gaps = asked.path["endpoint"], Gaps()
-    seen = deployments.look(hosting, name)
+    seen = deployments.look(hosting, name, gaps.ask)
     if seen is None:
         raise ServiceError("ResourceNotFound", f"there is no endpoint {name!r}", hint="darkroom endpoints")
     variants = list(dict.fromkeys(each.variant for each in seen.fleets))
@@ -33,6 +34,6 @@ def one(_: Clients, hosting: Hosting, asked: Asked) -> Page:
     return Page("endpoint.html", {**values, "gaps": gaps, "largest": LARGEST_PICTURE})
 
 
-def predict(clients: Clients, asked: Asked) -> dict[str, Any]:
+def predict(clients: Clients, asked: Asked, limit_s: float = LONGEST_S) -> dict[str, Any]:
     """What the endpoint says of one picture. Raises EndpointError with what it says against it."""
-    return endpoints.classify(clients, asked.path["endpoint"], asked.body, "the picture")
+    return endpoints.classify(clients, asked.path["endpoint"], asked.body, "the picture", limit_s)

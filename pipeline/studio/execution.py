@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.client import Clients
 from pipeline.control import champion, executions, outcome, parameters, registry
 from pipeline.control.times import duration, elapsed
 from pipeline.definition import Definition
+from pipeline.plan.prices import Money
 from pipeline.report import graph
 from pipeline.report.collect import collect
 from pipeline.report.page import render
@@ -45,10 +47,13 @@ def standing(clients: Clients, arn: str, definition: Definition) -> dict[str, An
     }
 
 
-def report(clients: Clients, asked: Asked) -> Document:
-    """Made anew: what it shows may have changed since the run ended, such as what was approved."""
+def report(money: Callable[[], Money], clients: Clients, asked: Asked) -> Document:
+    """Made anew: what it shows may have changed since the run ended, such as what was approved.
+
+    Nobody bills what ran on this machine: `money` is asked for an account alone.
+    """
     arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
-    return Document(render(collect(clients, arn)).encode(), scripts=True)
+    return Document(render(collect(clients, arn, money() if clients.place else None)).encode(), scripts=True)
 
 
 def drawn(arn: str, definition: Definition, steps: list[dict[str, Any]], now: datetime) -> Markup:

@@ -7,8 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-
-from starlette.concurrency import run_in_threadpool
+from functools import partial
 
 from pipeline.client import Clients
 from pipeline.control import executions, logs
@@ -18,6 +17,7 @@ from pipeline.errors import DarkroomError, Unavailable
 from pipeline.studio import execution, places, step
 from pipeline.studio.asked import Asked, Page, Studio, broken
 from pipeline.studio.pages import render
+from pipeline.studio.threads import Threads
 
 MOST = 32  # streams at once; a browser keeps six connections to one server, whatever is open in it
 LOOK_S, AWS_LOOK_S = 0.5, 5.0  # an account's Describe operations are throttled
@@ -37,9 +37,10 @@ class Look:
 class Streams:
     """Those of one server: how many there are, and that they have to end because it does."""
 
-    def __init__(self, troubled_s: float = TROUBLED_S) -> None:
-        """`troubled_s`: until a service that does not answer now is asked again."""
+    def __init__(self, threads: Threads, troubled_s: float = TROUBLED_S) -> None:
+        """`threads` look; `troubled_s`: until a service that does not answer now is asked again."""
         self.open = 0
+        self._threads = threads
         self.troubled_s = troubled_s
         self._closing = asyncio.Event()
 
@@ -68,7 +69,7 @@ class Streams:
         while going:
             began, least = time.monotonic(), AWS_LOOK_S if studio.place else LOOK_S
             try:
-                look = await run_in_threadpool(_look, studio, asked)
+                look = await self._threads.run(partial(_look, studio, asked))
             except DarkroomError as exc:
                 yield TROUBLE, exc.message
                 if not isinstance(exc, Unavailable):

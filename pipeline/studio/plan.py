@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.client import Clients
@@ -24,22 +24,18 @@ def of_config(planned: Planned | None, clients: Clients, _: Asked) -> Page:
         raise DarkroomError(why, "a pipeline's own page leads to the plan of its next execution")
     with planned() as wanted:
         config = wanted.subject.config
-        money = _money(config.prices if config else {}, wanted.source)
+        money = Money(config.prices if config else {}, wanted.source, datetime.now(UTC).date().isoformat())
         plan = making.make(clients, wanted.subject, wanted.given, money, time.time())
         return _page(plan, wanted.source)
 
 
-def of_version(clients: Clients, asked: Asked) -> Page:
+def of_version(money: Callable[[], Money], clients: Clients, asked: Asked) -> Page:
     """What the next execution of the version that is `current`, else of the newest, would do."""
     name = asked.path["pipeline"]
     version = versions.find(clients, name)
     found = clients.sagemaker.describe_pipeline(PipelineName=name, PipelineVersionId=version.id)
-    plan = making.make(clients, Subject(name, str(found["PipelineDefinition"])), {}, _money({}, ""), time.time())
+    plan = making.make(clients, Subject(name, str(found["PipelineDefinition"])), {}, money(), time.time())
     return _page(plan, "")
-
-
-def _money(own: Mapping[str, float], source: str) -> Money:
-    return Money(own, source, datetime.now(UTC).date().isoformat())
 
 
 def _page(plan: Plan, source: str) -> Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import uvicorn
@@ -10,8 +11,10 @@ from starlette.applications import Starlette
 from pipeline.errors import DarkroomError
 from pipeline.studio.live import Streams
 from pipeline.studio.security import HOST, TOKEN
+from pipeline.studio.threads import Threads
 
-GRACE_S = 2  # that an answer which is under way has, when the server is ended
+LOOKS_S = 1  # that a look which is under way has, when the server is ended
+GRACE_S = 2  # that an answer has
 BACKLOG = 64  # connections that wait to be taken: a browser opens six
 
 
@@ -35,14 +38,16 @@ def address(opened: socket.socket, secret: str) -> str:
 
 
 class Server(uvicorn.Server):
-    """Ends its streams before it waits for what is under way: they would outlast every patience."""
+    """Ends its streams and looks before it waits for what is under way: they may outlast every patience."""
 
-    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+    def __init__(self, config: uvicorn.Config, streams: Streams, threads: Threads) -> None:
         super().__init__(config)
         self.streams = streams
+        self.threads = threads
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.streams.close()
+        asyncio.get_running_loop().call_later(LOOKS_S, self.threads.close)
         await super().shutdown(sockets)
 
 
@@ -62,4 +67,5 @@ def server(application: Starlette) -> Server:
             timeout_graceful_shutdown=GRACE_S,
         ),
         application.state.streams,
+        application.state.threads,
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from reported import EVIL
+from starlette.responses import Response
+from starlette.types import Message
 from studios import EXECUTION, SECRET, Visitor, hostile_studio
 
-from pipeline.studio.security import form_token, may_act
+from pipeline.studio.security import Guard, form_token, may_act
 
 PAGES = (
     "/",
@@ -72,6 +75,44 @@ def test_what_changes_something_has_to_come_from_the_studios_own_pages(visitor: 
     assert visitor.ask("POST", "/", **own, Sec_Fetch_Site="cross-site").status == 403
     assert visitor.ask("POST", "/", **own, Cookie="").status == 401
     assert visitor.ask("POST", "/", **own).status == 405  # only now does the application see it
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_pages_of_other_servers_may_lead_here_and_load_nothing(visitor: Visitor, site: str) -> None:
+    """One on another port of this machine is of the same site: the cookie comes along."""
+    loads = [("no-cors", "empty"), ("no-cors", "script"), ("navigate", "iframe"), ("cors", "document")]
+    for mode, what in loads:
+        said = visitor.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=what)
+        assert (said.status, "load nothing of it" in said.text) == (403, True)
+    assert visitor.get("/", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document").status == 200
+    for own in ("same-origin", "none"):
+        assert visitor.get("/", Sec_Fetch_Site=own, Sec_Fetch_Mode="no-cors", Sec_Fetch_Dest="style").status == 200
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "status"),
+    [(80, "127.0.0.1", 204), (80, "localhost:80", 204), (8476, "127.0.0.1", 421), (80, "evil.example", 421)],
+)
+def test_browsers_leave_the_port_of_http_out(port: int, host: str, status: int) -> None:
+    assert asyncio.run(answered(port, "GET", host=host)) == status
+    assert asyncio.run(answered(port, "POST", host=host, origin=f"http://{host}")) == status
+
+
+async def answered(port: int, method: str, **headers: str) -> int:
+    """The status that a studio on this port gives whoever has its cookie: one that may not be had here."""
+    given = {"cookie": f"darkroom-studio-{port}={SECRET}", **headers}
+    lines = [(name.encode(), value.encode()) for name, value in given.items()]
+    scope = {"type": "http", "method": method, "path": "/", "query_string": b"", "headers": lines}
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await Guard(Response(status_code=204), SECRET, port)(scope, receive, send)
+    return int(sent[0]["status"])
 
 
 def test_the_token_of_forms_opens_no_page_and_is_not_guessed(visitor: Visitor) -> None:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 TOKEN, TOKEN_HEADER = "token", "X-Studio-Token"
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
+HTTP_PORT = 80  # which browsers leave out of Host and Origin
 READING = ("GET", "HEAD")
 # Styles of elements are numbers of drawings (a bar's width); no script, style sheet or picture comes from elsewhere.
 POLICY = (
@@ -43,7 +44,7 @@ class Guard:
         self.app = app
         self.secret = secret
         self.cookie = f"darkroom-studio-{port}"  # cookies know no ports: two studios would take each other's
-        self.hosts = frozenset(f"{name}:{port}" for name in NAMES)
+        self.hosts = frozenset((*(f"{name}:{port}" for name in NAMES), *(NAMES if port == HTTP_PORT else ())))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +68,8 @@ class Guard:
         if origin is not None and origin != f"http://{host}":
             return PlainTextResponse(f"Origin {origin[:100]!r} may not ask this server\n", 403)
         if scope["method"] in READING:
-            return None
+            words = "pages of other servers may lead to this one, and load nothing of it\n"
+            return None if _leads_here(headers) else PlainTextResponse(words, 403)
         if origin is None or headers.get("sec-fetch-site", "same-origin") != "same-origin":
             return PlainTextResponse("only pages of this server may change something\n", 403)
         return None
@@ -84,6 +86,17 @@ class Guard:
         if _equal(_cookies(scope).get(self.cookie, ""), self.secret):
             return None
         return PlainTextResponse("open the address that `darkroom studio` has printed: it has a token\n", 401)
+
+
+def _leads_here(headers: Headers) -> bool:
+    """Whether it is the studio's own, was typed, or is a link that somebody followed to a page.
+
+    A page of another port is of the same site: its browser sends the cookie along with all that it loads from here. It
+    could read nothing of that, but keep the studio at work, or take all its streams.
+    """
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+        return True
+    return (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
 
 
 def form_token(secret: str) -> str:

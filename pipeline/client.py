@@ -137,7 +137,13 @@ def aws_services(region: str = "", profile: str = "", session: Any = None) -> tu
 
 
 def _session(region: str, profile: str, session: Any) -> tuple[Callable[[str], Any], str]:
-    """What makes boto3's clients, each when it is needed, and their region."""
+    """What makes boto3's clients, each when it is needed, and their region.
+
+    By several threads one after the other:
+    https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html#multithreading-or-multiprocessing-with-sessions
+    """
+    import threading
+
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -155,7 +161,13 @@ def _session(region: str, profile: str, session: Any) -> tuple[Callable[[str], A
     retries = {"mode": "standard", "total_max_attempts": int(attempts) if attempts.isdecimal() else AWS_ATTEMPTS}
     config = Config(retries=retries, connect_timeout=10, user_agent_extra="darkroom")
     configs = {"lambda": config.merge(Config(**INVOKING))}
-    return lambda service: session.client(service, region_name=region, config=configs.get(service, config)), region
+    making = threading.Lock()
+
+    def make(service: str) -> Any:
+        with making:  # clients may be used by many threads, a session may not
+            return session.client(service, region_name=region, config=configs.get(service, config))
+
+    return make, region
 
 
 def _stands_in() -> bool:

@@ -1,7 +1,8 @@
-"""A client of boto3 whose operations raise darkroom's errors, and say after how many attempts."""
+"""A client of boto3 whose operations raise darkroom's errors, and say after how many attempts; for many threads."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from functools import partial
 
@@ -22,7 +23,9 @@ class Calls:
         self._about = Call(service, region=region, profile=profile)
         self._make = make
         self._made: Any = None
-        self._sent = 0
+        self._making = threading.Lock()
+        self._own = threading.local()  # `sent`: attempts of the call that this thread makes
+        self._elsewhere = 0  # attempts of what boto3 sends from threads of its own: parts of a file, of one at a time
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self.ask, name)
@@ -37,24 +40,37 @@ class Calls:
 
     def client(self) -> Any:
         """boto3's own. Whoever calls it does so within `translating`."""
-        if self._made is None:
-            self._made = self._make(self._about.service)
-            self._made.meta.events.register("before-call", self._begins)
-            self._made.meta.events.register("before-send", self._is_sent)
-        return self._made
+        with self._making:
+            if self._made is None:
+                made = self._make(self._about.service)
+                made.meta.events.register("before-call", self._begins)
+                made.meta.events.register("before-send", self._is_sent)
+                self._made = made
+            return self._made
 
     @contextmanager
     def translating(self, operation: str, resource: str = "") -> Iterator[None]:
         """What boto3 raises within the block comes out as an error of darkroom's."""
-        self._sent = 0
+        self._own.sent = self._elsewhere = 0
         try:
             yield
         except (BotoCoreError, ClientError, *UNREADABLE) as exc:
-            about = self._about._replace(operation=operation, resource=resource, attempts=max(1, self._sent))
+            attempts = max(1, self._own.sent or self._elsewhere)
+            about = self._about._replace(operation=operation, resource=resource, attempts=attempts)
             raise translated(exc, about) from exc
 
     def _begins(self, **_: Any) -> None:
-        self._sent = 0
+        if self._is_own():
+            self._own.sent = 0
+        else:
+            self._elsewhere = 0
 
     def _is_sent(self, **_: Any) -> None:
-        self._sent += 1
+        if self._is_own():
+            self._own.sent += 1
+        else:
+            self._elsewhere += 1
+
+    def _is_own(self) -> bool:
+        """Whether this thread makes calls itself; boto3's own threads, of which each transfer has new ones, do not."""
+        return hasattr(self._own, "sent")

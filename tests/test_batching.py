@@ -1,4 +1,4 @@
-"""Batches: what waits is taken along, nobody waits for company, and each gets its own rows."""
+"""Batches: what waits is taken along, what is known to come is waited for, and each gets its own rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from concurrent.futures import Future, wait
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from serving.batching import Batcher, Limits, Outcome
+from serving.batching import Batcher
+from serving.queueing import Limits, Outcome
 
 
 class Model:
@@ -96,7 +97,7 @@ def test_closing_answers_what_was_asked_before(model: Model) -> None:
 
 
 def until_idle(batcher: Batcher, workers: int) -> None:
-    while len(batcher._idle) < workers:
+    while batcher.idle < workers:
         time.sleep(0.001)
 
 

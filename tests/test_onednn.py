@@ -132,17 +132,18 @@ def slower(network: nn.Module, by: float, threads: list[int] | None = None) -> o
 @pytest.mark.parametrize(("by", "kept"), [(1.2, False), (1.0, True), (0.8, True)])
 def test_the_rewritten_network_is_taken_where_it_is_faster(by: float, kept: bool) -> None:
     network = stirred(Twice())
-    found = onednn.fastest(network, pictures(2), slower(network, by))
+    found = onednn.fastest(network, pictures(2), clock=slower(network, by))
     assert (found is network) is kept
     assert bool(left(found, onednn.Layer)) is not kept
 
 
-def test_it_is_made_for_one_thread_and_the_callers_threads_are_what_they_were() -> None:
+@pytest.mark.parametrize("asked", [1, 2])
+def test_it_is_made_for_so_many_threads_and_the_callers_are_what_they_were(asked: int) -> None:
     network, threads, before = stirred(Twice()), [], torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        onednn.fastest(network, pictures(2), slower(network, 1.0, threads))
+        onednn.fastest(network, pictures(2), asked, slower(network, 1.0, threads))
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
-    assert set(threads) == {1}
+    assert set(threads) == {asked}

@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -25,10 +26,11 @@ import torch
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 from refusal import Refusal
-from serving import journal, metrics, processors, settings
-from serving.batching import Batcher, Limits, Pixels, Rows
+from serving import journal, metrics, networks, processors, settings
+from serving.batching import Batcher
 from serving.capture import Capture, Record
-from serving.service import FAILED, READY, Service, forward, warm
+from serving.queueing import Limits, Pixels, Rows
+from serving.service import FAILED, READY, Service, warm
 from serving.settings import Settings
 from serving.sharing import Share
 from torch import nn
@@ -117,15 +119,38 @@ class Says(nn.Module):
         return self.scores.expand(len(pictures), 3)
 
 
-@pytest.mark.parametrize(("asked", "answers"), [(1, 2), (2, 0), (3, 0)])
-def test_the_rewritten_network_answers_passes_of_one_thread_and_torchs_own_those_of_several(
-    threads: Callable[[], int], asked: int, answers: int
+@pytest.mark.parametrize(("asked", "pictures", "answers"), [(1, 1, 1), (1, 4, 1), (3, 1, 2), (3, 4, 0), (2, 1, 0)])
+def test_each_pass_has_the_network_whose_weights_are_ordered_for_it(
+    threads: Callable[[], int], asked: int, pictures: int, answers: int
 ) -> None:
-    frame, blank = payload.Frame(8, 8, "crop"), np.zeros((1, 8, 8, 3), np.uint8)
+    """One thread: that of a busy server; a picture that has all three: that for it alone; else torch's own."""
+    frame, blank = payload.Frame(8, 8, "crop"), np.zeros((pictures, 8, 8, 3), np.uint8)
     plain = inference.Predictor(Says(0), ("a", "b", "c"), frame, torch.zeros(1), torch.ones(1))
+    made = networks.Networks(plain, plain._replace(network=Says(1)), plain._replace(network=Says(2)), 3)
     torch.set_num_threads(asked)
     assert threads() == asked
-    assert forward(plain, plain._replace(network=Says(2)))(blank).argmax() == answers
+    assert set(made(blank).argmax(1)) == {answers}
+
+
+def test_a_models_networks_all_say_the_same(tmp_path: Path) -> None:
+    predictor = inference.model_fn(test_inference.make_model(tmp_path))
+    made, pictures = networks.fastest(predictor, 2), np.full((1, *[predictor.image_size] * 2, 3), 99, np.uint8)
+    expected = inference.probabilities(predictor, pictures)
+    for each in made[:3]:
+        assert np.allclose(inference.probabilities(each, pictures), expected, atol=1e-4)
+    assert networks.as_torch_has_it(predictor, 2)[:3] == (predictor,) * 3
+    assert networks.fastest(predictor, 1).threads == 1
+
+
+def test_loading_leaves_no_pool_of_threads_behind_beside_the_models_own(tmp_path: Path) -> None:
+    """One thread has none."""
+    service = Service(Settings(test_inference.make_model(tmp_path)))
+    with ThreadPoolExecutor(1) as loading, redirect_stderr(io.StringIO()):
+        loading.submit(torch.set_num_threads, 2).result()
+        loading.submit(service.load).result()
+        assert loading.submit(torch.get_num_threads).result() == 1
+    service.close()
+    assert service.state == READY
 
 
 def test_passes_at_once_share_the_threads_and_a_picture_alone_has_as_many_as_are_fastest(

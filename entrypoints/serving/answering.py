@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from serving import accepting, answers, journal
 from serving.bad_request import Busy
-from serving.batching import Outcome
 from serving.capture import Record
+from serving.queueing import Outcome
 from serving.service import MOST_HELD, READY, Service
 
 RETRY_AFTER = "1"  # seconds

@@ -39,15 +39,16 @@ UNFIT = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, Asser
 Clock = Callable[[nn.Module, Tensor], float]
 
 
-def fastest(network: nn.Module, pictures: Tensor, clock: Clock | None = None) -> nn.Module:
+def fastest(network: nn.Module, pictures: Tensor, threads: int = 1, clock: Clock | None = None) -> nn.Module:
     """The network itself where the other one cannot be had, says something else of `pictures`, or is not faster.
 
-    Weights are ordered for passes over as many as `pictures` in one thread, which is how a busy server asks. `clock`
-    says how many seconds a network takes for a single one of them.
+    Weights are ordered for passes over as many as `pictures` in so many threads. `clock` says how many seconds a
+    network takes for a single one of them.
     """
     if not torch.backends.mkldnn.is_available() or pictures.device.type != "cpu":
         return network
-    with torch.inference_mode(), _one_thread():
+    clock = clock or (_cpu_seconds if threads == 1 else _seconds)
+    with torch.inference_mode(), _with_threads(threads):
         try:
             other = rewritten(network, pictures)
             same = _close(other(pictures), network(pictures))
@@ -57,7 +58,7 @@ def fastest(network: nn.Module, pictures: Tensor, clock: Clock | None = None) ->
         if not same:
             journal.say("warning", "the network runs as torch has it: oneDNN's layers do not say the same")
             return network
-        return other if _faster(other, network, pictures[:1], clock or _seconds) else network
+        return other if _faster(other, network, pictures[:1], clock) else network
 
 
 def _close(said: Tensor, expected: Tensor) -> bool:
@@ -71,21 +72,28 @@ def _faster(other: nn.Module, network: nn.Module, picture: Tensor, clock: Clock)
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The order of the weights depends on it: docs/benchmarks.md has what a pass takes in that of two threads."""
+def _with_threads(threads: int) -> Iterator[None]:
+    """The order of the weights depends on it: docs/benchmarks.md has what a pass takes in that of another number."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def _seconds(network: nn.Module, pictures: Tensor) -> float:
-    """Of processors: where others take turns on them, the time of day says little about a single pass."""
+def _cpu_seconds(network: nn.Module, pictures: Tensor) -> float:
+    """Where others take turns on the processors, the time of day says little about a single pass in one thread."""
     began = time.process_time()
     network(pictures)
     return time.process_time() - began
+
+
+def _seconds(network: nn.Module, pictures: Tensor) -> float:
+    """Of the clock: threads that wait for each other take processors' time, too, and nobody's patience."""
+    began = time.perf_counter()
+    network(pictures)
+    return time.perf_counter() - began
 
 
 class Layer(nn.Module):

@@ -6,26 +6,22 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from payload import Body, decode
 from refusal import Refusal
 
 from serving import journal, processors
-from serving.batching import Batcher, Limits, Outcome, Pixels, Rows
+from serving.batching import Batcher
 from serving.capture import Capture
 from serving.metrics import Metrics
+from serving.queueing import Limits, Outcome
 from serving.settings import Settings
 from serving.sharing import Share
 
-if TYPE_CHECKING:
-    from inference import Predictor
-
 LOADING, READY, FAILED, DRAINING = "loading", "ready", "failed", "draining"
 MOST_HELD = 256 * 2**20  # bytes of bodies at once
-FEW = 4  # pictures: a batch of a server that is busy
 BROKEN_AFTER = 3  # forward passes that failed in a row: the model, or its device, will not come back
 REASONS = {
     LOADING: "the model is still loading",
@@ -43,7 +39,7 @@ class Service:
         self.metrics = Metrics()
         self.capture: Capture | None = None
         self.predictor: Any = None
-        self.rewritten = False  # whether the network is another one than torch's, see onednn.py
+        self.rewritten = False  # whether some passes have another network than torch's, see networks.py
         self.in_flight = 0  # requests, from their headers to their answers
         self.held = 0  # bytes of their bodies
         self.failures = 0  # forward passes, in a row
@@ -79,8 +75,10 @@ class Service:
 
     async def predict(self, body: Body) -> Outcome:
         """Raises BadRequest for what is no picture, and whatever the model raised."""
-        assert self._decoders is not None
-        asked = await asyncio.get_running_loop().run_in_executor(self._decoders, self._asked, body)
+        assert self._decoders is not None and self._batcher is not None
+        loop = asyncio.get_running_loop()
+        with self._batcher.expecting() as expected:
+            asked = await loop.run_in_executor(self._decoders, self._asked, body, expected)
         try:
             outcome = await asyncio.wrap_future(asked)
         except Exception:
@@ -89,10 +87,10 @@ class Service:
         self.failures = 0
         return outcome
 
-    def _asked(self, body: Body) -> Future[Outcome]:
+    def _asked(self, body: Body, expected: object) -> Future[Outcome]:
         """In a decoder's thread, which hands the pictures on itself: the model does not wait for the loop's turn."""
         assert self._batcher is not None
-        return self._batcher.ask(decode(body, self.predictor.frame, self.settings.max_body))
+        return self._batcher.ask(decode(body, self.predictor.frame, self.settings.max_body), expected)
 
     def _failed(self) -> None:
         """Good requests that the model cannot answer: SageMaker replaces a server whose ping stays red."""
@@ -113,47 +111,27 @@ class Service:
         import inference
         import torch
 
+        from serving import networks
+
+        # What is loaded in several threads leaves a pool of them behind, beside which the model's own may only sleep
+        # between its layers (batching.py), just while Share measures how many threads a lone picture should have.
+        torch.set_num_threads(1)
         settings, may = self.settings, processors.count()
         predictor = inference.model_fn(settings.model_dir)
         self._decoders = ThreadPoolExecutor(may, "decoder", torch.set_num_threads, (1,))
         # A network of somebody's own may keep something of a pass in itself, and a GPU does one after the other.
         several = not predictor.own and predictor.device.type == "cpu"
-        busy = _rewritten(predictor) if several and settings.network == "fastest" else predictor
-        self.rewritten = busy is not predictor
+        threads = processors.threads(os.environ, may)
+        made = networks.fastest if several and settings.network == "fastest" else networks.as_torch_has_it
+        answering = made(predictor, threads)
+        self.rewritten = answering.rewritten
         limits = Limits(settings.max_batch, settings.batch_seconds, may if several else 1)
-        share = Share(processors.threads(os.environ, may))
-        self._batcher = Batcher(forward(predictor, busy), limits, share)
-        warm(self._batcher, share, predictor.image_size, min(FEW, settings.max_batch))
+        share = Share(threads)
+        self._batcher = Batcher(answering, limits, share)
+        warm(self._batcher, share, predictor.image_size, min(networks.FEW, settings.max_batch))
         if settings.capture is not None:
             self.capture = Capture(settings.capture, settings.capture_share, settings.capture_bytes)
         self.predictor = predictor
-
-
-def forward(plain: Predictor, busy: Predictor) -> Callable[[Pixels], Rows]:
-    """Of a pass that has one thread, as on a busy server, `busy` answers; of one that has several, `plain`.
-
-    The weights of a rewritten network are ordered for one thread: in a pass of several, as a lone request has it,
-    oneDNN would order them anew. docs/benchmarks.md has what that costs.
-    """
-    import inference
-    import torch
-
-    def answered(pictures: Pixels) -> Rows:
-        return inference.probabilities(busy if torch.get_num_threads() == 1 else plain, pictures)
-
-    return answered
-
-
-def _rewritten(predictor: Predictor) -> Predictor:
-    """The very predictor where its network is fastest as it is."""
-    import inference
-    import numpy as np
-
-    from serving import onednn
-
-    noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
-    network = onednn.fastest(predictor.network, inference.inputs(predictor, noise))
-    return predictor if network is predictor.network else predictor._replace(network=network)
 
 
 def warm(batcher: Batcher, share: Share, side: int, few: int) -> None:

@@ -24,7 +24,8 @@ SHIPS = (
     "payload.py", "refusal.py", "deployment.py",
     "serving/__init__.py", "serving/accepting.py", "serving/answering.py", "serving/answers.py", "serving/arrays.py",
     "serving/bad_request.py", "serving/batching.py", "serving/capture.py", "serving/journal.py", "serving/metrics.py",
-    "serving/onednn.py", "serving/processors.py", "serving/service.py", "serving/settings.py", "serving/sharing.py",
+    "serving/networks.py", "serving/onednn.py", "serving/processors.py", "serving/queueing.py",
+    "serving/service.py", "serving/settings.py", "serving/sharing.py",
     "health/__init__.py", "health/profiling/__init__.py", "health/profiling/cgroups.py",
 )
 # fmt: on

@@ -107,6 +107,20 @@ def test_an_unknown_model_and_an_empty_input_are_named(tmp_path: Path) -> None:
     assert "could not find model 'other'" in transform(tmp_path, {**body, "ModelName": "other"}, job_name="two").error
 
 
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [({"MaxConcurrentTransforms": 4, "MaxPayloadInMB": 26}, 104), ({"MaxConcurrentTransforms": 17}, 102)],
+)
+def test_more_at_once_than_sagemaker_takes_fails_the_step_before_anything_starts(
+    tmp_path: Path, sizes: dict[str, int], together: int
+) -> None:
+    put_program(tmp_path, "s3://b/in/a.csv", "one")
+    done = transform(tmp_path, request(tmp_path) | sizes)
+    assert done.status == "Failed"
+    assert f"MaxConcurrentTransforms * MaxPayloadInMB is {together} MB; it cannot exceed 100 MB" in done.error
+    assert "TransformStartTime" not in done.body
+
+
 def batching(**changes: Any) -> Batching:
     source = {key: changes.pop(key) for key in ("SplitType", "CompressionType") if key in changes}
     target = {key: changes.pop(key) for key in ("AssembleWith",) if key in changes}

@@ -54,14 +54,16 @@ def check_transform(document: Document, step: Step) -> None:
     _check_resources(document, step.arguments["TransformResources"])
     payload, many = step.arguments["MaxPayloadInMB"], step.arguments["MaxConcurrentTransforms"]
     megabytes = number(payload.value) if payload.there else DEFAULT_PAYLOAD_MB
-    at_once = number(many.value)
-    if megabytes is None or not at_once:
+    at_once = number(many.value) or 1  # what only a run will know is one at least
+    if megabytes is None or (together := together_mb(at_once, megabytes)) <= MOST_TRANSFORM_MB:
         return
-    if (together := together_mb(at_once, megabytes)) > MOST_TRANSFORM_MB:
-        where = payload if payload.there else many
-        says = f"{at_once:g} requests at once of {megabytes:g} MB are {together:g} MB together"
-        most = f"MaxPayloadInMB of at most {MOST_TRANSFORM_MB // at_once:g}"
-        where.error(says, f"write {most}, or fewer MaxConcurrentTransforms")
+    where = payload if payload.there else many
+    says = f"{at_once:g} requests at once of {megabytes:g} MB are {together:g} MB together"
+    if at_once == 1:
+        says = f"a request of {megabytes:g} MB"
+    ways = ((payload.key, at_once), (many.key, megabytes))
+    most = [f"{key} of at most {MOST_TRANSFORM_MB // other:g}" for key, other in ways if other <= MOST_TRANSFORM_MB]
+    where.error(says, f"write {', or '.join(most) or 'less of both'}")
 
 
 def _check_resources(document: Document, resources: Node) -> None:

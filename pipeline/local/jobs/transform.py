@@ -13,7 +13,7 @@ from pipeline.local.jobs.batches import Batching
 from pipeline.local.jobs.hosts import note_simulated
 from pipeline.local.jobs.staging import Entry, entries, in_child, refuse_unless
 from pipeline.local.jobs.tracking import Job, settle
-from pipeline.request_sizes import DEFAULT_PAYLOAD_MB
+from pipeline.request_sizes import DEFAULT_PAYLOAD_MB, refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(request: dict[str, Any]) -> None:
+    """Sizes may be parameters', which nobody has seen before."""
+    many, payload = request.get("MaxConcurrentTransforms"), request.get("MaxPayloadInMB")
+    if words := refusal(int(many or 0), None if payload is None else int(payload)):
+        raise JobFailed(f"ClientError: {words}")
     processing = request.get("DataProcessing") or {}
     for key, plain in (("InputFilter", "$"), ("OutputFilter", "$"), ("JoinSource", "None")):
         refuse_unless(processing.get(key) or plain, (plain,), f"DataProcessing: {key}")

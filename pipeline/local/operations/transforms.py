@@ -7,11 +7,10 @@ from pipeline.local.operations.answers import save_tags
 from pipeline.local.operations.endpoints import hosting
 from pipeline.local.operations.jobs import Jobs
 from pipeline.local.operations.requests import check, check_name
-from pipeline.request_sizes import MOST_TRANSFORM_MB, together_mb
+from pipeline.request_sizes import refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
 
@@ -25,7 +24,8 @@ class Transforms(Jobs):
         check(operation, request)
         name = request["TransformJobName"]
         check_name(operation, "TransformJobName", name)
-        _check_size(request, operation)
+        if words := refusal(request.get("MaxConcurrentTransforms"), request.get("MaxPayloadInMB")):
+            raise ServiceError("ValidationException", words, operation)
         hosting(self.store, "model", request["ModelName"], operation)
         arn = names.arn(KIND, name)
         body = {key: value for key, value in request.items() if key != "Tags"}
@@ -75,12 +75,3 @@ class Transforms(Jobs):
         for record in self.store.list(transform_host.KIND):
             transform_host.look_after(self.store, record)
         return self._list_jobs("TransformJob", request, order="Descending")
-
-
-def _check_size(request: Mapping[str, Any], operation: str) -> None:
-    together = together_mb(request.get("MaxConcurrentTransforms"), request.get("MaxPayloadInMB"))
-    if together > MOST_TRANSFORM_MB:
-        message = (
-            f"MaxConcurrentTransforms * MaxPayloadInMB is {together:g} MB; it cannot exceed {MOST_TRANSFORM_MB} MB"
-        )
-        raise ServiceError("ValidationException", message, operation)

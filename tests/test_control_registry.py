@@ -124,6 +124,20 @@ def test_what_the_server_says_of_a_picture_is_taken_out_of_its_wrapping(tmp_path
         endpoints.predict(fake(SimpleNamespace(invoke_endpoint=invoke)), "e", str(tmp_path / "a.png"))
 
 
+def test_a_refusal_is_told_to_whoever_may_not_look_at_the_endpoint(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+
+    def invoke(**request: Any) -> None:
+        raise ServiceError("ValidationError", "variant B was not found", "InvokeEndpoint")
+
+    def describe(**request: Any) -> None:
+        raise ServiceError("AccessDeniedException", "not authorized to DescribeEndpoint", "DescribeEndpoint")
+
+    service = SimpleNamespace(invoke_endpoint=invoke, describe_endpoint=describe)
+    with pytest.raises(EndpointError, match=r"a.png: variant B was not found$"):
+        endpoints.predict(fake(service), "e", str(tmp_path / "a.png"))
+
+
 def test_a_picture_that_is_not_there_is_named() -> None:
     with pytest.raises(DarkroomError, match="cannot read /nowhere/a.png: No such file"):
         endpoints.predict(fake(None), "e", "/nowhere/a.png")

@@ -74,10 +74,18 @@ def _answer(clients: Clients, name: str, body: bytes, limit_s: float) -> bytes:
             EndpointName=name, Body=body, ContentType="application/x-image", Accept="application/json"
         )
     except ServiceError as exc:
-        if exc.code != "ValidationError" or not asynchronous.is_asynchronous(clients, name):
+        if exc.code != "ValidationError" or not _is_asynchronous(clients, name, exc):
             raise
         return asynchronous.ask(clients, name, body, limit_s)
     return bytes(answer["Body"].read())
+
+
+def _is_asynchronous(clients: Clients, name: str, refusal: ServiceError) -> bool:
+    """Raises `refusal` where that cannot be found out: whoever may only ask is told what came of it."""
+    try:
+        return asynchronous.is_asynchronous(clients, name)
+    except ServiceError as exc:
+        raise refusal from exc
 
 
 def _refusal(image: str, error: ServiceError) -> EndpointError:

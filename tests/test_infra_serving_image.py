@@ -18,6 +18,7 @@ from pipeline.errors import DarkroomError
 from pipeline.iam import check
 from pipeline.iam.actions import FORCED
 from pipeline.iam.building import building
+from pipeline.iam.policies import Role
 from pipeline.infra import serving_image, template
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -68,15 +69,17 @@ def test_whatever_is_chosen_nothing_refers_to_what_is_not_there() -> None:
 
 
 def test_its_role_pushes_into_the_one_repository_and_writes_the_one_log_and_no_more() -> None:
-    role = building(about().config, "darkroom-serve", "/aws/codebuild/darkroom-serve")
+    allowed = building(about().config, "/aws/codebuild/darkroom-serve")
+    trusted = stack().of("AWS::IAM::Role")["BuildRole"]["AssumeRolePolicyDocument"]
+    role = Role("execution", "arn:aws:iam::111122223333:role/build", "the build", trusted, allowed, "digits")
     assert check.findings(role) == []
     [policy] = stack().of("AWS::IAM::Role")["BuildRole"]["Policies"]
     statements = policy["PolicyDocument"]["Statement"]
-    assert statements == [each.document() for each in role.statements]
+    assert statements == [each.document() for each in allowed]
     wide = [each["Action"] for each in statements if each["Resource"] == "*"]
     assert wide == ["ecr:GetAuthorizationToken"] and set(wide) <= set(FORCED)
-    assert not any("*" in action for each in role.statements for action in each.actions)
-    pushed = [each.resources for each in role.statements if "ecr:PutImage" in each.actions]
+    assert not any("*" in action for each in allowed for action in each.actions)
+    pushed = [each.resources for each in allowed if "ecr:PutImage" in each.actions]
     assert pushed == [("arn:aws:ecr:us-east-1:111122223333:repository/darkroom-serve",)]
 
 
@@ -134,8 +137,8 @@ def test_its_buildspec_builds_these_very_files_and_pushes_them(tmp_path: Path) -
     assert push == f"docker push {image}"
     assert "secret" not in "".join(calls)
     context, sent = ROOT / "containers/serve", tmp_path / "work/containers/serve"
-    names = sorted(each.name for each in context.iterdir())
-    assert names == sorted(each.name for each in sent.iterdir())
+    names = sorted(each.name for each in sent.iterdir())
+    assert names == [".dockerignore", "Dockerfile", "healthy.py", "requirements.txt", "torch.txt"]
     assert [(sent / name).read_bytes() for name in names] == [(context / name).read_bytes() for name in names]
 
 
@@ -156,10 +159,29 @@ def test_an_image_that_is_not_built_here_is_refused(image: str) -> None:
         serving_image.template(about(changed(deploy={"image": image})), serving_image.files(ROOT))
 
 
-def test_a_file_with_other_characters_than_ascii_is_refused(tmp_path: Path) -> None:
+def copied(folder: Path) -> None:
+    """What the build needs, out of this clone."""
     for path, text in serving_image.files(ROOT).items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def test_what_lies_beside_the_files_of_the_build_stays_out_of_the_template(tmp_path: Path) -> None:
+    copied(tmp_path)
+    for name in (".env", "pip.conf", "torch.txt~"):
+        (tmp_path / "containers/serve" / name).write_text("password=secret\n")
+    assert serving_image.files(tmp_path) == serving_image.files(ROOT)
+
+
+def test_a_file_that_the_build_copies_has_to_be_there(tmp_path: Path) -> None:
+    copied(tmp_path)
+    (tmp_path / "containers/serve/torch.txt").unlink()
+    with pytest.raises(DarkroomError, match=r"cannot read .*/containers/serve/torch.txt: No such file"):
+        serving_image.files(tmp_path)
+
+
+def test_a_file_with_other_characters_than_ascii_is_refused(tmp_path: Path) -> None:
+    copied(tmp_path)
     (tmp_path / "containers/serve/torch.txt").write_text("# größer\n", encoding="utf-8")
     with pytest.raises(DarkroomError, match="containers/serve holds b'.xc3'"):
         serving_image.files(tmp_path)

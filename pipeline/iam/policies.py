@@ -20,7 +20,7 @@ _NOBODY: Mapping[str, trust.Subject] = {}
 
 @dataclass(frozen=True)
 class Role:
-    """`kind` is one of KINDS, or image-build; several are of kind execution where pipeline.yaml names roles of steps.
+    """`kind` is one of KINDS; several are of kind execution where pipeline.yaml names roles of steps.
 
     `trust` is None for a role of CI whose subject nobody has told yet, and for that of people, whose is theirs to say.
     """

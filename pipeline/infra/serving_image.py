@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import DarkroomError, StorageError
-from pipeline.iam.building import building
+from pipeline.iam import trust
+from pipeline.iam.building import building, place_of
 from pipeline.infra import parameters
 from pipeline.infra.functions import log_group
 from pipeline.infra.intrinsics import Json, arn, either, policy, ref
@@ -20,6 +21,7 @@ from pipeline.infra.setting import Setting
 from pipeline.infra.yaml_text import dumped
 
 SCRIPT, CONTEXT = ".ci/image", "containers/serve"
+DOCKERFILE, IGNORED = "Dockerfile", ".dockerignore"
 END = "END-OF-FILE"
 MINUTES = 30  # most of it fetches torch
 # https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-available.html: Amazon Linux 2023
@@ -30,17 +32,26 @@ _SHARED = ("LogRetentionDays", "LogsKeyArn", "PermissionsBoundaryArn")  # with t
 
 
 def files(root: Path) -> dict[str, str]:
-    """Path below `root` → text, of all that the build needs. Raises DarkroomError where it is not there, or not ASCII:
-    what else a template holds arrives as ? in some of the services behind CloudFormation.
+    """Path below `root` → text, of what the build needs and of nothing that may lie beside it. Raises DarkroomError
+    where it is not there, or not ASCII: what else a template holds arrives as ? in some of the services behind
+    CloudFormation.
     """
     context = root / CONTEXT
     try:
-        paths = [root / SCRIPT, *sorted(each for each in context.iterdir() if each.is_file())]
+        needed = _copied((context / DOCKERFILE).read_text(encoding="ascii"))
+        paths = [root / SCRIPT, *sorted(context / each for each in {DOCKERFILE, IGNORED, *needed})]
         return {str(each.relative_to(root)): each.read_text(encoding="ascii") for each in paths}
     except OSError as exc:
         raise StorageError(f"cannot read {exc.filename}: {exc.strerror}", "a clone of darkroom has it") from exc
     except UnicodeDecodeError as exc:
         raise DarkroomError(f"a file of {context} holds {exc.object[exc.start :][:1]!r}", "write it in ASCII") from exc
+
+
+def _copied(dockerfile: str) -> list[str]:
+    """What it takes out of its folder, which it has to name: a pattern is taken for a name, and is not there."""
+    lines = [line.split() for line in dockerfile.replace("\\\n", " ").splitlines()]
+    copying = [line for line in lines if "".join(line[:1]).upper() in ("COPY", "ADD")]
+    return [word for line in copying for word in line[1:-1] if not word.startswith("--")]
 
 
 def project_of(repository: str) -> str:
@@ -106,15 +117,14 @@ def _image(about: Setting) -> tuple[str, str]:
 
 
 def _role(config: Config, project: str) -> Json:
-    role = building(config, project, f"/aws/codebuild/{project}")
+    """`darkroom iam` does not print it: this stack alone makes it, under a name of CloudFormation's."""
+    statements = building(config, f"/aws/codebuild/{project}")
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
-            "Description": f"{role.pipeline}: {role.purpose}",
-            "AssumeRolePolicyDocument": role.trust,
-            "Policies": [
-                {"PolicyName": "build", "PolicyDocument": policy(*(each.document() for each in role.statements))}
-            ],
+            "Description": f"{config.pipeline.name}: the build of the serving image",
+            "AssumeRolePolicyDocument": trust.of_codebuild(place_of(config), project),
+            "Policies": [{"PolicyName": "build", "PolicyDocument": policy(*(each.document() for each in statements))}],
             "PermissionsBoundary": either("HasBoundary", ref("PermissionsBoundaryArn")),
         },
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from rollout import account, advancing, asking, leaving, starting
 from rollout.account import Account, DeployRefused
 
@@ -47,14 +48,14 @@ def _act(action: str, event: dict[str, Any], there: Account) -> dict[str, Any]:
 
 
 def _advance(there: Account, event: dict[str, Any]) -> dict[str, Any]:
-    """Of several endpoints each is looked at, whatever became of the one before; the first failure is raised then."""
+    """Of several endpoints each is looked at, whatever became of the one before; the first error is raised then."""
     names = str(event.get("endpoint_name") or "").split(",")
     answers: dict[str, Any] = {}
-    failed: list[account.DeployFailed] = []
+    failed: list[account.DeployFailed | ClientError] = []
     for name in (asking.endpoint_name({"endpoint_name": each.strip()}) for each in names):
         try:
             answers[name] = advancing.advance(there, name)
-        except account.DeployFailed as failure:
+        except (account.DeployFailed, ClientError) as failure:
             failed.append(failure)
     if failed:
         raise failed[0]

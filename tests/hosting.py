@@ -34,6 +34,10 @@ class Clock:
         self.now += seconds
 
 
+class Killed(BaseException):
+    """The process ended behind the call: by the function's time limit, or for its memory."""
+
+
 class Client:
     """boto3's client of one service: its requests are checked, counted, and may fail before or after they are done."""
 
@@ -56,6 +60,8 @@ class Client:
             answer = work(**request)
             if fault == "unheard":
                 raise refused("InternalFailure", "nobody heard the answer", operation)
+            if fault == "killed":
+                raise Killed
             return answer
 
         return call

@@ -16,11 +16,13 @@ def advance(account: Account, endpoint: str) -> dict[str, str]:
     """Raises DeployFailed once, when a deployment has ended badly; from then on the answer's phase says failed."""
     live = account.endpoint(endpoint)
     known = record.read(account, live)
-    if live is None or not known.asked:
-        return starting.told(endpoint, live, known, phase="absent" if live is None else "foreign")
-    status = live["EndpointStatus"]
-    if known.phase == record.LEAVING:
+    if live is None:
+        return starting.told(endpoint, live, known, phase="absent")
+    if known.phase == record.LEAVING:  # also of an endpoint that somebody else made
         return leaving.undeploy(account, endpoint)
+    if not known.asked:
+        return starting.told(endpoint, live, known, phase="foreign")
+    status = live["EndpointStatus"]
     if known.phase in record.ENDED or status == "Deleting":
         return starting.told(endpoint, live, known)
     if status in updating.BUSY:

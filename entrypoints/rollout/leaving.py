@@ -19,10 +19,9 @@ def undeploy(account: Account, endpoint: str) -> dict[str, str]:
         if known.phase != record.LEAVING:
             known = record.write(account, live, known.but(phase=record.LEAVING))
         return starting.told(endpoint, live, known)
-    if live is not None:
-        scaling.delete(account, endpoint)
-        if live["EndpointStatus"] != "Deleting":
-            gone(lambda: account.sagemaker.delete_endpoint(EndpointName=endpoint))
+    scaling.delete(account, endpoint)  # also of an endpoint that somebody has deleted by hand
+    if live is not None and live["EndpointStatus"] != "Deleting":
+        gone(lambda: account.sagemaker.delete_endpoint(EndpointName=endpoint))
     made.forget(account, endpoint, set(), made_before=math.inf)
     live = account.endpoint(endpoint)
     return starting.told(endpoint, live, known, phase=record.LEAVING if live else "absent")

@@ -5,6 +5,7 @@ DarkroomError                 a sentence that names the subject and quotes the v
 ├── DefinitionError           a definition cannot be read or does not validate (all findings at once)
 ├── UnresolvedReference       a definition asks for a value that does not exist; names step and JSON path
 ├── ServiceError              a SageMaker, S3 or Lambda call was refused: the code is AWS's own, here and on AWS
+│   ├── ModelError            an endpoint's model answered, and with an error of its own
 │   └── Unavailable           it was throttled, broke or got no answer, also when it was repeated
 ├── StorageError              the disk is full, a folder cannot be written
 └── EndpointError             an endpoint cannot start or does not answer
@@ -16,6 +17,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 
 _OF_ONE_PART = (
@@ -78,9 +80,21 @@ class ServiceError(DarkroomError):
         return self.code in _OF_ONE_PART
 
     @property
-    def response(self) -> dict[str, dict[str, str]]:
+    def response(self) -> dict[str, Any]:
         """Shaped as ClientError.response, for code that is written against boto3."""
         return {"Error": {"Code": self.code, "Message": self.message}}
+
+
+class ModelError(ServiceError):
+    """InvokeEndpoint's, where the model said something: `status` and `said` are the model's own."""
+
+    def __init__(self, message: str, status: int, said: str, hint: str = "") -> None:
+        super().__init__("ModelError", message, "InvokeEndpoint", hint)
+        self.members: dict[str, Any] = {"OriginalStatusCode": status, "OriginalMessage": said}
+
+    @property
+    def response(self) -> dict[str, Any]:
+        return {**super().response, **self.members}
 
 
 class Unavailable(ServiceError):

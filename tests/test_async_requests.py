@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,16 +23,17 @@ from over_http import client, raw, refusal
 from pipeline.client import Clients
 from pipeline.control import asynchronous, endpoints
 from pipeline.errors import EndpointError, ServiceError
-from pipeline.local import async_host, async_requests, clock, endpoint_record
+from pipeline.local import async_host, async_requests, clock, endpoint, endpoint_record
 from pipeline.local.async_requests import KIND, QUEUED, RUNNING
 from pipeline.local.endpoint_files import Files, locked
-from pipeline.local.endpoint_http import BROKEN, PROBLEM
+from pipeline.local.endpoint_http import BROKEN, PATIENCE, PROBLEM
 from pipeline.local.endpoint_supervisor import Supervisor
 from pipeline.local.endpoint_traffic import Report
 from pipeline.local.loop import Loop
 from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
 from pipeline.local.store import Store
+from pipeline.request_sizes import LARGEST_BODY
 
 NAME, PLAIN = "later", "at-once"
 OUT, FAILED, IN = "s3://bucket/answers/", "s3://bucket/failures/", "s3://bucket/in/a.csv"
@@ -123,6 +125,28 @@ def test_an_answer_may_take_no_longer_than_was_asked(sagemaker: LocalSageMaker, 
     assert "the model did not answer within 1 s" in written(sagemaker, told["FailureLocation"])
 
 
+def test_a_models_own_error_has_the_members_that_boto3_knows(runtime: Any) -> None:
+    with pytest.raises(ClientError, match=r"\(ModelError\).*client error \(415\)") as raised:
+        runtime.invoke_endpoint(EndpointName=PLAIN, Body=b"415")
+    said = raised.value.response
+    assert (said["OriginalStatusCode"], said["OriginalMessage"]) == (415, "net 415")
+
+
+def test_an_input_may_be_larger_than_what_other_endpoints_take(sagemaker: LocalSageMaker, runtime: Any) -> None:
+    large = b"x" * (LARGEST_BODY + 1)
+    sagemaker.storage.put_bytes("s3://bucket/in/large.csv", large)
+    told = invoke(runtime, InputLocation="s3://bucket/in/large.csv")
+    assert len(written(sagemaker, told["OutputLocation"])) == len("net ") + len(large)
+    host = endpoint.start(sagemaker.store, PLAIN)
+    connection = HTTPConnection("127.0.0.1", host.port, timeout=60)
+    connection.putrequest("POST", "/invocations")
+    for header in ((PATIENCE, "900"), ("Content-Length", str(len(large)))):
+        connection.putheader(*header)
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
 def test_an_endpoint_is_asked_in_its_own_way(runtime: Any) -> None:
     with pytest.raises(ClientError, match=r"\(ValidationError\).* is asynchronous: ask it by InvokeEndpointAsync"):
         runtime.invoke_endpoint(EndpointName=NAME, Body=b"?")
@@ -169,7 +193,7 @@ def test_an_endpoint_is_in_use_as_long_as_it_answers(tmp_path: Path, busy: dict[
     supervisor: Any = Supervisor(store, loop, nobody, NAME, 60.0)
     supervisor.router = SimpleNamespace(tell=tell)
     os.makedirs(supervisor.files.folder)
-    loop.run(supervisor._route())
+    loop.run(supervisor._route({"variants": []}))
     assert bool(supervisor.files.last_used()) is used
 
 
@@ -349,3 +373,32 @@ def test_an_endpoint_that_was_deleted_meanwhile_is_a_failure(alone: LocalSageMak
     async_host.host(alone.home, "gone")
     assert alone.store.list(KIND) == []
     assert not alone.storage.exists(f"{OUT}1")
+
+
+def deleting(alone: LocalSageMaker) -> dict[str, Any]:
+    """Places of a request to an endpoint that is about to go, and of whose processes none is there any more."""
+    places = {"OutputLocation": f"{OUT}1", "FailureLocation": f"{FAILED}1"}
+    kept(alone, 1, Body="", InvocationTimeoutSeconds=60, **places)
+    alone.store.change("endpoint", NAME, {}, status=endpoint_record.DELETING)
+    return places
+
+
+@pytest.mark.parametrize("status", [QUEUED, RUNNING])
+def test_what_waits_for_an_endpoint_goes_with_it_and_never_to_the_next_of_its_name(
+    alone: LocalSageMaker, status: str
+) -> None:
+    places = deleting(alone)
+    alone.store.change(KIND, f"{NAME} 1", {}, status=status)
+    kept(alone, 2, name="other")
+    assert hosted.gone(alone, NAME)
+    assert [record.name for record in alone.store.list(KIND)] == ["other 2"]
+    said = alone.storage.get_bytes(places["FailureLocation"]).decode()
+    assert said == f"endpoint {NAME!r} has been deleted"
+
+
+def test_an_endpoint_that_is_being_deleted_is_not_woken_by_what_waits_for_it(alone: LocalSageMaker) -> None:
+    places = deleting(alone)
+    async_host.host(alone.home, NAME)
+    assert alone.store.list(KIND) == []
+    assert b"has been deleted" in alone.storage.get_bytes(places["FailureLocation"])
+    assert not os.path.exists(Files(alone.home, NAME).log), "no supervisor has begun"

@@ -248,6 +248,12 @@ def test_stopping_what_does_not_run_is_no_error(sagemaker: LocalSageMaker) -> No
     assert soon(lambda: processes(sagemaker) == [])
 
 
+def test_what_is_being_deleted_is_not_started_again(sagemaker: LocalSageMaker) -> None:
+    sagemaker.store.add("endpoint", "e", {"variants": []}, "Deleting")
+    with pytest.raises(EndpointError, match="'e' cannot serve its model: it is being deleted"):
+        endpoint.start(sagemaker.store, "e")
+
+
 def test_no_endpoint_no_server(sagemaker: LocalSageMaker) -> None:
     with pytest.raises(ServiceError, match="there is no endpoint 'none'"):
         endpoint.start(sagemaker.store, "none")

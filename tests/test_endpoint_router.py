@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.endpoint_http import CONTROL, KEY
-from pipeline.local.endpoint_router import Router
+from pipeline.local.endpoint_http import CONTROL, KEY, PATIENCE, send
+from pipeline.local.endpoint_router import Instance, Router
+from pipeline.request_sizes import LARGEST_ASYNC_INPUT, LARGEST_BODY
 
 SECRET = "secret"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
@@ -235,6 +237,69 @@ def test_an_answer_that_is_no_http_is_a_502() -> None:
     asyncio.run(main())
 
 
+def test_how_much_and_how_late_follows_from_what_the_supervisor_says_and_from_no_header() -> None:
+    async def main() -> None:
+        async with Front() as front, Model("model") as model:
+            front.router.routes.put([routed((1.0, [model.port]))])
+            head = f"POST /invocations HTTP/1.1\r\n{PATIENCE}: 900\r\nContent-Length: {LARGEST_BODY + 1}\r\n\r\n"
+            answer = await front.send(head.encode())
+            assert answer.startswith(b"HTTP/1.1 413 ") and f"more than {LARGEST_BODY} bytes".encode() in answer
+            assert await front.post(b"?", f"{PATIENCE}: forever") == (200, "model")  # it does not look at it
+            front.router.most, front.router.patient = LARGEST_ASYNC_INPUT, True
+            assert await front.post(bytes(LARGEST_BODY + 1)) == (200, "model")
+            assert (await front.post(b"?", f"{PATIENCE}: forever"))[0] == 400
+
+    asyncio.run(main())
+
+
+def test_a_large_body_lies_in_the_routers_memory_once() -> None:
+    body = bytes(24 << 20)
+
+    async def dropping(reader: Any, writer: Any) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        left = len(body)
+        while left:
+            left -= len(await reader.read(left))
+        writer.write(ANSWER % (4, b"done"))
+        writer.close()
+
+    async def main() -> int:
+        server = await asyncio.start_server(dropping, "127.0.0.1", 0)
+        async with Front() as front, server:
+            front.router.most = LARGEST_ASYNC_INPUT
+            front.router.routes.put([routed((1.0, [server.sockets[0].getsockname()[1]]))])
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+            head = f"POST /invocations HTTP/1.1\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            tracemalloc.start()
+            await send(writer, (head.encode(), body))
+            answer = await reader.read()
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            await closed(writer)
+            assert answer.endswith(b"done")
+            return peak
+
+    assert asyncio.run(main()) < 1.5 * len(body)
+
+
+def test_a_model_that_takes_no_more_of_a_body_is_given_no_more_time_than_one_that_does_not_answer() -> None:
+    async def main() -> None:
+        writers: list[asyncio.StreamWriter] = []
+
+        async def deaf(_: Any, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+
+        server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+        async with server:
+            instance = Instance(server.sockets[0].getsockname()[1])
+            asking = asyncio.create_task(instance.ask((b"POST / HTTP/1.1\r\n\r\n", bytes(32 << 20)), 0.1))
+            assert (await asyncio.wait([asking], timeout=20))[0]
+            assert isinstance(asking.exception(), TimeoutError)
+            await closed(writers[0])
+
+    asyncio.run(main())
+
+
 def test_routes_are_put_by_whoever_has_the_key() -> None:
     async def put(front: Front, key: str, body: bytes) -> bytes:
         head = f"PUT {CONTROL} HTTP/1.1\r\nConnection: close\r\n{KEY}: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -242,11 +307,13 @@ def test_routes_are_put_by_whoever_has_the_key() -> None:
 
     async def main() -> None:
         async with Front() as front, Model("model") as model:
-            routes = json.dumps([routed((1.0, [model.port]))]).encode()
+            told = {"variants": [routed((1.0, [model.port]))], "most": 5, "patient": True}
+            routes = json.dumps(told).encode()
             assert (await put(front, "guessed", routes)).startswith(b"HTTP/1.1 404")
             assert (await front.post())[0] == 503
             assert (await put(front, SECRET, routes)).startswith(b"HTTP/1.1 200")
             assert await front.post() == (200, "model")
+            assert (await front.post(b"longer"))[0] == 413 and front.router.patient
             answer = await put(front, SECRET, b"")
             body = json.loads(answer.partition(b"\r\n\r\n")[2])
             assert body["busy"] == {str(model.port): 0}

@@ -16,6 +16,11 @@ from pipeline.local.service import LocalSageMaker, connect
 DATA = "s3://bucket/model.tar.gz"
 CONTAINER = {"Image": "image:1", "ModelDataUrl": DATA}
 VARIANT = {"VariantName": "AllTraffic", "ModelName": "model", "InitialInstanceCount": 2, "InstanceType": "ml.m5.large"}
+SERVERLESS = {
+    "VariantName": "AllTraffic",
+    "ModelName": "model",
+    "ServerlessConfig": {"MemorySizeInMB": 3072, "MaxConcurrency": 1},
+}
 
 
 @pytest.fixture
@@ -98,6 +103,7 @@ def test_a_second_model_of_a_name_is_refused(configured: LocalSageMaker) -> None
         ([], "at least one variant"),
         ([VARIANT, VARIANT], "a name of its own"),
         ([{**VARIANT, "ModelName": "none"}], 'Could not find model "arn:.*/none"'),
+        ([{**SERVERLESS, "ServerlessConfig": {"MemorySizeInMB": 3000, "MaxConcurrency": 1}}], "3000 is none of 1024"),
     ],
 )
 def test_a_configuration_that_the_service_refuses_is_refused(
@@ -226,3 +232,12 @@ def test_a_body_above_the_services_limit_is_refused_before_anything_starts(confi
     in_service(configured)
     with refused("ValidationError", "6291457 bytes"):
         configured.invoke_endpoint(EndpointName="e", Body=bytes(6_291_457))
+
+
+def test_a_serverless_endpoint_takes_less_and_stays_what_it_is(configured: LocalSageMaker) -> None:
+    configured.create_endpoint_config(EndpointConfigName="serverless", ProductionVariants=[SERVERLESS])
+    in_service(configured, "serverless")
+    with refused("ValidationError", "4194305 bytes; endpoint e takes 4194304"):
+        configured.invoke_endpoint(EndpointName="e", Body=bytes(4_194_305))
+    with refused("ValidationException", "is serverless, and cannot become another kind"):
+        configured.update_endpoint(EndpointName="e", EndpointConfigName="config")

@@ -41,6 +41,12 @@ def look_after(store: Store, name: str) -> None:
         wake(store, name)
 
 
+def abandon(store: Store, name: str) -> None:
+    """Of an endpoint that is being removed: what a crash left has failed. A process that lives finds out by itself."""
+    if not is_supervised(files(store.home, name)):
+        async_requests.refuse(store, name)
+
+
 def files(home: str, name: str) -> Files:
     """No endpoint has such a name."""
     return Files(home, f"async_{name}")

@@ -10,10 +10,11 @@ import base64
 from pipeline.errors import BrokenOff, DarkroomError
 from pipeline.local import endpoint
 from pipeline.local.clock import clock_of
-from pipeline.local.endpoint_http import LARGEST_PATIENT_BODY, PATIENCE
+from pipeline.local.endpoint_http import PATIENCE
 from pipeline.local.endpoint_record import DELETING
 from pipeline.local.storage import Storage
 from pipeline.local.store import Store
+from pipeline.request_sizes import LARGEST_ASYNC_INPUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ def resume(store: Store, name: str) -> None:
     for record in store.list(KIND, f"{name} "):
         if record.status == RUNNING:
             store.change(KIND, record.name, {}, status=QUEUED)
+
+
+def refuse(store: Store, name: str) -> None:
+    """All that is left: the endpoint has gone."""
+    storage = Storage(store.home)
+    for record in store.list(KIND, f"{name} "):
+        _failed(storage, record.body, _gone(name))
+        store.remove(KIND, record.name)
 
 
 def at_once(store: Store, name: str) -> int:
@@ -91,12 +100,18 @@ def _failed(storage: Storage, asked: dict[str, Any], why: str) -> str:
     return why
 
 
+def _gone(name: str) -> str:
+    return f"endpoint {name!r} has been deleted"
+
+
 def _exists(store: Store, name: str) -> bool:
     return any(record.status != DELETING for record in store.find("endpoint", name))
 
 
 def _said(store: Store, storage: Storage, asked: dict[str, Any]) -> bytes:
     """Raises DarkroomError: with what the model said where it refused."""
+    if not _exists(store, asked["EndpointName"]):
+        raise DarkroomError(_gone(asked["EndpointName"]))
     waited, most = clock_of(store).now() - asked["queued"], asked["RequestTTLSeconds"]
     if waited > most:
         raise DarkroomError(f"the request has expired: it waited {waited:.0f} s, and RequestTTLSeconds is {most}")
@@ -119,4 +134,4 @@ def _said(store: Store, storage: Storage, asked: dict[str, Any]) -> bytes:
 def _body(storage: Storage, asked: dict[str, Any]) -> bytes:
     if "Body" in asked:
         return base64.b64decode(asked["Body"])
-    return storage.get_bytes(asked["InputLocation"], LARGEST_PATIENT_BODY)
+    return storage.get_bytes(asked["InputLocation"], LARGEST_ASYNC_INPUT)

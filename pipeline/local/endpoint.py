@@ -56,6 +56,8 @@ def start(store: Store, name: str, keep: bool = False, port: int = 0, idle_s: fl
             record = store.get("endpoint", name)
             if record.status == endpoint_record.FAILED:
                 raise _cannot_serve(name, record.body.get("FailureReason", ""), files)
+            if record.status == endpoint_record.DELETING:
+                raise _cannot_serve(name, "it is being deleted", files)
             files.touch_used()
             if is_supervised(files) and files.read_state().get("state") in ("Failed", "Ended"):
                 _end(files, name)

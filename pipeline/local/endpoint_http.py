@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from pipeline.local.operations.endpoints import LARGEST_BODY
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import StreamReader
+    from asyncio import StreamReader, StreamWriter
     from collections.abc import Callable, Iterable
+
+    Body = bytes | bytearray
+    Parts = tuple[bytes, Body]  # of a message: what `head` gives, and the body
 
 CONTROL = "/.darkroom/routes"  # what the supervisor PUTs, with its key in the header KEY
 KEY = "X-Darkroom-Key"
 TARGET = "X-Amzn-SageMaker-Target-Variant"
 VARIANT = "x-Amzn-Invoked-Production-Variant"
-PATIENCE = "X-Darkroom-Patience"  # of an asynchronous request: seconds that its answer may take
+PATIENCE = "X-Darkroom-Patience"  # of a request to an asynchronous endpoint: seconds that its answer may take
 PROBLEM = "X-Darkroom-Problem"  # of an answer that no model gave: one of the words below
 BROKEN, SILENT, NOBODY, NO_VARIANT = "broken", "silent", "nobody", "no-variant"
 LARGEST_HEAD = 64 << 10  # bytes
-LARGEST_PATIENT_BODY = 1 << 30  # bytes of an asynchronous request
 LARGEST_ANSWER = 64 << 20  # bytes; so much of a model's answer is kept in memory
+_PIECE = 256 << 10  # bytes on their way at once: asyncio keeps a copy of what a socket does not take yet
 _TOKEN = re.compile(r"[A-Za-z]{1,20}")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(r"[0-9A-Fa-f]{1,8}")
@@ -43,14 +44,13 @@ class Malformed(Exception):
         self.status = status
 
 
-async def read_request(reader: StreamReader, go_on: Callable[[], None]) -> Message:
-    """Raises Malformed, IncompleteReadError (empty where nothing more comes). `go_on` answers Expect: 100-continue."""
+async def read_request(reader: StreamReader, go_on: Callable[[], None], most: int) -> Message:
+    """Raises Malformed, IncompleteReadError. `go_on` answers Expect: 100-continue; `most`: bytes of a body."""
     first, headers = await _head(reader)
     if len(first) != 3 or not _TOKEN.fullmatch(first[0]) or not first[1].startswith("/") or first[2][:7] != "HTTP/1.":
         raise Malformed(400, "this is no HTTP request")
     if value(headers, "expect").lower() == "100-continue":
         go_on()
-    most = LARGEST_PATIENT_BODY if value(headers, PATIENCE.lower()) else LARGEST_BODY
     body = await _body(reader, headers, most, b"")
     return Message(first, headers, body, _keeps(first[2], headers))
 
@@ -84,6 +84,16 @@ def head(first: str, headers: Iterable[tuple[str, str]], length: int, *own: str)
     return "\r\n".join((first, *own, *passed, f"Content-Length: {length}", "", "")).encode("latin-1")
 
 
+async def send(writer: StreamWriter, parts: Parts) -> None:
+    """In pieces, each when the one before it has gone: a large body lies in memory once."""
+    first, body = parts[0], memoryview(parts[1])
+    writer.write(first + body[:_PIECE])
+    await writer.drain()
+    for start in range(_PIECE, len(body), _PIECE):
+        writer.write(body[start : start + _PIECE])
+        await writer.drain()
+
+
 async def _head(reader: StreamReader) -> tuple[list[str], list[tuple[str, str]]]:
     from asyncio import LimitOverrunError
 
@@ -101,7 +111,7 @@ async def _head(reader: StreamReader) -> tuple[list[str], list[tuple[str, str]]]
     return first.split(" ", 2), headers
 
 
-async def _body(reader: StreamReader, headers: list[tuple[str, str]], most: int, otherwise: bytes | None) -> bytes:
+async def _body(reader: StreamReader, headers: list[tuple[str, str]], most: int, otherwise: bytes | None) -> Body:
     """`otherwise`: the body where nothing tells of one; None reads until the connection ends."""
     length, coding = value(headers, "content-length"), value(headers, "transfer-encoding").lower()
     if coding:
@@ -113,37 +123,49 @@ async def _body(reader: StreamReader, headers: list[tuple[str, str]], most: int,
             raise Malformed(400, "Content-Length is no number of bytes")
         if int(length) > most:
             raise _too_large(most)
-        return await reader.readexactly(int(length))
+        body = bytearray()
+        await _take(reader, int(length), body)
+        return body
     if otherwise is not None:
         return otherwise
     return await _until_end(reader, most)
 
 
-async def _chunks(reader: StreamReader, most: int) -> bytes:
-    parts: list[bytes] = []
-    total = 0
+async def _take(reader: StreamReader, size: int, body: bytearray) -> None:
+    """Raises IncompleteReadError. What readexactly gives it has held twice."""
+    from asyncio import IncompleteReadError
+
+    end = len(body) + size
+    while len(body) < end:
+        part = await reader.read(min(end - len(body), _PIECE))
+        if not part:
+            raise IncompleteReadError(b"", size)
+        body += part
+
+
+async def _chunks(reader: StreamReader, most: int) -> bytearray:
+    body = bytearray()
     while True:
         size = (await reader.readuntil(b"\r\n"))[:-2].partition(b";")[0].decode("latin-1").strip()
         if not _CHUNK.fullmatch(size):
             raise Malformed(400, "a chunk without a size")
-        total += int(size, 16)
-        if total > most:
+        if len(body) + int(size, 16) > most:
             raise _too_large(most)
         if int(size, 16) == 0:
             while await reader.readuntil(b"\r\n") != b"\r\n":  # trailers
                 pass
-            return b"".join(parts)
-        parts.append((await reader.readexactly(int(size, 16) + 2))[:-2])
+            return body
+        await _take(reader, int(size, 16), body)
+        await reader.readexactly(2)
 
 
-async def _until_end(reader: StreamReader, most: int) -> bytes:
-    parts, total = [], 0
-    while part := await reader.read(64 << 10):
-        total += len(part)
-        if total > most:
+async def _until_end(reader: StreamReader, most: int) -> bytearray:
+    body = bytearray()
+    while part := await reader.read(_PIECE):
+        if len(body) + len(part) > most:
             raise _too_large(most)
-        parts.append(part)
-    return b"".join(parts)
+        body += part
+    return body
 
 
 def _too_large(most: int) -> Malformed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pipeline.local import endpoint_stages, names
 from pipeline.local.operations.answers import pick, remove_tags
+from pipeline.request_sizes import LARGEST_ASYNC_INPUT, LARGEST_BODY, LARGEST_SERVERLESS_BODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ def retain(before: Sequence[Mapping[str, Any]], after: Sequence[dict[str, Any]],
 def plan(pending: Mapping[str, Any], operation: str = "UpdateEndpoint") -> endpoint_stages.Plan:
     counts = {variant["VariantName"]: variant["count"] for variant in pending["variants"]}
     return endpoint_stages.plan(pending.get("deployment", {}), counts, operation)
+
+
+def limits(body: Mapping[str, Any]) -> dict[str, Any]:
+    """`most` bytes of a request; whether it may be `patient`, and ask for more time than a minute."""
+    patient = bool(body.get("AsyncInferenceConfig"))
+    serverless = any("ServerlessConfig" in variant for variant in body["variants"])
+    most = LARGEST_ASYNC_INPUT if patient else LARGEST_SERVERLESS_BODY if serverless else LARGEST_BODY
+    return {"most": most, "patient": patient}
 
 
 def after_update(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,10 +119,13 @@ def settle(store: Store, name: str) -> None:
 
 
 def remove(store: Store, name: str) -> None:
-    """If it is (still) one that is Deleting."""
+    """If it is (still) one that is Deleting; with what waits for its answers."""
+    from pipeline.local import async_host
+
     with store.transaction():
         for record in store.find("endpoint", name):
             if record.status == DELETING:
+                async_host.abandon(store, name)
                 store.remove("endpoint", name)
                 remove_tags(store, record.arn)
 

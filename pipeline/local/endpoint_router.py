@@ -1,7 +1,8 @@
 """The front of one endpoint: python -m pipeline.local.endpoint_router PORT, a child of the endpoint's supervisor.
 
 It gives each request to the least busy instance of a fleet, and fleets and variants their share of the requests; counts
-what CloudWatch would; and is told by the supervisor what there is (PUT of CONTROL, with the key DARKROOM_ROUTER_KEY).
+what CloudWatch would; and is told by the supervisor what there is, how large requests may be, and whether they may take
+their time (PUT of CONTROL, with the key DARKROOM_ROUTER_KEY).
 
 What an instance refused to take (no connection) goes to another one, or waits for one. What it had taken when it died
 is not sent again: it may be this very request that it died of.
@@ -35,13 +36,17 @@ from pipeline.local.endpoint_http import (
     head,
     read_answer,
     read_request,
+    send,
     value,
 )
 from pipeline.local.endpoint_tally import Tally
+from pipeline.request_sizes import LARGEST_BODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pipeline.local.endpoint_http import Parts
 
 HOST = "127.0.0.1"
 ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
@@ -75,7 +80,7 @@ class Instance:
         self.busy = 0
         self.idle: list[tuple[StreamReader, StreamWriter]] = []
 
-    async def ask(self, request: bytes, limit_s: float) -> Message:
+    async def ask(self, request: Parts, limit_s: float) -> Message:
         """Raises Refused, Failed BROKEN, TimeoutError."""
         while self.idle:
             reader, writer = self.idle.pop()
@@ -99,12 +104,14 @@ class Instance:
         except (OSError, TimeoutError) as exc:
             raise Refused from exc
 
-    async def _exchange(self, reader: StreamReader, writer: StreamWriter, request: bytes, limit_s: float) -> Message:
+    async def _exchange(self, reader: StreamReader, writer: StreamWriter, request: Parts, limit_s: float) -> Message:
+        async def exchange() -> Message:
+            await send(writer, request)
+            return await read_answer(reader)
+
         kept = False
         try:
-            writer.write(request)
-            await writer.drain()
-            answer = await asyncio.wait_for(read_answer(reader), limit_s)
+            answer = await asyncio.wait_for(exchange(), limit_s)
             kept = answer.keep
             if kept:
                 self.idle.append((reader, writer))
@@ -177,6 +184,8 @@ class Routes:
 class Router:
     def __init__(self, key: str) -> None:
         self.key = key
+        self.most = LARGEST_BODY  # bytes of a request; this and the next until the supervisor says otherwise
+        self.patient = False  # as an asynchronous endpoint is
         self.routes = Routes()
         self.tally = Tally()
 
@@ -188,19 +197,18 @@ class Router:
 
         try:
             while True:
-                request = await asyncio.wait_for(read_request(reader, go_on), _IDLE_S)
-                writer.write(await self.answer(request))
-                await writer.drain()
+                request = await asyncio.wait_for(read_request(reader, go_on, self.most), _IDLE_S)
+                await send(writer, await self.answer(request))
                 if not request.keep:
                     break
         except Malformed as exc:
-            writer.write(_plain(exc.status, str(exc), close=True))
+            writer.write(b"".join(_plain(exc.status, str(exc), close=True)))
         except (IncompleteReadError, LimitOverrunError, ConnectionError, TimeoutError):
             pass  # the caller has gone, or says nothing
         finally:
             writer.close()
 
-    async def answer(self, request: Message) -> bytes:
+    async def answer(self, request: Message) -> Parts:
         if request.first[1] == CONTROL:
             return self._control(request)
         if request.first[0] not in ("GET", "POST"):
@@ -212,9 +220,9 @@ class Router:
         except Failed as exc:
             return _plain(_STATUS[exc.problem], exc.words, problem=exc.problem)
 
-    async def _passed_on(self, request: Message, began: float, counted: bool) -> bytes:
+    async def _passed_on(self, request: Message, began: float, counted: bool) -> Parts:
         wanted, asked = value(request.headers, TARGET.lower()), set[int]()
-        limit_s = _limit(request)
+        limit_s = _limit(request) if self.patient else ANSWER_LIMIT_S
         first = " ".join((*request.first[:2], "HTTP/1.1"))
         text = head(first, request.headers, len(request.body), f"Host: {HOST}")
         while True:
@@ -222,7 +230,7 @@ class Router:
             sent, status = time.monotonic(), 500
             instance.busy += 1
             try:
-                answer = await instance.ask(text + request.body, limit_s)
+                answer = await instance.ask((text, request.body), limit_s)
                 status = int(answer.first[1])
             except Refused:
                 asked.add(instance.port)
@@ -234,16 +242,18 @@ class Router:
                 if counted and instance.port not in asked:
                     self.tally.count((fleet["config"], name), status, len(fleet["ports"]), began, sent)
             first = " ".join(("HTTP/1.1", *answer.first[1:]))
-            return bytes(head(first, [*answer.headers, (VARIANT, name)], len(answer.body)) + answer.body)
+            return head(first, [*answer.headers, (VARIANT, name)], len(answer.body)), answer.body
 
-    def _control(self, request: Message) -> bytes:
+    def _control(self, request: Message) -> Parts:
         if not hmac.compare_digest(value(request.headers, KEY.lower()).encode(), self.key.encode()):
             return _plain(404, "there is nothing here")
         if request.body:
-            self.routes.put(json.loads(request.body))
+            told = json.loads(request.body)
+            self.most, self.patient = told["most"], told["patient"]
+            self.routes.put(told["variants"])
         busy = {port: instance.busy for port, instance in self.routes.instances.items()}
         body = json.dumps({"busy": busy, "counted": self.tally.taken()}).encode()
-        return head("HTTP/1.1 200 OK", [("Content-Type", "application/json")], len(body)) + body
+        return head("HTTP/1.1 200 OK", [("Content-Type", "application/json")], len(body)), body
 
 
 def _limit(request: Message) -> float:
@@ -254,11 +264,11 @@ def _limit(request: Message) -> float:
     return float(patience or ANSWER_LIMIT_S)
 
 
-def _plain(status: int, words: str, problem: str = "", close: bool = False) -> bytes:
+def _plain(status: int, words: str, problem: str = "", close: bool = False) -> Parts:
     body = json.dumps({"error": words}).encode()
     headers = [("Content-Type", "application/json"), *([(PROBLEM, problem)] if problem else [])]
     own = ("Connection: close",) if close else ()
-    return head(f"HTTP/1.1 {status} Error", headers, len(body), *own) + body
+    return head(f"HTTP/1.1 {status} Error", headers, len(body), *own), body
 
 
 async def route(port: int, key: str) -> None:

@@ -108,7 +108,7 @@ class Supervisor:
             self._begin(record)
         if self.blue is not None and self._ready_since and not self.closing:
             await self.blue.mend()
-        await self._route()
+        await self._route(record.body)
         if self._task is None and record.status == endpoint_record.IN_SERVICE and self.counts.kept:
             self._scale(record)
         self._write("Ready" if self._serves() else "Starting")
@@ -249,9 +249,9 @@ class Supervisor:
 
     # the router and the files
 
-    async def _route(self) -> None:
+    async def _route(self, body: Mapping[str, Any]) -> None:
         wanted = [] if self.closing else routes(self.blue, self.green, self.shares)
-        report = await self.router.tell(wanted)
+        report = await self.router.tell({"variants": wanted, **endpoint_record.limits(body)})
         self._heard = report is not None
         if report is None:
             return

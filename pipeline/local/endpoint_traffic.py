@@ -39,7 +39,7 @@ class Router:
         self._log = log
         self._key = random_id(32)
         self._process: Process | None = None
-        self._told: list[dict[str, Any]] | None = None
+        self._told: dict[str, Any] | None = None
         self._heard = False
         self._limit = 0.0
 
@@ -51,7 +51,7 @@ class Router:
         self._process = self._isolation.launch(self._spec())
         self._limit = time.monotonic() + _START_LIMIT_S
 
-    async def tell(self, variants: list[dict[str, Any]]) -> Report | None:
+    async def tell(self, routes: dict[str, Any]) -> Report | None:
         """Where requests go from now on; None when that was not heard: it starts, is busy, or about to die.
 
         Starts the router anew when it has died; then what it counted is lost. Raises EndpointError when it cannot.
@@ -66,9 +66,9 @@ class Router:
             if not self._heard:
                 raise EndpointError(f"the router did not start: {problem}", f"its log: {self._log}")
             return None
-        report = self._call(variants if variants != self._told else None)
+        report = self._call(routes if routes != self._told else None)
         if report is not None:
-            self._told, self._heard = variants, True
+            self._told, self._heard = routes, True
         return report
 
     async def stop(self) -> None:
@@ -85,12 +85,12 @@ class Router:
         argv = [sys.executable, "-m", "pipeline.local.endpoint_router", str(self.port)]
         return Spec(argv, env, tree, self._log, cwd=self._folder, image="the router")
 
-    def _call(self, variants: list[dict[str, Any]] | None) -> Report | None:
+    def _call(self, routes: dict[str, Any] | None) -> Report | None:
         from http.client import HTTPConnection, HTTPException
 
         connection = HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_LIMIT_S)
         try:
-            body = b"" if variants is None else json.dumps(variants).encode()
+            body = b"" if routes is None else json.dumps(routes).encode()
             connection.request("PUT", CONTROL, body, {KEY: self._key})
             answer = connection.getresponse()
             text = answer.read()

@@ -6,15 +6,16 @@ import json
 import re
 from collections import namedtuple
 
-from pipeline.errors import ServiceError
+from pipeline.errors import ModelError, ServiceError
 from pipeline.local import cbor, query, request_check
 from pipeline.local.messages import Answer, json_answer
 from pipeline.local.operations.alarms import Alarms
 from pipeline.local.operations.asynchronous import Asynchronous
-from pipeline.local.operations.endpoints import LARGEST_BODY, Runtime
+from pipeline.local.operations.endpoints import Runtime
 from pipeline.local.operations.functions import LARGEST_EVENT, Functions
 from pipeline.local.operations.logs import Logs
 from pipeline.local.operations.scaling import Scaling
+from pipeline.request_sizes import LARGEST_BODY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,7 +196,9 @@ def refusal(request: Request, exc: ServiceError) -> Answer:
         return Answer(status, headers, cbor.dump(body))
     if query.is_form(request) and "X-Amz-Target" not in request.headers:
         return query.refusal(status, ServiceError(exc.code, message))
-    return json_answer(status, {"__type": exc.code, "message": message}, JSON, **{"x-amzn-ErrorType": exc.code})
+    more = exc.members if isinstance(exc, ModelError) else {}
+    said = {"__type": exc.code, "message": message, **more}
+    return json_answer(status, said, JSON, **{"x-amzn-ErrorType": exc.code})
 
 
 def _json(target: str, request: Request, service: LocalSageMaker) -> Answer:

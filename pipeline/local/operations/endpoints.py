@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import EndpointError, ServiceError
+from pipeline.errors import EndpointError, ModelError, ServiceError
 from pipeline.local import names
 from pipeline.local.operations.answers import Operations, answer, matching, page, pick, remove_tags, save_tags
 from pipeline.local.operations.requests import check, check_name
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.local.operations.hosting import Hosted
     from pipeline.local.store import Record, Store
 
-LARGEST_BODY = 6_291_456  # bytes of a real-time invocation
+_MEMORY_STEP = 1024  # MB; https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
 _WORDS = {"model": "model", "endpoint-config": "endpoint configuration", "endpoint": "endpoint"}
 
 
@@ -54,6 +54,10 @@ class Endpoints(Operations):
             raise ServiceError("ValidationException", message, operation)
         for variant in variants:
             hosting(self.store, "model", variant.get("ModelName", ""), operation)
+            memory = variant.get("ServerlessConfig", {}).get("MemorySizeInMB", _MEMORY_STEP)
+            if memory not in range(_MEMORY_STEP, 6 * _MEMORY_STEP + 1, _MEMORY_STEP):
+                message = f"MemorySizeInMB {memory} is none of 1024, 2048, 3072, 4096, 5120 and 6144"
+                raise ServiceError("ValidationException", message, operation)
         return {"EndpointConfigArn": create_hosting(self.store, "endpoint-config", request, operation, {})}
 
     def describe_endpoint_config(self, **request: Any) -> dict[str, Any]:
@@ -144,17 +148,18 @@ class Runtime(Operations):
         """`Body` of the answer has read(), as boto3's has. Raises ServiceError ValidationError or ModelError."""
         import io
 
-        from pipeline.local import endpoint
+        from pipeline.local import endpoint, endpoint_record
 
         operation = "InvokeEndpoint"
         check(operation, request)
         name = request["EndpointName"]
-        if invoked(self.store, name, operation).body.get("AsyncInferenceConfig"):
+        limits = endpoint_record.limits(invoked(self.store, name, operation).body)
+        if limits["patient"]:
             message = f"Endpoint {name} is asynchronous: ask it by InvokeEndpointAsync."
             raise ServiceError("ValidationError", message, operation)
         body = _bytes(request.get("Body", b""))
-        if len(body) > LARGEST_BODY:
-            message = f"the body has {len(body)} bytes; an endpoint takes {LARGEST_BODY}"
+        if len(body) > limits["most"]:
+            message = f"the body has {len(body)} bytes; endpoint {name} takes {limits['most']}"
             raise ServiceError("ValidationError", message, operation)
         headers = {
             "Content-Type": request.get("ContentType", "application/octet-stream"),
@@ -169,7 +174,7 @@ class Runtime(Operations):
         if reply.status >= 400:
             text, side = reply.body.decode(errors="replace"), "client" if reply.status < 500 else "server"
             message = f'Received {side} error ({reply.status}) from primary with message "{text}".'
-            raise ServiceError("ModelError", message, operation, f"darkroom endpoints shows the log of {name}")
+            raise ModelError(message, reply.status, text, f"darkroom endpoints shows the log of {name}")
         return {
             "Body": io.BytesIO(reply.body),
             "ContentType": reply.content_type,

@@ -49,6 +49,7 @@ class Hosted:
                 message = f'Cannot update failed endpoint "{record.arn}": it can only be deleted.'
                 raise ServiceError("ValidationException", message, operation)
             fleet = self._fleet(request["EndpointConfigName"], operation)
+            self._check_kind(record, fleet["variants"])
             if request.get("RetainAllVariantProperties"):
                 excluded = [each["VariantPropertyType"] for each in request.get("ExcludeRetainedVariantProperties", ())]
                 endpoint_record.retain(record.body["variants"], fleet["variants"], excluded)
@@ -143,6 +144,14 @@ class Hosted:
             if not self.store.find("metric-alarm", name):
                 message = f"Invalid DeploymentConfig: there is no CloudWatch alarm {name!r}"
                 raise ServiceError("ValidationException", message, operation)
+
+    def _check_kind(self, record: Record, variants: Sequence[Mapping[str, Any]]) -> None:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html"""
+        before, after = (["ServerlessConfig" in each for each in some] for some in (record.body["variants"], variants))
+        if any(before) != any(after):
+            kind = "serverless" if any(before) else "on instances"
+            message = f'Endpoint "{record.arn}" is {kind}, and cannot become another kind: delete it first'
+            raise ServiceError("ValidationException", message, "UpdateEndpoint")
 
     def _check_scaled(self, record: Record, variants: Sequence[Mapping[str, Any]]) -> None:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-prerequisites.html"""

@@ -216,6 +216,21 @@ def test_functions_come_once_their_code_is_in_the_bucket() -> None:
     assert code == {each.function: {"S3Bucket": {"Ref": "Bucket"}, "S3Key": each.key} for each in found}
 
 
+def test_the_asking_function_is_kept_warm_twice_at_its_alias_and_may_ask_production_alone() -> None:
+    stack = Stack(shipped(), Functions="present")
+    [alias] = stack.of("AWS::Lambda::Alias").values()
+    warm = {"ProvisionedConcurrentExecutions": "2"}
+    assert (alias["FunctionName"], alias["Name"]) == ({"Ref": "InvokeFunction"}, "live")
+    assert alias["ProvisionedConcurrencyConfig"] == warm
+    [cold] = Stack(shipped(), Functions="present", InvokeConcurrency="0").of("AWS::Lambda::Alias").values()
+    assert "ProvisionedConcurrencyConfig" not in cold
+    policy = stack.of("AWS::IAM::ManagedPolicy")["InvokeFunctionRolePolicy1"]["PolicyDocument"]
+    others = [each for each in policy["Statement"] if each["Action"] != "sagemaker:InvokeEndpoint"]
+    [asking] = [each["Resource"] for each in policy["Statement"] if each not in others]
+    assert asking == "arn:aws:sagemaker:us-east-1:111122223333:endpoint/darkroom-digits-production"
+    assert {action.partition(":")[0] for each in others for action in each["Action"]} == {"logs"}
+
+
 def test_functions_in_a_vpc_may_use_its_network_and_others_may_not() -> None:
     inside = Stack(shipped(), **EVERYTHING)
     vpc = inside.of("AWS::Lambda::Function")["DeployFunction"]["VpcConfig"]

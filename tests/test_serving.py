@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import inference
 import numpy as np
@@ -270,6 +272,26 @@ def test_metrics_are_read_by_prometheus_own_parser() -> None:
     }
     assert (buckets["0.001"], buckets["0.25"], buckets["0.5"], buckets["60"], buckets["+Inf"]) == (2, 2, 3, 3, 4)
     assert found["up"].samples[0].value == 1
+
+
+def test_figures_are_told_to_callers_on_the_same_machine_alone() -> None:
+    service: Any = SimpleNamespace(metrics=metrics.Metrics(), state=READY, in_flight=0, held=0, capture=None)
+    application = serve.application(service, ())
+
+    def asked(host: str) -> int:
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        about = {"type": "http", "method": "GET", "path": "/metrics", "query_string": b"", "headers": []}
+        asyncio.run(application({**about, "client": (host, 1)}, receive, send))
+        return int(sent[0]["status"])
+
+    assert [asked(host) for host in ("127.0.0.1", "::1", "10.0.0.9")] == [200, 200, 404]
 
 
 def test_the_log_is_one_json_object_a_line() -> None:

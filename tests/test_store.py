@@ -32,11 +32,39 @@ def test_a_second_record_of_that_name_is_refused(store):
 
 def test_records_are_listed_by_a_member_of_their_bodies(store):
     for name, parent in (("a", "x"), ("b", "y"), ("c", "x")):
-        store.add("job", name, {"Parent": parent})
+        store.add("job", name, {"Parent": parent, "Value": 0.12345678901234567, "Hidden": 1})
     store.add("job", "d", {})
     store.add("other", "e", {"Parent": "x"})
-    assert [record.name for record in store.list_where("job", "Parent", "x")] == ["c", "a"]
-    assert store.list_where("job", "Parent", "x' OR '1'='1") == []
+    members = ("Value", "Missing", "Parent")
+    found = store.list_where("job", "Parent", "x", members)
+    assert [record.name for record in found] == ["c", "a"]
+    assert found[0].body == {"Value": 0.12345678901234567, "Parent": "x"}
+    assert store.list_where("job", "Parent", "x' OR '1'='1", members) == []
+
+
+def test_a_listing_that_is_asked_for_again_has_what_was_written_meanwhile(store, tmp_path):
+    """Here, and by another process."""
+
+    def listed():
+        return {record.name: record.body["Value"] for record in store.list_where("job", "P", "x", ("P", "Value"))}
+
+    store.add("job", "a", {"P": "x", "Value": [1]})
+    assert listed() == listed() == {"a": [1]}
+    store.change("job", "a", {"Value": [2]})
+    assert listed() == {"a": [2]}
+    other = Store(str(tmp_path))
+    other.add("job", "b", {"P": "x", "Value": [3]})
+    assert listed() == {"a": [2], "b": [3]}
+    store.close()
+    other.remove("job", "a")
+    assert listed() == {"b": [3]}
+    other.close()
+
+
+def test_who_changes_a_listed_body_changes_no_other(store):
+    store.add("job", "a", {"P": "x", "Value": [1]})
+    store.list_where("job", "P", "x", ("P", "Value"))[0].body["Value"].append(2)
+    assert store.list_where("job", "P", "x", ("P", "Value"))[0].body["Value"] == [1]
 
 
 def test_what_does_not_exist_is_an_error_everywhere(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -205,3 +206,13 @@ def test_a_wheel_has_all_that_pages_are_made_of() -> None:
     needed = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pipeline" / "studio").glob("*/*.*")}
     needed = {path for path in needed if "__pycache__" not in path}
     assert {f"pipeline/studio/{name}" for name in ("templates/base.html", "static/studio.css")} < needed <= packed
+
+
+def test_the_table_of_the_benchmark_has_the_pages_that_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    named = runpy.run_path(str(ROOT / "benchmarks" / "studio.py"))["pages"]("", "")
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+) \|", text.partition("## The studio's pages\n")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert rows == ["page", *named]

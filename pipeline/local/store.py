@@ -61,6 +61,7 @@ class Store:
         self.home = home
         self.path = os.path.join(home, "store.sqlite3")
         self._connection: sqlite3.Connection | None = None
+        self._listed: tuple[Any, list[sqlite3.Row]] = (None, [])
         self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -100,6 +101,7 @@ class Store:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._listed = (None, [])
             _open_connections.discard(id(self))
 
     @contextmanager
@@ -168,13 +170,21 @@ class Store:
             raise ServiceError("ResourceNotFound", f"there is nothing with the ARN {arn!r}")
         return Record(rows[0])
 
-    def list_where(self, kind: str, member: str, value: str) -> list[Record]:
-        """Those whose body has this value as a member, the newest first; the bodies of others are not read."""
-        rows = self.query(
-            "SELECT * FROM records WHERE kind=? AND json_extract(body, ?)=? ORDER BY created DESC, name DESC",
-            *(kind, f"$.{member}", value),
-        )
-        return [Record(row) for row in rows]
+    def list_where(self, kind: str, member: str, value: str, members: tuple[str, ...]) -> list[Record]:
+        """Those whose body has this value as a member, newest first; of the bodies these members alone, two or more.
+
+        SQLite takes them out of 500 bodies in a quarter of the time that reading those would take; and while nothing
+        is written nothing is read again: whoever lists 500 trials asks for five pages, one after the other.
+        """
+        asked = (kind, member, value, members, *self.query("PRAGMA data_version")[0], self._connect().total_changes)
+        if self._listed[0] != asked:
+            rows = self.query(
+                f"SELECT kind, name, arn, status, created, modified, json_extract(body{', ?' * len(members)}) AS body"
+                " FROM records WHERE kind=? AND json_extract(body, ?)=? ORDER BY created DESC, name DESC",
+                *(*(f"$.{each}" for each in members), kind, f"$.{member}", value),
+            )
+            self._listed = (asked, rows)
+        return [Record(row, members) for row in self._listed[1]]
 
     def list(self, kind: str, prefix: str = "") -> list[Record]:
         """Newest first."""
@@ -215,12 +225,12 @@ class Store:
 
 class Record:
     """One row of `records`; `body` is a fresh dict that the caller may change, read from its text when it is asked for:
-    listings go by what stands beside it.
+    listings go by what stands beside it. `members`: what the text is a list of, where it is not all of the body.
     """
 
-    __slots__ = ("_body", "_text", "arn", "created", "kind", "modified", "name", "status")
+    __slots__ = ("_body", "_members", "_text", "arn", "created", "kind", "modified", "name", "status")
 
-    def __init__(self, row: sqlite3.Row) -> None:
+    def __init__(self, row: sqlite3.Row, members: tuple[str, ...] = ()) -> None:
         self.kind: str = row["kind"]
         self.name: str = row["name"]
         self.arn: str = row["arn"]
@@ -228,13 +238,20 @@ class Record:
         self.created: float = row["created"]
         self.modified: float = row["modified"]
         self._text: str = row["body"]
+        self._members = members
         self._body: dict[str, Any] | None = None
 
     @property
     def body(self) -> dict[str, Any]:
         if self._body is None:
-            self._body = json.loads(self._text)
+            read = json.loads(self._text)
+            self._body = _named(self._members, read) if self._members else read
         return self._body
+
+
+def _named(members: tuple[str, ...], values: list[Any]) -> dict[str, Any]:
+    """Without those that are not there."""
+    return {member: value for member, value in zip(members, values, strict=True) if value is not None}
 
 
 @contextmanager

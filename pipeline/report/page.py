@@ -16,7 +16,6 @@ from pipeline.models import evaluation as figures
 from pipeline.report import charts, confusion, dataset, evaluation, health, lineage, steps, tuning, verdict
 from pipeline.report.charts import Series, chart, is_wide_range
 from pipeline.report.collect import Run
-from pipeline.report.parallel import number_of
 
 STYLE, SCRIPT = "style.css", "report.js"
 
@@ -59,7 +58,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=charts.number, short=short, duration=duration, moment=moment)
+    environment.filters.update(number=charts.number, duration=duration, moment=moment)
     return environment
 
 
@@ -77,12 +76,6 @@ def _source(environment: Environment, name: str) -> str:
     loader = environment.loader
     assert loader is not None
     return loader.get_source(environment, name)[0]
-
-
-def short(text: str) -> str:
-    """0.021959816073193316 → 0.02196; what is no long number stays as it is."""
-    value = number_of(text)
-    return text if value is None or len(text) <= 8 else f"{value:.4g}"
 
 
 def _curves(training: dict[str, Any]) -> list[tuple[str, list[str], Markup]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
+
+from markupsafe import Markup
 
 from pipeline.report.charts import Series, chart, is_wide
 from pipeline.report.collect import Trial, Tuning
@@ -25,11 +28,15 @@ class Importance:
 def view(tuning: Tuning) -> dict[str, Any]:
     names = sorted({name for trial in tuning.trials for name in trial.hyperparameters})
     measured = [trial for trial in tuning.trials if trial.objective is not None]
+    ranked = sorted(measured, key=lambda trial: _rank_key(trial, tuning.maximize))
+    scales = [Scale(name, [trial.hyperparameters.get(name, "") for trial in ranked]) for name in names]
+    objective = Scale(tuning.objective, [str(trial.objective) for trial in ranked])
     return {
         "tuning": tuning,
         "names": names,
-        "plots": [plot for plot in _plots(tuning, names) if plot],
-        "parallel": parallel(_scales(tuning, names, measured)),
+        "rows": [(trial, [_cell(trial, name) for name in names]) for trial in tuning.trials],
+        "plots": [plot for plot in (_course(tuning, measured), *_plots(scales, objective)) if plot],
+        "parallel": parallel([*scales, objective] if ranked and names else []),
         "measured": len(measured),
         "enough": ENOUGH,
         "importance": sorted(
@@ -39,28 +46,35 @@ def view(tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _plots(tuning: Tuning, names: list[str]) -> list[Any]:
-    measured = [(trial.number, trial.objective, trial) for trial in tuning.trials if trial.objective is not None]
-    pick = max if tuning.maximize else min
-    values = [value for _, value, _ in measured]
-    best = [(float(number), pick(values[: index + 1])) for index, (number, _, _) in enumerate(measured)]
-    dots = Series("trial", [(float(number), value) for number, value, _ in measured], "dots")
-    plots = [chart([dots, Series("best so far", best, "steps")], "trial", tuning.objective)]
-    for name in names:
-        points = [
-            (number, value)
-            for _, value, trial in measured
-            if (number := number_of(trial.hyperparameters.get(name, ""))) is not None
-        ]
-        plots.append(chart([Series(name, points, "dots")], name, tuning.objective, log_x=is_wide(points)))
-    return plots
+def _cell(trial: Trial, name: str) -> tuple[str, str]:
+    """As it was given, which the table is sorted by, and as it is shown."""
+    text = trial.hyperparameters.get(name, "")
+    return text, short(text)
 
 
-def _scales(tuning: Tuning, names: list[str], measured: list[Trial]) -> list[Scale]:
-    """One for each hyperparameter, and the objective at the right; trials from the worst to the best."""
-    ranked = sorted(measured, key=lambda trial: _rank_key(trial, tuning.maximize))
-    scales = [Scale(name, [trial.hyperparameters.get(name, "") for trial in ranked]) for name in names]
-    return [*scales, Scale(tuning.objective, [str(trial.objective) for trial in ranked])] if ranked and names else []
+def short(text: str) -> str:
+    """0.021959816073193316 → 0.02196; what is no long number stays as it is."""
+    value = number_of(text)
+    return text if value is None or len(text) <= 8 else f"{value:.4g}"
+
+
+def _course(tuning: Tuning, measured: list[Trial]) -> Markup:
+    """Trials one after the other, and the best so far."""
+    values = [trial.objective or 0.0 for trial in measured]
+    so_far = accumulate(values, max if tuning.maximize else min)
+    dots, best = (
+        [(float(trial.number), value) for trial, value in zip(measured, found, strict=True)]
+        for found in (values, so_far)
+    )
+    return chart([Series("trial", dots, "dots"), Series("best so far", best, "steps")], "trial", tuning.objective)
+
+
+def _plots(scales: list[Scale], objective: Scale) -> Iterator[Markup]:
+    """One for each hyperparameter whose values are numbers."""
+    for scale in scales:
+        pairs = zip(scale.numbers, objective.numbers, strict=True)
+        points = [(across, up) for across, up in pairs if across is not None and up is not None]
+        yield chart([Series(scale.name, points, "dots")], scale.name, objective.name, log_x=is_wide(points))
 
 
 def _rank_key(trial: Trial, maximize: bool) -> float:
@@ -82,15 +96,13 @@ def importance(trials: Sequence[Trial], name: str) -> float | None:
     ranks = _ranks([float(trial.objective or 0.0) for trial in known])
     if count < ENOUGH or kinds < 2 or count <= kinds:
         return None
-    mean = sum(ranks) / count
-    whole = sum((rank - mean) ** 2 for rank in ranks)
+    whole = _spread(ranks)
     if not whole:
         return None
-    within = 0.0
-    for group in set(groups):
-        inside = [rank for rank, other in zip(ranks, groups, strict=True) if other == group]
-        centre = sum(inside) / len(inside)
-        within += sum((rank - centre) ** 2 for rank in inside)
+    parted: dict[str, list[float]] = {}
+    for rank, group in zip(ranks, groups, strict=True):
+        parted.setdefault(group, []).append(rank)
+    within = sum(_spread(inside) for inside in parted.values())
     return max(0.0, 1 - (within / (count - kinds)) / (whole / (count - 1)))
 
 
@@ -103,9 +115,17 @@ def _groups(values: list[str]) -> list[str]:
     return [str(min(int((rank - 0.5) * GROUPS / len(values)), GROUPS - 1)) for rank in ranks]
 
 
+def _spread(ranks: list[float]) -> float:
+    """Sum of their squared distances from the mean."""
+    mean = sum(ranks) / len(ranks)
+    return sum((rank - mean) ** 2 for rank in ranks)
+
+
 def _ranks(values: list[float]) -> list[float]:
     """From 1; equal values share the middle of their ranks."""
-    places: dict[float, list[int]] = {}
+    first: dict[float, int] = {}
+    last: dict[float, int] = {}
     for place, value in enumerate(sorted(values), start=1):
-        places.setdefault(value, []).append(place)
-    return [sum(places[value]) / len(places[value]) for value in values]
+        first.setdefault(value, place)
+        last[value] = place
+    return [(first[value] + last[value]) / 2 for value in values]

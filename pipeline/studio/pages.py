@@ -11,7 +11,6 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pipeline.control import executions
 from pipeline.control.times import duration, moment
 from pipeline.report import charts
-from pipeline.report.page import short
 from pipeline.report.steps import STATES
 from pipeline.studio import places
 from pipeline.studio.asked import Page, Studio
@@ -35,7 +34,6 @@ def environment() -> Environment:
     )
     made.filters.update(
         number=charts.number,
-        short=short,
         duration=duration,
         moment=moment,
         state=lambda status: STATES.get(status, ""),

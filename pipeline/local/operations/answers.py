@@ -47,6 +47,8 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_datetimes(key: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if key in _TIMES and isinstance(value, int | float):
         return paging.moment(value)
     if isinstance(value, dict):

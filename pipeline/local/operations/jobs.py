@@ -75,7 +75,7 @@ class Jobs(Operations):
         operation = "ListTrainingJobsForHyperParameterTuningJob"
         check(operation, request)
         tuning = self._job("HyperParameterTuningJob", request["HyperParameterTuningJobName"], operation)
-        records = self.store.list_where("training-job", "TuningJobArn", tuning.arn)
+        records = self.store.list_where("training-job", "TuningJobArn", tuning.arn, _TRIAL)
         keys = {"Status": lambda r: r.status, "FinalObjectiveMetricValue": _objective}
         shown, more = page(operation, matching(records, request), request, by="Name", keys=keys)
         return {"TrainingJobSummaries": [_trial(record, tuning.name) for record in shown], **more}

@@ -41,6 +41,8 @@ def between(at: float, after: Any, before: Any, inclusive: bool = False) -> bool
     "After a time" and "before a time" leave that time out; the List operations of models, endpoints and their
     configurations have "greater than or equal to" in place of after (`inclusive`), as AWS's API reference words them.
     """
+    if after is None and before is None:
+        return True
     told = milliseconds(at)
     least = None if after is None else milliseconds(after) - inclusive
     return (least is None or told > least) and (before is None or told < milliseconds(before))

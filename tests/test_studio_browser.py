@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ from hosted import deploy_package, remove, settled, soon
 from local_pipelines import Local, document, processing
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from registered import Registered, evaluated
+from registered import PIPELINE, Registered, evaluated
 from reported import EVIL
+from starlette.routing import compile_path
 from studios import EXECUTION, SECRET, Visitor, hostile_studio, serving
 from test_cli_deploy import SURE
 
 from pipeline.client import hosting_session, local_session
 from pipeline.local.images import register_image
+from pipeline.plan.making import Subject
+from pipeline.studio.app import HOSTED, VIEWS
+from pipeline.studio.asked import Wanted
 from pipeline.studio.endpoints import LARGEST_PICTURE
 
 PAGES = (
@@ -32,6 +38,7 @@ PAGES = (
     f"{EXECUTION}/steps/Tune",
     f"{EXECUTION}/steps/Publish/log",
 )
+REPORT, OWN_PAGE = f"{EXECUTION}/report", "/models/digits/1/page"
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +86,7 @@ def test_no_page_complains_is_too_wide_or_keeps_somebody_out(
 def test_axe_finds_nothing_serious(browser: Browser, hostile: Visitor) -> None:
     """Past the policy, which keeps axe out as it keeps out all scripts that are not the studio's."""
     with opened(browser, f"{hostile.url}/", bypass_csp=True, **let_in(hostile)) as found:
-        for path in PAGES[1:]:
+        for path in PAGES:
             found.page.goto(f"{hostile.url}{path}")
             assert serious(found.page) == [], path
 
@@ -93,7 +100,7 @@ def test_the_graph_is_walked_by_keyboard(browser: Browser, hostile: Visitor) -> 
 
 
 def test_the_reports_script_runs_in_its_sandbox(browser: Browser, hostile: Visitor) -> None:
-    with opened(browser, f"{hostile.url}{EXECUTION}/report", **let_in(hostile)) as found:
+    with opened(browser, f"{hostile.url}{REPORT}", **let_in(hostile)) as found:
         assert found.page.locator("th button").count() > 0
         assert found.page.evaluate("origin") == "null"
     assert found.said == []
@@ -150,7 +157,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registered]:
 
 @pytest.fixture(scope="module")
 def studio(lived: Registered) -> Iterator[Visitor]:
-    with serving(partial(local_session, lived.home), partial(hosting_session, lived.home)) as found:
+    """Started beside a pipeline.yaml that says something else, which is hostile and long."""
+    document = json.loads(lived.client.describe_pipeline(PipelineName=PIPELINE)["PipelineDefinition"])
+    document["Steps"][0]["Arguments"]["AppSpecification"]["ContainerArguments"][1] = EVIL + "x" * 300
+    planned = nullcontext(Wanted(Subject(PIPELINE, json.dumps(document)), {}, "pipeline.yaml"))
+    sessions = partial(local_session, lived.home), partial(hosting_session, lived.home)
+    with serving(*sessions, planned=lambda: planned) as found:
         yield found
 
 
@@ -204,17 +216,36 @@ def test_from_a_form_to_an_approval_to_what_a_dropped_picture_is(
 
 
 @pytest.mark.parametrize(("width", "theme"), [*zip(WIDTHS, THEMES, strict=True)])
-def test_pages_of_models_and_endpoints_are_as_good(
+def test_pages_of_what_has_lived_are_as_good(
     browser: Browser, studio: Visitor, lived: Registered, width: int, theme: str
 ) -> None:
-    paths = ["/models", "/models/digits", "/models/digits/1", "/endpoints", *_compared(lived), *_deployed(lived)]
+    """Those of the start and of plans are looked at by axe at both widths; of the others one finds what both would."""
+    planned, registered = _planned(lived), _registered(lived)
     with opened(browser, f"{studio.url}/", width, theme, bypass_csp=True, **let_in(studio)) as found:
-        for path in paths:
+        for path in [*planned, *registered]:
             found.page.goto(f"{studio.url}{path}")
-            assert found.page.locator("h1").count() == 1
+            assert found.page.locator("h1").count() == 1, path
             assert found.page.evaluate("document.documentElement.scrollWidth") <= width, path
-            assert theme == "light" or serious(found.page) == [], path
+            assert (theme == "light" and path in registered) or serious(found.page) == [], path
     assert found.said == []
+
+
+def test_the_models_own_page_says_nothing_either(browser: Browser, studio: Visitor, lived: Registered) -> None:
+    lived.client.storage.put_bytes("s3://test-bucket/model.html", b"<!doctype html><title>own</title><p>its own")
+    package = lived.package(1)
+    kept = {**package["CustomerMetadataProperties"], "page": "s3://test-bucket/model.html"}
+    lived.client.update_model_package(ModelPackageArn=package["ModelPackageArn"], CustomerMetadataProperties=kept)
+    with opened(browser, f"{studio.url}/", **let_in(studio)) as found:
+        found.page.goto(f"{studio.url}{OWN_PAGE}")
+        assert found.page.locator("p").inner_text() == "its own"
+    assert found.said == []
+
+
+def test_there_is_no_page_that_was_not_looked_at(lived: Registered) -> None:
+    looked = [*PAGES, REPORT, OWN_PAGE, *_planned(lived), *_registered(lived)]
+    pages = {page: compile_path(page)[0] for page in (*VIEWS, *HOSTED, "/plan")}
+    found = {page for page, form in pages.items() if any(form.match(path.partition("?")[0]) for path in looked)}
+    assert found == set(pages)
 
 
 def png() -> bytes:
@@ -223,10 +254,22 @@ def png() -> bytes:
     return buffer.getvalue()
 
 
-def _compared(lived: Registered) -> list[str]:
+def _planned(lived: Registered) -> list[str]:
+    """What begins with pipelines, two executions of one among them."""
+    _two_models(lived)
+    rows = lived.client.list_pipeline_executions(PipelineName=PIPELINE, MaxResults=2)["PipelineExecutionSummaries"]
+    newer, older = (row["PipelineExecutionArn"].rpartition("/")[2] for row in rows)
+    return ["/", f"/pipelines/{PIPELINE}/compare?a={newer}&b={older}", "/plan", f"/pipelines/{PIPELINE}/plan"]
+
+
+def _registered(lived: Registered) -> list[str]:
+    _two_models(lived)
+    return ["/models", "/models/digits", "/models/digits/1", "/models/digits/2/compare?with=1", *_deployed(lived)]
+
+
+def _two_models(lived: Registered) -> None:
     if len(lived.client.list_model_packages(ModelPackageGroupName="digits")["ModelPackageSummaryList"]) < 2:
         lived.add(evaluated(0.95), code="1" * 16)
-    return ["/models/digits/2/compare?with=1"]
 
 
 def _deployed(lived: Registered) -> list[str]:
@@ -234,4 +277,4 @@ def _deployed(lived: Registered) -> list[str]:
         lived.decide(1, "Approved")
         deploy_package(lived.client, lived.package(1)["ModelPackageArn"], "owls")
         settled(lived.client, "owls")
-    return ["/endpoints/owls"]
+    return ["/endpoints", "/endpoints/owls"]

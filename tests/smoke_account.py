@@ -41,6 +41,7 @@ report = {"multiclass_classification_metrics": {"accuracy": {"value": 0.987}}}
 for name in ("evaluation", "report"):
     os.makedirs(f"/opt/ml/processing/output/{name}", exist_ok=True)
 open("/opt/ml/processing/output/evaluation/evaluation.json", "w").write(json.dumps(report))
+open("/opt/ml/processing/output/report/model.html", "w").write("<!doctype html><title>model</title>")
 """
 DEPLOY = """
 def handler(event, context):

@@ -146,7 +146,7 @@ CONFIRMED = {
     ),
     **dict.fromkeys(("alias-conflict", "older-version", "other-request", "wrong-state", "selected-branch"), ""),
     **dict.fromkeys(("programs-start", "no-network", "tuned-values", "step-metadata", "deploy-time"), "first"),
-    **dict.fromkeys(("lambda-text", "output-archive", "look-rate", "imports", "log-streams"), "first"),
+    **dict.fromkeys(("lambda-text", "output-archive", "look-rate", "imports", "log-streams", "studio-pages"), "first"),
     **dict.fromkeys(("lambda-outputs", "champion-readable", "one-object", "hit-metadata", "cache-order"), "again"),
     **dict.fromkeys(("kept-outputs",), "again"),
     **dict.fromkeys(("integer-parameters", "fail-message"), "failed"),
@@ -196,6 +196,16 @@ def test_what_is_otherwise_is_refuted_with_what_to_change(account: SimpleNamespa
     assert account.run("programs-start", "--execution", account.ran.broken) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"REFUTED: {rows.by_name()['programs-start'].otherwise}"
+
+
+def test_a_page_of_the_studio_that_is_refused_is_named(account: SimpleNamespace, capsys: Capture) -> None:
+    """As if whoever asks may not read what EvaluateModel left: the model's own page is gone."""
+    sagemaker, storage = account.clients.sagemaker, account.clients.storage
+    for row in sagemaker.list_model_packages(ModelPackageGroupName="darkroom-digits")["ModelPackageSummaryList"]:
+        package = sagemaker.describe_model_package(ModelPackageName=row["ModelPackageArn"])
+        storage.delete(package["CustomerMetadataProperties"]["page"])
+    assert account.run("studio-pages", *words(account, "first")) == 1
+    assert re.search(r"refused: /models/darkroom-digits/\d/page: 404", capsys.readouterr().out)
 
 
 def test_the_alarms_of_a_scaling_policy_are_looked_at_and_tags_of_its_endpoint_written(

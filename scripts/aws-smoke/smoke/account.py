@@ -51,19 +51,19 @@ class Account:
     ) -> None:
         self.pipeline, self.options, self.tell = pipeline, options, tell
         self.undo = ExitStack()
-        self._session = session or boto3.Session(
+        self.session = session or boto3.Session(
             profile_name=options.profile or None, region_name=options.region or pipeline.pipeline.region
         )
         self._clients: dict[str, Any] = {}
 
     @property
     def region(self) -> str:
-        return str(self._session.region_name)
+        return str(self.session.region_name)
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
             more = INVOKING if service == "lambda" else {}  # as darkroom's own client has it
-            self._clients[service] = self._session.client(service, config=Config(retries={"mode": "standard"}, **more))
+            self._clients[service] = self.session.client(service, config=Config(retries={"mode": "standard"}, **more))
         return self._clients[service]
 
     def ask(self, service: str, operation: str, **request: Any) -> Any:
@@ -91,7 +91,7 @@ class Account:
         url = str(self.client("sagemaker").meta.endpoint_url)
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target, "Host": urlsplit(url).netloc}
         request = AWSRequest("POST", f"{url.rstrip('/')}/", headers, body.encode())
-        SigV4Auth(self._session.get_credentials(), "sagemaker", self.region).add_auth(request)
+        SigV4Auth(self.session.get_credentials(), "sagemaker", self.region).add_auth(request)
         sent = urllib.request.Request(request.url, request.body, dict(request.headers), method="POST")
         try:
             with urllib.request.urlopen(sent, timeout=30) as answer:

@@ -14,6 +14,7 @@ from smoke import (
     looks_service,
     looks_stack,
     looks_steps,
+    looks_studio,
     looks_training,
     looks_transforms,
     makes_alarms,
@@ -28,7 +29,7 @@ from smoke.verdict import Check
 
 LOOKS = (
     *(looks_service, looks_preflight, looks_stack, looks_steps, looks_data, looks_training, looks_debugger),
-    *(looks_functions, looks_endpoint, looks_server, looks_deploying, looks_transforms, looks_builds),
+    *(looks_functions, looks_endpoint, looks_server, looks_deploying, looks_transforms, looks_builds, looks_studio),
 )
 MAKES = (makes_pipelines, makes_roles, makes_events, makes_alarms, makes_tags, makes_calls)
 _ORDER = tuple(STAGES)

@@ -9,12 +9,14 @@ import pickle
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from refusal import Refusal
 from training import checkpoints
+from warm import Program
 
 MARK = {"code": "c", "processes": "1", "data train": "d", "lr": "0.1"}
 ENTRYPOINTS = Path(checkpoints.__file__).parents[1]
@@ -213,20 +215,17 @@ from pathlib import Path
 from training import checkpoints
 for step in range(10**9):
     checkpoints.save(Path(sys.argv[1]), {"a": "b"}, {"step": step, "weights": torch.full((500_000,), step)})
-    if step == 0:
-        print("first", flush=True)
 """
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     drawn = random.Random(3)
-    env = {**os.environ, "PYTHONPATH": str(ENTRYPOINTS), "OMP_NUM_THREADS": "1"}
     for number in range(3):
         folder = tmp_path / str(number)
-        command = [sys.executable, "-c", SAVING, str(folder)]
-        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        process = Program(["-c", SAVING, folder], tmp_path / f"log-{number}", os.environ, ENTRYPOINTS)
         try:
-            assert process.stdout is not None and process.stdout.readline() == "first\n"
+            while process.poll() is None and not (folder / checkpoints.NAME).exists():
+                time.sleep(0.01)
             for _ in range(20):  # looked at while it is being replaced
                 found = checkpoints.resume(folder, {"a": "b"})
                 assert found is not None and (found["weights"] == found["step"]).all()
@@ -234,7 +233,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
                 process.wait(drawn.random() / 20)
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
         found = checkpoints.resume(folder, {"a": "b"})
         assert found is not None and (found["weights"] == found["step"]).all()
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import pictures
 import pytest
 import torch
 import train
+from warm import Program
 
 ENTRYPOINTS = Path(train.__file__).parent
 # After how many checkpoints more the process is to die; empty: never. Hooks of the interpreter cannot be taken back.
@@ -98,7 +98,7 @@ def test_a_process_that_is_killed_ends_like_one_that_is_not(colours: Path, tmp_p
     more = ["--augment", "shift", "--epochs", "10"]  # long enough for the signal to come in time
     assert train.main(arguments(colours, tmp_path / "plain", *more), {}) == 0
     often = arguments(colours, tmp_path, *more, "--checkpoint_minutes", "0.0000001")
-    process = subprocess.Popen([sys.executable, ENTRYPOINTS / "train.py", *often], env={**os.environ, "SM_HOSTS": ""})
+    process = Program([ENTRYPOINTS / "train.py", *often], tmp_path / "log", {**os.environ, "SM_HOSTS": ""})
     while process.poll() is None and not (tmp_path / "kept/checkpoint.pt").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

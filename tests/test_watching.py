@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from health.rules.rulebook import BOOK
 from test_distributed import failure as failure_of
 from test_distributed import log, two
 from training import checkpoints
+from warm import Program
 
 pytestmark = pytest.mark.slow
 EVERY_RULE = "+".join(BOOK)
@@ -147,9 +147,9 @@ def test_recording_and_judging_import_no_pandas(colours: Path, tmp_path: Path) -
     """pyarrow does, wherever it is installed, to make arrays of lists: half a second of each job."""
     code = "import sys, train; assert train.main(sys.argv[1:], {}) == 0; print('pandas' in sys.modules)"
     more = [*SMALL, "--epochs", "1", "--health_rules", "AllZero+Overfit+BatchSize"]
-    command = [sys.executable, "-c", code, *arguments(colours, tmp_path, *more)]
-    ran = subprocess.run(command, cwd=Path(train.__file__).parent, capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines()[-1] == "False"
+    words = ["-c", code, *arguments(colours, tmp_path, *more)]
+    assert Program(words, tmp_path / "log", os.environ, Path(train.__file__).parent).wait(timeout=300) == 0
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "False"
 
 
 def test_every_rule_has_its_word_and_the_summary_counts_them(watched: Path) -> None:
@@ -236,9 +236,7 @@ def test_a_profile_that_cannot_be_drawn_fails_no_training(
 
 def test_a_killed_training_leaves_its_tables(colours: Path, tmp_path: Path) -> None:
     more = [*SMALL, "--epochs", "1000", "--health_rules", "AllZero", "--health_every", "3", "--profile", "true"]
-    with (tmp_path / "log").open("wb") as log_file:
-        command = [sys.executable, train.__file__, *arguments(colours, tmp_path, *more)]
-        running = subprocess.Popen(command, stdout=log_file, stderr=log_file)
+    running = Program([train.__file__, *arguments(colours, tmp_path, *more)], tmp_path / "log", os.environ)
     try:
         epochs, deadline = tmp_path / "output/data/metrics.jsonl", time.monotonic() + 300
         while not (epochs.is_file() and epochs.read_text().count("\n") > 2) and time.monotonic() < deadline:

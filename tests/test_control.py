@@ -365,6 +365,20 @@ def test_a_report_without_a_number_has_no_accuracy(report: dict[str, Any]) -> No
     assert outcome.accuracy(report) is None
 
 
+@pytest.mark.parametrize(
+    ("about", "names", "found"),
+    [
+        ("A pipeline. Parameters: One: first; only so; Two: 2: second.", "One Two", ["first; only so", "2: second"]),
+        ("Parameters: Two: of Two; One: of One.", "Two One Three", ["of Two", "of One"]),
+        ("Parameters: LikeOne: other; Two: b", "One Two", ["b"]),
+        ("Somebody's own.", "One", []),
+        ("Parameters: One: a.", "", []),
+    ],
+)
+def test_what_parameters_mean_is_read_out_of_a_pipelines_description(about: str, names: str, found: list[str]) -> None:
+    assert list(parameters.meanings(about, names.split()).values()) == found
+
+
 # logs and times
 
 

@@ -34,6 +34,7 @@ START = "/pipelines/form/start"
 def local(tmp_path_factory: pytest.TempPathFactory) -> Local:
     made = Local(tmp_path_factory.mktemp("home"))
     made.create(document(processing("Only"), parameters=PARAMETERS), "form")
+    made.client.update_pipeline(PipelineName="form", PipelineDescription=f"Parameters: Epochs: {EVIL}; Rate: a share.")
     return made
 
 
@@ -77,6 +78,7 @@ def test_a_form_has_what_the_definition_declares(visitor: Visitor) -> None:
     assert found["parameter.Mode"] == ["fast", "slow"] and found["parameter.Quiet"] == ["true", "false"]
     assert found["parameter.Word"] == [""] and found["token"] == [form_token(SECRET)]
     assert "Integer, by default 2" in words(html) and "String, without a default" in words(html)
+    assert f"Epochs {EVIL} Integer" in words(html) and "Rate a share Float" in words(html)
 
 
 def test_a_start_has_what_was_entered_and_leads_to_its_page(visitor: Visitor, local: Local) -> None:

@@ -37,7 +37,8 @@ def visitor(local: Local) -> Iterator[Visitor]:
 @contextmanager
 def running(local: Local, gate: Path) -> Iterator[tuple[str, str]]:
     """ARN and page of an execution whose one step goes on when `gate` is there."""
-    definition = document(processing("Gate", "say", "<b>before", "await", str(gate), "say", "after"))
+    gated = processing("Gate", "say", "<b>before", "await", str(gate), "say", "after")
+    definition = document(gated, processing("Then", DependsOn=["Gate"]))
     arn = local.start(definition, name="live")
     try:
         local.wait_for_step(arn, "Gate")
@@ -51,6 +52,7 @@ def test_an_execution_is_told_until_it_has_ended(local: Local, visitor: Visitor,
     with running(local, tmp_path / "gate") as (_, page), visitor.following(page) as events:
         kind, html = next(events)
         assert kind == "standing" and " Executing " in words(html).partition("Gate")[2]
+        assert "Processing Then waits" in words(html) and "not run" not in words(html)
         (tmp_path / "gate").touch()
         *_, (last, html), end = events
         assert last == "standing" and "Gate Processing Succeeded" in words(html)

@@ -71,6 +71,17 @@ def test_an_approval_has_its_note(visitor: Visitor, home: Registered, pending: N
     assert f"Note: fine {EVIL}" in words(html) and "<script>alert" not in html
 
 
+def test_a_model_says_how_it_comes_to_an_endpoint(visitor: Visitor, home: Registered, pending: None) -> None:
+    assert "Nowhere. Once it is approved, it can be put behind the endpoint for production." in words(visitor.page(ONE))
+    home.decide(1, "Approved")
+    told = words(visitor.page(ONE))
+    assert (
+        f"It is approved. To put it behind the endpoint for production, type: darkroom deploy 1 --group {GROUP}" in told
+    )
+    home.decide(1, "Rejected")
+    assert "darkroom deploy" not in words(visitor.page(ONE))
+
+
 def test_a_rejection_needs_a_note_and_keeps_what_was_entered(visitor: Visitor, home: Registered, pending: None) -> None:
     said = visitor.send(f"{ONE}/decide", decision="reject", seen="PendingManualApproval", reason="  ")
     assert said.status == 422 and "without a reason helps nobody" in words(said.text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pipeline.definition import Definition
 from pipeline.errors import ConfigError
 
@@ -49,6 +51,17 @@ def told(declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]) ->
         value = text(given.get(name, default), kind)
         rows.append((name, value, default if value != default else ""))
     return rows
+
+
+def meanings(about: str, names: Iterable[str]) -> dict[str, str]:
+    """Out of a pipeline's description, as darkroom writes it: '… Parameters: Epochs: epochs of each trial; Rate: …'.
+
+    Empty for a pipeline of somebody else, and for parameters that it does not explain.
+    """
+    known = "|".join(re.escape(name) for name in names)
+    found = list(re.finditer(rf"(?:\bParameters: |; )({known}): ", about)) if known else []
+    ends = [*(each.start() for each in found), len(about.removesuffix("."))][1:]
+    return {each[1]: about[each.end() : end] for each, end in zip(found, ends, strict=True)}
 
 
 def declared(definition: str) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,8 @@ from pipeline.report.steps import STATES
 from pipeline.studio import places
 from pipeline.studio.asked import Asked, Document, Page
 
+WAITS, NOT_RUN = "waits", "not run"  # of a step that has not begun: it may still, or may not
+
 
 def view(clients: Clients, asked: Asked) -> Page:
     arn = places.arn(clients, asked.path["pipeline"], asked.path["execution"])
@@ -34,14 +36,16 @@ def standing(clients: Clients, arn: str, definition: Definition) -> dict[str, An
     steps = executions.steps(clients, arn)
     ended = execution["PipelineExecutionStatus"] in executions.ENDED
     now = execution["LastModifiedTime"] if ended else datetime.now(UTC)
+    otherwise = NOT_RUN if ended else WAITS
     return {
         "arn": arn,
         "name": executions.pipeline_name(arn),
         "execution": execution,
         "ended": ended,
         "took": _took(steps, now),
-        "graph": drawn(arn, definition, steps, now),
+        "graph": drawn(arn, definition, steps, now, otherwise),
         "rows": [_row(clients, step, now) for step in steps],
+        "otherwise": otherwise,
         "waiting": [name for name in definition.steps if name not in {step["StepName"] for step in steps}],
         **(_outcome(clients, arn, steps) if ended else {"accuracy": None, "against": "", "packages": []}),
     }
@@ -56,9 +60,9 @@ def report(money: Callable[[], Money], clients: Clients, asked: Asked) -> Docume
     return Document(render(collect(clients, arn, money() if clients.place else None)).encode(), scripts=True)
 
 
-def drawn(arn: str, definition: Definition, steps: list[dict[str, Any]], now: datetime) -> Markup:
-    """Each step that has begun leads to its page."""
-    states, notes, links = {}, {}, {}
+def drawn(arn: str, definition: Definition, steps: list[dict[str, Any]], now: datetime, otherwise: str) -> Markup:
+    """Each step that has begun leads to its page; `otherwise` is said of those that have not."""
+    states, notes, links = {}, dict.fromkeys(definition.steps, otherwise), {}
     for step in steps:
         name, hit = step["StepName"], "CacheHitResult" in step
         states[name] = f"{STATES.get(step['StepStatus'], '')}{' hit' if hit else ''}"

@@ -97,6 +97,7 @@ def _page(
             found.evaluation.classes, key=lambda each: (2.0 if each.recall is None else each.recall, each.name)
         ),
         "made": list(_made(found)),
+        "following": _following(clients, found),
         "page": registry.page_address(package),
         "by": registry.by,
         "problem": problem,
@@ -104,6 +105,25 @@ def _page(
         "longest": registry.LONGEST_REASON,
     }
     return Page("model.html", values, status)
+
+
+def _following(clients: Clients, found: Dossier) -> tuple[str, str]:
+    """How it comes to answer, as a sentence and a command, while no endpoint has it by its name; both may be empty.
+
+    Production serves packages, staging archives. On AWS the stack's rule deploys what is approved; nothing does here.
+    """
+    if any(each.by == "package" for each in found.endpoints):
+        return "", ""
+    command = f"darkroom deploy {registry.spelled(found.version, found.group)}{clients.options}"
+    match found.status, bool(clients.place):
+        case registry.APPROVED, True:
+            how = "It is approved: where the stack deploys approvals, its endpoint comes by itself. Else, type:"
+            return how, command
+        case registry.APPROVED, False:
+            return "It is approved. To put it behind the endpoint for production, type:", command
+        case registry.PENDING, _:
+            return "Once it is approved, it can be put behind the endpoint for production.", ""
+    return "", ""
 
 
 def _made(found: Dossier) -> Iterator[tuple[str, Facts]]:

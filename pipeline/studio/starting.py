@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.client import Clients, request_token
@@ -20,21 +20,29 @@ CHOICES = {"Boolean": parameters.BOOLEANS}
 
 @dataclass(frozen=True)
 class Field:
-    """`default`: None where there is none; it may be empty. `choices`: all that it takes, where these are few words."""
+    """`default`: None where there is none; it may be empty. `choices`: all that it takes, where these are few words.
+
+    `meaning`: as far as the pipeline's description tells it.
+    """
 
     name: str
     kind: str
     value: str
     default: str | None
     choices: tuple[str, ...]
+    meaning: str = ""
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """`like`: ARN of the execution that lends its parameters, and what is not run; `step`: what is begun with."""
+    """`like`: ARN of the execution that lends its parameters, and what is not run; `step`: what is begun with.
+
+    `about`: the pipeline's description.
+    """
 
     pipeline: str
+    about: str
     version: int
     text: str
     like: str
@@ -48,14 +56,14 @@ class Wanted:
 def view(clients: Clients, asked: Asked) -> Page:
     wanted = _wanted(clients, asked.path["pipeline"], asked.query)
     before = executions.parameter_values(clients, wanted.like) if wanted.like else {}
-    return _page(wanted, list(_fields(wanted.definition, before)), request_token())
+    return _page(wanted, list(_fields(wanted, before)), request_token())
 
 
 def start(clients: Clients, asked: Asked) -> Answer:
     """To the page of the execution; what is wrong is told beside its field, with all that was entered."""
     wanted = _wanted(clients, asked.path["pipeline"], asked.form)
     entered = {key.removeprefix(FIELD): value for key, value in asked.form.items() if key.startswith(FIELD)}
-    fields = list(_checked(wanted.definition, entered))
+    fields = list(_checked(wanted, entered))
     given = {field.name: field.value for field in fields if wanted.like or field.value != field.default}
     once = asked.form.get("once") or request_token()
     if any(field.problem for field in fields):
@@ -76,13 +84,15 @@ def _wanted(clients: Clients, pipeline: str, named: Mapping[str, str]) -> Wanted
     if like:
         arn = places.arn(clients, pipeline, like)
         version = int(executions.describe(clients, arn).get("PipelineVersionId") or 0)
-        return Wanted(pipeline, version, executions.definition(clients, arn), arn, step)
+        about = str(clients.sagemaker.describe_pipeline(PipelineName=pipeline).get("PipelineDescription", ""))
+        return Wanted(pipeline, about, version, executions.definition(clients, arn), arn, step)
     number = named.get("version", "")
     if number and not (number.isascii() and number.isdecimal()):
         raise DarkroomError(f"version {number[:40]!r} is no number", "darkroom versions")
     version = versions.find(clients, pipeline, int(number[:9] or 0)).id
     found = clients.sagemaker.describe_pipeline(PipelineName=pipeline, PipelineVersionId=version)
-    return Wanted(pipeline, version, str(found["PipelineDefinition"]), "", "")
+    about = str(found.get("PipelineDescription", ""))
+    return Wanted(pipeline, about, version, str(found["PipelineDefinition"]), "", "")
 
 
 def _more(clients: Clients, wanted: Wanted) -> dict[str, Any]:
@@ -94,19 +104,23 @@ def _more(clients: Clients, wanted: Wanted) -> dict[str, Any]:
     return more
 
 
-def _fields(definition: Definition, before: Mapping[str, str]) -> Iterator[Field]:
-    for name, body in definition.parameters.items():
+def _fields(wanted: Wanted, before: Mapping[str, str]) -> Iterator[Field]:
+    declared = wanted.definition.parameters
+    meanings = parameters.meanings(wanted.about, declared)
+    for name, body in declared.items():
         kind = str(body.get("Type", "String"))
         default = parameters.text(body["DefaultValue"], kind) if "DefaultValue" in body else None
         choices = tuple(parameters.text(each) for each in body.get("EnumValues") or ()) or CHOICES.get(kind, ())
-        yield Field(name, kind, parameters.text(before.get(name, default), kind), default, choices)
+        value = parameters.text(before.get(name, default), kind)
+        yield Field(name, kind, value, default, choices, meanings.get(name, ""))
 
 
-def _checked(definition: Definition, entered: Mapping[str, str]) -> Iterator[Field]:
+def _checked(wanted: Wanted, entered: Mapping[str, str]) -> Iterator[Field]:
     """As it was entered; an empty field stands for the default."""
-    for field in _fields(definition, {}):
+    definition = wanted.definition
+    for field in _fields(wanted, {}):
         value = parameters.text(entered.get(field.name, "").strip() or field.default, field.kind)
-        yield Field(field.name, field.kind, value, field.default, field.choices, _problem(definition, field, value))
+        yield replace(field, value=value, problem=_problem(definition, field, value))
 
 
 def _problem(definition: Definition, field: Field, value: str) -> str:

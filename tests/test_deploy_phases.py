@@ -320,6 +320,20 @@ def test_rollback_leads_to_the_good_one_before_and_once(team: Team) -> None:
         team.call(action="rollback", endpoint_name=NAME)
 
 
+def test_what_is_to_be_deleted_is_not_kept_by_a_rollback(team: Team) -> None:
+    team.deployed(1)
+    team.deployed(2)
+    team.aws.register(3)
+    team.start(3)
+    team.call(action="undeploy", endpoint_name=NAME)
+    team.aws.clock.now += 3600
+    team.aws.settle()
+    team.aws.events.clear()
+    with pytest.raises(DeployRefused, match="is being deleted"):
+        team.call(action="rollback", endpoint_name=NAME)
+    assert team.phase == "leaving"
+
+
 def test_rollback_passes_a_failed_deployment_by(team: Team) -> None:
     first = team.deployed(1)
     second = team.deployed(2)

@@ -94,8 +94,8 @@ class Front:
         return answer
 
     async def post(self, body: bytes = b"?", *headers: str) -> tuple[int, str]:
-        lines = ["POST /invocations HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}", *headers]
-        answer = await self.send("\r\n".join((*lines, "", "")).encode() + body)
+        lines = ["POST /invocations HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(body)}"]
+        answer = await self.send("\r\n".join((*lines, *headers, "", "")).encode() + body)
         head, _, text = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), text.decode()
 
@@ -198,6 +198,9 @@ def test_connections_to_an_instance_are_kept_and_one_that_it_closed_is_no_failur
         (b"GET /ping HTTP/1.1\r\nX: " + b"x" * (65 << 10) + b"\r\n\r\n", 431),
         (b"HEAD /ping HTTP/1.1\r\nConnection: close\r\n\r\n", 405),
         (b"DELETE /ping HTTP/1.1\r\nConnection: close\r\n\r\n", 405),
+        (b"GET /ping HTTP/1.1\r\nHost: evil.example:8080\r\n\r\n", 421),
+        (b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n", 421),
+        (b"GET /ping HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403),
     ],
 )
 def test_what_is_no_request_of_an_endpoint_is_refused_and_reaches_no_model(request_: bytes, status: int) -> None:

@@ -43,6 +43,8 @@ def rollback(account: Account, endpoint: str, at: str) -> dict[str, str]:
         raise DeployRefused(f"endpoint {endpoint!r} does not exist, or was not deployed by this function")
     if at < known.at:
         return told(endpoint, live, known, phase="superseded")
+    if known.phase == record.LEAVING:
+        raise DeployRefused(f"endpoint {endpoint!r} is being deleted: there is no way back any more")
     if not known.before:
         raise DeployRefused(f"endpoint {endpoint!r} has no earlier good deployment to go back to")
     if live["EndpointStatus"] != "InService":

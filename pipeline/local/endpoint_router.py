@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.local.endpoint_http import Parts
 
 HOST = "127.0.0.1"
+_NAMES = (HOST, "localhost")
 ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
 MOST_PATIENT_S = 3600
 WAIT_LIMIT_S = 20.0  # for an instance, where none is there: a crashed one is being started again
@@ -209,6 +210,8 @@ class Router:
             writer.close()
 
     async def answer(self, request: Message) -> Parts:
+        """Raises Malformed."""
+        _refuse_pages(request)
         if request.first[1] == CONTROL:
             return self._control(request)
         if request.first[0] not in ("GET", "POST"):
@@ -254,6 +257,15 @@ class Router:
         busy = {port: instance.busy for port, instance in self.routes.instances.items()}
         body = json.dumps({"busy": busy, "counted": self.tally.taken()}).encode()
         return head("HTTP/1.1 200 OK", [("Content-Type", "application/json")], len(body)), body
+
+
+def _refuse_pages(request: Message) -> None:
+    """A web page may not ask a model of this machine, whatever name it gives the address (DNS rebinding)."""
+    name = value(request.headers, "host")
+    if name and name.lower().partition(":")[0] not in _NAMES:
+        raise Malformed(421, f"Host {name[:100]!r}: this endpoint answers as {' and '.join(_NAMES)} alone")
+    if value(request.headers, "sec-fetch-site") not in ("", "none"):
+        raise Malformed(403, "web pages may not ask this endpoint")
 
 
 def _limit(request: Message) -> float:

@@ -107,9 +107,11 @@ def test_an_update_changes_the_model_behind_the_same_port(sagemaker: LocalSageMa
 
 def test_a_server_that_crashes_is_started_again(sagemaker: LocalSageMaker) -> None:
     deploy(sagemaker, "model")
+    before = instances(sagemaker)
     with pytest.raises(ServiceError, match="broke off the connection") as caught:
         ask(sagemaker, b"die")
     assert caught.value.code == "ModelError"
+    assert soon(lambda: instances(sagemaker) not in ([], before))  # until then a request may be at its door, and lost
     assert ask(sagemaker) == "model ?"
 
 

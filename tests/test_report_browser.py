@@ -172,6 +172,11 @@ def test_on_paper_nothing_is_cut_off(page: Page) -> None:
     cut = "all => all.filter(e => e.scrollHeight > e.clientHeight + 1).length"
     assert page.eval_on_selector_all(".scroll, .cells", cut) == 0
     assert not page.locator("nav").is_visible()
+    hidden = (
+        "all => all.filter(e => !e.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true})).length"
+    )
+    assert page.locator("details:not([open]) > *").count() > 1
+    assert page.eval_on_selector_all("details:not(:has(iframe)) > *", hidden) == 0
 
 
 def test_names_with_html_in_them_run_nothing(browser: Browser, failed: str) -> None:

@@ -12,7 +12,7 @@ from pipeline.report.edges import direct, in_order
 
 WIDTH, HEIGHT = 130, 54  # seven columns fit the page: the pipeline that darkroom builds
 GAP_X, GAP_Y = 31, 18
-LONGEST = 17  # characters of a name
+LONGEST = 14  # characters of a name: wide ones, such as DejaVu's, fill the box then
 MOST_STEPS = 60  # beyond, a picture says less than the table below it
 BRANCH_WORDS = {"IfSteps": "yes", "ElseSteps": "no"}
 _NOWHERE: Mapping[str, str] = {}

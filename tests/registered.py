@@ -161,7 +161,7 @@ def _register(code: str) -> dict[str, Any]:
         "CustomerMetadataProperties": {
             "execution": {"Get": "Execution.PipelineExecutionArn"},
             "architecture": "resnet18",
-            "code train": f"train-{code}",
+            "code train.py": f"train-{code}",
         },
     }
     return {"Name": "Register", "Type": "RegisterModel", "Arguments": arguments}

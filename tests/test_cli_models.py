@@ -58,7 +58,7 @@ def test_a_model_is_shown_whole(run: Any) -> None:
         "calibration error 0.0500, 0.0200 with temperature 1.25, which the endpoint uses\n",
         "commit      cccccccccccccccccccccccccccccccccccccccc\n",
         "data        trained on 360 pictures ",
-        "code        train train-ffffffffffffffff\n",
+        "code        train.py train-ffffffffffffffff\n",
         "deployed    nowhere\n",
     ):
         assert words in out
@@ -118,7 +118,7 @@ def test_two_models_are_compared_in_a_table_that_fits(run: Any) -> None:
     assert "judged      on the same 360 test pictures\npaired      A - B +0.0200 (95 %: +0.0100 to +0.0300)" in out
     assert "accuracy                      0.9200     0.9000     +0.0200\n" in out
     assert "lr              0.1        -\n" in out
-    assert "train       changed: train.py\n" in out
+    assert "train.py    changed: train.py\n" in out
     assert "equal       parameters, data\n" in out
     assert [line for line in out.splitlines() if len(line) > 100 and "x" * 300 not in line] == []
 

@@ -66,8 +66,8 @@ def test_a_model_is_told_with_all_that_led_to_it(local: Registered) -> None:
     assert dict(origin.training.metrics) == {"validation_accuracy": 0.97}
     assert origin.train and (origin.train.source, origin.train.count) == ("d" * 64, 360)
     assert origin.test and origin.test.pictures != origin.train.pictures
-    assert dict(origin.code) == {"train": f"train-{'f' * 16}"}
-    assert dict(origin.addresses) == {"train": f"{BUCKET}/code/train-{'f' * 16}/"}
+    assert dict(origin.code) == {"train.py": f"train-{'f' * 16}"}
+    assert dict(origin.addresses) == {"train.py": f"{BUCKET}/code/train-{'f' * 16}/"}
 
 
 def test_a_package_of_somebody_elses_is_told_as_far_as_it_goes(local: Registered) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hosted import deploy, remove
-from reported import EVIL, Elements, words
-from studios import SECRET, Said, Visitor, serving
+from reported import EVIL, Elements, finished_run, step, words
+from studios import EXECUTION, SECRET, Hostile, Said, Visitor, links, serving
 from test_cli_deploy import SURE
 
 from pipeline.client import Clients, Hosting, hosting_session, local_hosting, local_session
@@ -64,6 +66,17 @@ def test_endpoints_lead_to_their_pages(visitor: Visitor) -> None:
     html = visitor.get("/endpoints").text
     assert "owls InService" in words(html)
     assert OWL in [value for name, value in Elements(html).attributes if name == "href"]
+
+
+def test_the_step_that_deployed_leads_to_its_endpoint(tmp_path: Path) -> None:
+    class Deployed(Hostile):
+        def list_pipeline_execution_steps(self, **_: Any) -> dict[str, Any]:
+            told = {"OutputParameters": [{"Name": "endpoint_name", "Value": EVIL}]}
+            return {"PipelineExecutionSteps": [step("Publish", "Lambda", 0, 1, Metadata={"Lambda": told})]}
+
+    clients = finished_run(tmp_path)._replace(sagemaker=Deployed(tmp_path / "Publish.log"))
+    with serving(lambda: nullcontext(clients)) as visitor:
+        assert f"/endpoints/{quote(EVIL, safe='')}" in links(visitor.page(f"{EXECUTION}/steps/Publish"))
 
 
 def test_an_endpoint_has_its_traffic_and_scaling(visitor: Visitor) -> None:

@@ -54,7 +54,7 @@ def test_a_model_has_its_figures_classes_and_where_it_came_from(visitor: Visitor
     assert "accuracy 0.9200 (95 %: 0.8900 to 0.9400) on 360 pictures" in told
     assert "+0.0200 (95 %: +0.0100 to +0.0300), better" in told
     assert told.index("owl 120 0.7000") < told.index("dog 120 0.9000") < told.index("cat 120 0.9500")
-    assert "lr 0.1" in told and "train.py train-1111111111111111" in told and "Nowhere." in told
+    assert "lr 0.1" in told and " train.py train-1111111111111111" in told and "Nowhere." in told
     execution = home.package(2)["CustomerMetadataProperties"]["execution"].rpartition("/")[2]
     assert f"/pipelines/digits/executions/{execution}/report" in links(html)
     assert "accuracy 0.9200 champion version 1: +0.0200, better" in words(
@@ -156,7 +156,7 @@ def test_two_models_are_compared(visitor: Visitor, home: Registered, pending: No
     assert "Both were judged on the same 360 test pictures" in told
     assert "Picture by picture: +0.0200 (95 %: +0.0100 to +0.0300), better." in told
     assert "accuracy 0.9200 0.9000 +0.0200" in told and "owl 0.7000 0.8000 -0.1000" in told
-    assert "lr 0.1 –" in told and "changed: train.py" in told
+    assert "lr 0.1 –" in told and "train.py changed: train.py" in told and "train.py.py" not in told
 
 
 def test_without_another_version_the_champion_is_compared(visitor: Visitor, home: Registered, pending: None) -> None:

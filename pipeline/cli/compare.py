@@ -175,7 +175,7 @@ def _print_changes(title: str, names: tuple[str, str], rows: Sequence[Change]) -
 
 def _print_files(found: Comparison) -> None:
     for each in found.files:
-        print_facts([(f"{each.step}.py"[:11], each.problem)] if each.problem else [])
+        print_facts([(each.step[:11], each.problem)] if each.problem else [])
         words = (("only in A", each.added), ("only in B", each.removed), ("changed", each.changed))
         for word, names in words:
             if names:

@@ -136,7 +136,7 @@ def _made(found: Dossier) -> Iterator[tuple[str, Facts]]:
     if origin.parameters:
         yield "Parameters", sorted(origin.parameters.items())
     data = [(name, _data(split)) for name, split in (("trained on", origin.train), ("judged on", origin.test)) if split]
-    code = [(f"{program}.py", name) for program, name in sorted(origin.code.items())]
+    code = sorted(origin.code.items())
     size = "" if found.size is None else f", {found.size:,} bytes"
     kept = [("archive", f"{archive(found.package)}{size}"), ("evaluation", registry.evaluation_address(found.package))]
     yield "Data, code and files", [*data, *code, *((name, text) for name, text in kept if text)]

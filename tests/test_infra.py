@@ -19,6 +19,7 @@ from rendered import ENTRYPOINTS, ROOT, about, changed, shipped
 
 from pipeline.cli import _commands, _parser
 from pipeline.config import load_config
+from pipeline.config.deploying import ServerlessSection
 from pipeline.definition import Definition
 from pipeline.iam.actions import FORCED
 from pipeline.infra import packaging, setting, template
@@ -229,6 +230,15 @@ def test_the_asking_function_is_kept_warm_twice_at_its_alias_and_may_ask_product
     [asking] = [each["Resource"] for each in policy["Statement"] if each not in others]
     assert asking == "arn:aws:sagemaker:us-east-1:111122223333:endpoint/darkroom-digits-production"
     assert {action.partition(":")[0] for each in others for action in each["Action"]} == {"logs"}
+
+
+def test_the_asking_function_knows_what_a_serverless_endpoint_takes() -> None:
+    config = changed(deploy={"serverless": ServerlessSection(), "scaling": None, "network_isolation": False})
+    told = [
+        Stack(each, Functions="present").of("AWS::Lambda::Function")["InvokeFunction"]["Environment"]["Variables"]
+        for each in (template.template(about(config)), shipped())
+    ]
+    assert [each.get("ENDPOINT_KIND") for each in told] == ["serverless", None]
 
 
 def test_functions_in_a_vpc_may_use_its_network_and_others_may_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def test_a_moved_file_is_gone(storage: Any, tmp_path: Path) -> None:
 def test_what_is_no_address_is_refused(storage: Any, uri: str) -> None:
     with pytest.raises(StorageError, match="is not an address of the form s3://bucket/key"):
         storage.get_bytes(uri)
+    with pytest.raises(StorageError, match="holds a NUL character"):
+        storage.get_bytes(f"{BUCKET}/a\0b")
 
 
 def test_an_object_is_no_larger_than_whoever_reads_it_allows(storage: Any) -> None:
@@ -100,7 +103,9 @@ class Breaking:
         self.content, self.times = content, times
         self.ranges: list[str] = []
 
-    def ask(self, method: str, resource: str, Bucket: str, Key: str, Range: str = "", IfMatch: str = "") -> Any:
+    def ask(self, method: str, resource: str, Bucket: str, Range: str = "", **_: str) -> Any:
+        if method == "list_objects_v2":
+            return {"Contents": [{"Key": "x", "Size": len(self.content), "LastModified": datetime.now(UTC)}]}
         self.ranges.append(Range)
         begin = int(Range.removeprefix("bytes=").rstrip("-") or 0)
         self.times -= 1
@@ -135,6 +140,12 @@ def test_a_body_that_breaks_off_is_read_on_from_there() -> None:
 def test_a_body_that_always_breaks_off_says_how_often() -> None:
     with pytest.raises(ServiceError, match="s3://storage-bucket/x broke off 3 times"):
         Storage(Breaking(b"0" * 100, times=9)).get_bytes(f"{BUCKET}/x")  # type: ignore[arg-type]
+
+
+def test_a_download_that_breaks_off_leaves_no_part_of_it(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="broke off 3 times"):
+        Storage(Breaking(b"0" * 100, times=9)).download(f"{BUCKET}/x", str(tmp_path))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_that_leads_out_of_the_folder_is_refused(aws: Account, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
+from pipeline.objects import Object, from_folder, split, too_large
+from pipeline.whole_file import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from pipeline.aws.calls import Calls
 
-# `path` is empty: the object lies on no disk of this machine
-Object = namedtuple("Object", "uri path size modified")
 READS = 3  # attempts to read a body: boto3 repeats calls, but not what breaks off after their answer began
 _BLOCK = 1 << 20
 
@@ -44,7 +43,7 @@ class Storage:
             blocks.append(block)
             read += len(block)
             if most and read > most:
-                raise StorageError(f"{uri} has more than {most:,} bytes")
+                raise too_large(uri, most)
         return b"".join(blocks)
 
     def size(self, uri: str) -> int:
@@ -98,27 +97,18 @@ class Storage:
 
     def upload(self, folder: str, prefix: str, move: bool = False) -> int:
         """Every file below becomes `prefix/relative/path`; links only if they stay inside. Returns the count."""
-        base = prefix.rstrip("/")
-        inside = os.path.realpath(folder) + os.sep
         count = 0
-        for where, _, names in os.walk(folder):
-            for name in sorted(names):
-                source = os.path.join(where, name)
-                if not os.path.isfile(source) or not os.path.realpath(source).startswith(inside):
-                    continue
-                relative = os.path.relpath(source, folder).replace(os.sep, "/")
-                self.put_file(f"{base}/{relative}", source, move=move and not os.path.islink(source))
-                count += 1
+        for uri, source in from_folder(folder, prefix):
+            self.put_file(uri, source, move=move and not os.path.islink(source))
+            count += 1
         return count
 
     def _download(self, uri: str, target: str) -> None:
-        aside = f"{target}.{os.getpid()}"
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(aside, "wb") as file:
+            with whole(target) as aside, open(aside, "wb") as file:
                 for block in self.blocks(uri):
                     file.write(block)
-            os.replace(aside, target)
         except OSError as exc:
             raise StorageError(
                 f"cannot write {target}: {exc.strerror}", "free some space, or choose another folder"
@@ -147,15 +137,6 @@ class Storage:
                     raise ServiceError(
                         exc.code, f"{uri} broke off {failed} times: {exc.message}", "GetObject", exc.hint
                     ) from exc
-
-
-def split(uri: str, allow_empty_key: bool = False) -> tuple[str, str]:
-    """'s3://bucket/a/b' → ('bucket', 'a/b'). Raises StorageError."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not bucket or not (key or allow_empty_key):
-        raise StorageError(f"{uri!r} is not an address of the form s3://bucket/key")
-    return bucket, key
 
 
 def _arn(bucket: str, key: str) -> str:

@@ -9,6 +9,7 @@ from collections import namedtuple
 
 from pipeline.control import executions, landing, outcome
 from pipeline.errors import DarkroomError, ServiceError, StorageError
+from pipeline.whole_file import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,15 +171,8 @@ def _record(folder: str) -> dict[str, Any]:
 
 
 def _keep(folder: str, record: dict[str, Any]) -> None:
-    path = os.path.join(folder, RECORD)
-    aside = f"{path}.{os.getpid()}.part"
-    try:
-        with open(aside, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=2, sort_keys=True)
-        os.replace(aside, path)
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
+    with whole(os.path.join(folder, RECORD)) as aside, open(aside, "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2, sort_keys=True)
 
 
 def nothing(arn: str, kind: str) -> DarkroomError:

@@ -7,6 +7,7 @@ import hashlib
 import os
 
 from pipeline.errors import StorageError
+from pipeline.whole_file import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,19 +37,15 @@ def refused(file: str, folder: str) -> StorageError:
 
 def put(blocks: Iterable[bytes], path: str, note: Callable[[int, str], None] = _unnoted) -> tuple[int, str]:
     """Size and SHA-256, which `note` hears of before the file is there. Raises StorageError."""
-    aside = f"{path}.{os.getpid()}.part"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        size, digest = _written(blocks, aside)
-        note(size, digest)
-        os.replace(aside, path)
+        with whole(path) as aside:
+            size, digest = _written(blocks, aside)
+            note(size, digest)
     except OSError as exc:
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         said = f"the disk is full: cannot write {path}" if full else f"cannot write {path}: {exc.strerror}"
         raise StorageError(said, "free some space, or name another folder") from exc
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
     return size, digest
 
 

@@ -9,6 +9,7 @@ import time
 
 from pipeline.content import RACY_NS, file_at, files_below, folder_name, sha256, stamp
 from pipeline.errors import DarkroomError
+from pipeline.whole_file import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,5 @@ def _load(memory: str) -> dict[str, list[Any]]:
 
 def _save(memory: str, remembered: dict[str, list[Any]]) -> None:
     os.makedirs(os.path.dirname(memory), exist_ok=True)
-    aside = f"{memory}.{os.getpid()}"
-    with open(aside, "w", encoding="utf-8") as file:
+    with whole(memory) as aside, open(aside, "w", encoding="utf-8") as file:
         json.dump(remembered, file)
-    os.replace(aside, memory)

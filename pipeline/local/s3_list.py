@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from pipeline.local.storage import Object, Storage
+    from pipeline.local.storage import Storage
+    from pipeline.objects import Object
 
 _LARGEST_PAGE = 1000
 _NUMBER = re.compile("[0-9]{1,9}")

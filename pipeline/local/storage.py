@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections import namedtuple
 
 from pipeline.errors import ServiceError, StorageError
+from pipeline.objects import Object, from_folder, split, too_large
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Object = namedtuple("Object", "uri path size modified")
 _SMALL = 1 << 20
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)  # no object can be there
 _INCOMING = ".incoming-"  # no object key can begin a part like this: the leading dot of such a part is encoded
@@ -126,24 +125,17 @@ class Storage:
 
     def upload(self, folder: str, prefix: str, move: bool = False) -> int:
         """Every file below becomes `prefix/relative/path`; links only if they stay inside. Returns the count."""
-        base = prefix.rstrip("/")
-        inside = os.path.realpath(folder) + os.sep
         count = 0
-        for where, _, names in os.walk(folder):
-            for name in sorted(names):
-                source = os.path.join(where, name)
-                if not os.path.isfile(source) or not os.path.realpath(source).startswith(inside):
-                    continue
-                relative = os.path.relpath(source, folder).replace(os.sep, "/")
-                self.put_file(f"{base}/{relative}", source, move=move and not os.path.islink(source))
-                count += 1
+        for uri, source in from_folder(folder, prefix):
+            self.put_file(uri, source, move=move and not os.path.islink(source))
+            count += 1
         return count
 
     @contextlib.contextmanager
     def _incoming(self, uri: str) -> Iterator[str]:
         """A temporary path beside the object's own, renamed over it when the block ends without error."""
         path = self.path(uri)
-        folder, name = os.path.split(path)
+        folder = os.path.dirname(path)
         temporary = os.path.join(folder, f"{_INCOMING}{os.urandom(6).hex()}")
         with _storage_errors(path):
             os.makedirs(folder, exist_ok=True)
@@ -154,10 +146,6 @@ class Storage:
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(temporary)
                 raise
-
-
-def too_large(uri: str, most: int) -> StorageError:
-    return StorageError(f"{uri} has more than {most:,} bytes")
 
 
 @contextlib.contextmanager
@@ -180,17 +168,6 @@ def copy_file(source: str, target: str) -> None:
         return
     with open(source, "rb") as reader, open(target, "wb") as writer:
         writer.write(reader.read())
-
-
-def split(uri: str, allow_empty_key: bool = False) -> tuple[str, str]:
-    """'s3://bucket/a/b' → ('bucket', 'a/b'). Raises StorageError."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not bucket or not (key or allow_empty_key):
-        raise StorageError(f"{uri!r} is not an address of the form s3://bucket/key")
-    if "\0" in uri:
-        raise StorageError(f"{uri!r} holds a NUL character")
-    return bucket, key
 
 
 def _encode(part: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pipeline.digest import sha256_hex
 from pipeline.errors import DarkroomError, StorageError
+from pipeline.whole_file import whole
 
 FORMAT = "darkroom plan 1"
 LARGEST = 32 << 20  # bytes; a definition has one megabyte at most
@@ -49,15 +49,11 @@ def write(path: str, plan: PlanFile) -> None:
     """The whole file or none of it. Raises StorageError."""
     body = {"format": FORMAT, **asdict(plan)}
     text = json.dumps({**body, "seal": _seal(body)}, indent=2, ensure_ascii=False) + "\n"
-    aside = f"{path}.{os.getpid()}"
     try:
-        with open(aside, "w", encoding="utf-8") as file:
+        with whole(path) as aside, open(aside, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(aside, path)
     except OSError as exc:
         raise StorageError(f"cannot write {path}: {exc.strerror}", "choose another file with -o") from exc
-    finally:
-        _remove(aside)
 
 
 def read(path: str) -> PlanFile:
@@ -92,10 +88,3 @@ def _parsed(path: str) -> Any:
 def _seal(body: dict[str, Any]) -> str:
     """Against accidents and edits by hand, not against forgery: whoever may upsert needs no forged plan."""
     return sha256_hex(json.dumps(body, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
-def _remove(path: str) -> None:
-    try:
-        os.remove(path)
-    except OSError:
-        return  # it became the plan, or was never there

@@ -16,26 +16,21 @@ def write_report(clients: Clients, arn: str, path: str = "", money: Money | None
     `money`: prices of machines that go before darkroom's own. Raises StorageError where it cannot be written.
     """
     import os
-    from contextlib import suppress
 
     from pipeline.control.executions import identifier
     from pipeline.errors import StorageError
     from pipeline.report.collect import collect
     from pipeline.report.page import render
+    from pipeline.whole_file import whole
 
     path = path or os.path.join(clients.home, "executions", identifier(arn), NAME)
     if path.endswith(os.sep) or os.path.isdir(path):
         path = os.path.join(path, NAME)
     html = render(collect(clients, arn, money))
-    aside = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(aside, "w", encoding="utf-8") as file:
+        with whole(path) as aside, open(aside, "w", encoding="utf-8") as file:
             file.write(html)
-        os.replace(aside, path)
     except OSError as exc:
         raise StorageError(f"cannot write {path}: {exc.strerror}", "name another file with -o") from exc
-    finally:
-        with suppress(OSError):
-            os.remove(aside)
     return path

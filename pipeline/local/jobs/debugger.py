@@ -18,7 +18,8 @@ from pipeline.local.jobs import JobFailed, evaluator, rule_statuses
 from pipeline.local.jobs.rule_statuses import DEBUG, ERROR, PROFILER
 from pipeline.local.jobs.staging import aside
 from pipeline.local.jobs.toolkit import CODE
-from pipeline.local.storage import copy_file, split
+from pipeline.local.storage import copy_file
+from pipeline.objects import split
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from reported import ARN, anything, finished_run
 
 from pipeline.report import confusion
 from pipeline.report.collect import Run, collect
-from pipeline.report.confusion import LARGEST_MATRIX, ROOM, view
+from pipeline.report.confusion import LARGEST_MATRIX, MOST_CHARACTERS, view
 from pipeline.report.sections import ERROR, is_ours
 
 
@@ -66,14 +66,14 @@ def test_what_is_no_base64_is_no_picture(run: Run, bad: str) -> None:
 
 
 def test_pictures_beyond_the_room_are_left_out(run: Run) -> None:
-    large = "A" * (ROOM // 2)
+    large = "A" * (MOST_CHARACTERS // 2)
     found = evaluated(run, MATRIX, error("cat", "dog", large), error("cat", "dog", large), worst=[error("dog", "cat")])
     assert len(found["worst"]) == 1
     assert found["shown"] == 1
 
 
 def test_names_take_room_as_pictures_do(run: Run) -> None:
-    long = {**error("cat", "dog"), "name": "n" * (ROOM // 2)}
+    long = {**error("cat", "dog"), "name": "n" * (MOST_CHARACTERS // 2)}
     assert evaluated(run, MATRIX, long, long, error("dog", "cat"))["shown"] == 2
 
 
@@ -99,6 +99,6 @@ def test_errors_of_any_content_are_shown_or_left_out(content: dict[str, Any]) ->
     content = json.loads(json.dumps(content))
     kept = content if is_ours("evaluation", content) else {}
     listed = (kept.get("errors") or {}).get("pictures", [])
-    shown, room = confusion._within(listed, ROOM)
+    shown, room = confusion.within(listed, MOST_CHARACTERS)
     assert len(shown) <= len(listed)
-    assert 0 <= room <= ROOM
+    assert 0 <= room <= MOST_CHARACTERS

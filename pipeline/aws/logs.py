@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from pipeline.aws.calls import Calls
 
-SCHEME = (
-    "cloudwatch:"  # how a stream is written in place of a path: cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-1-17
-)
+# how a stream is written in place of a path: cloudwatch:/aws/sagemaker/TrainingJobs/job/algo-1-17
+SCHEME = "cloudwatch:"
 MOST_EVENTS = 10_000  # that GetLogEvents gives at once
 MOST_PAGES = 20  # of a log's end: each holds 10,000 events or 1 MB, and an account may ask for 25 in a second
 MOST_STREAMS = 50  # that DescribeLogStreams gives at once

@@ -6,9 +6,10 @@ from collections import namedtuple
 
 from pipeline.cli.rails import ASCII, LINES, rows
 from pipeline.cli.text import MARKS, on_one_line
-from pipeline.control import outcome
-from pipeline.control.times import elapsed
+from pipeline.control import executions, outcome
+from pipeline.control.times import took
 from pipeline.report.edges import direct, in_order
+from pipeline.wording import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 LEAST = 5  # characters that the column of the cache keeps on a narrow terminal: whether it missed, not why
 REASON = 40  # characters of a failure's reason that shall stand in its row; the rest goes below
-LOOKS = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
 PLAIN_MARKS = {"Succeeded": "o", "Failed": "x", "Stopped": "#", "Stopping": "#", "Executing": ">"}
 CONDITIONS = {"IfSteps": "if true", "ElseSteps": "if false"}
 HEADER = ("STEP", "STATUS", "TOOK", "CACHE", "")
@@ -46,10 +46,10 @@ def table(clients: Clients, seen: Seen, columns: int, unicode: bool) -> Iterator
     yield [(" " * beside + _line(HEADER, widths), "soft")]
     marks, none = (MARKS, "·") if unicode else (PLAIN_MARKS, ".")
     for row in found:
-        look = LOOKS.get(row.status, "soft")
+        look = executions.LOOKS.get(row.status, "soft")
         text = _line(row.cells, widths)
         if columns and row.status != "Failed":
-            text = _cut(text, max(1, columns - beside))
+            text = cut(text, max(1, columns - beside))
         yield [
             *((row.left, "soft"), (marks.get(row.status, none), look), (f"{row.right} ", "soft")),
             (text, "" if look == "good" else look),
@@ -72,15 +72,10 @@ def _cells(clients: Clients, seen: Seen, step: Step, only: str) -> tuple[str, Se
     if not ran:
         return "", (step.name, "not run" if seen.ended else "waiting", "", "", only)
     said = ran.get("FailureReason", "").strip().partition("\n")[0] or outcome.now(clients, ran)
-    took = "" if "CacheHitResult" in ran else elapsed(ran, seen.now)
-    status = ran["StepStatus"]
-    return status, (step.name, status, took, outcome.cache_phrase(ran), ": ".join(filter(None, (only, said))))
+    status, how_long, cache = ran["StepStatus"], took(ran, seen.now), outcome.cache_phrase(ran)
+    return status, (step.name, status, how_long, cache, ": ".join(filter(None, (only, said))))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [_cut(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=False)]
+    padded = [cut(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=False)]
     return "  ".join([*padded, cells[-1]]).rstrip()
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"

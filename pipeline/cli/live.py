@@ -21,7 +21,7 @@ from pipeline.definition import Definition
 
 REFRESH_S = 0.2
 LOOK_S = 0.5  # between two looks at a running job's metrics
-STYLES = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "Stopping": "yellow", "Executing": "cyan"}
+STYLES = {"good": "green", "bad": "bold red", "stopped": "yellow", "running": "cyan"}  # rich's words for how it looks
 TAIL_ROWS, FEWEST_ROWS = 12, 4  # of logs below the table: at most, and where the table fills the terminal
 MOST_ROWS = 30  # of a long definition the steps that matter now: the last ones that started
 
@@ -82,7 +82,7 @@ class LiveView:
         if step is None:
             return [Text(f"  {name}", "dim"), Text("not run" if ended else "waiting", "dim"), Text(), Text()]
         status = step["StepStatus"]
-        style = STYLES.get(status, "")
+        style = STYLES.get(executions.LOOKS.get(status, ""), "")
         word = "cache hit" if "CacheHitResult" in step else status
         phrase = self._phrase(step) if status != "Failed" else _first_line(step.get("FailureReason", ""))
         return [

@@ -11,7 +11,7 @@ from pipeline.cli.executions import execution_argument
 from pipeline.cli.partial import so_far
 from pipeline.cli.text import harmless, on_one_line, print_json, print_spans, takes_unicode
 from pipeline.control import champion, executions, health, outcome, parameters
-from pipeline.control.times import duration, moment
+from pipeline.control.times import moment, span
 from pipeline.errors import ServiceError, StorageError
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def in_full(clients: Clients, arn: str) -> dict[str, Any]:
 
 def show(clients: Clients, arn: str) -> None:
     """What decides stands last, where a terminal that is too low for all of it shows it all the same."""
-    from pipeline.cli.graph import LOOKS, table
+    from pipeline.cli.graph import table
     from pipeline.control.remembering import remembering
 
     clients = remembering(clients)
@@ -82,7 +82,7 @@ def show(clients: Clients, arn: str) -> None:
     print()
     for name, value in facts:
         told = harmless(value).strip().replace("\n", "\n" + " " * INDENT)
-        print_spans([(f"{name:<{INDENT}}", ""), (told, LOOKS.get(value, "") if name == "status" else "")])
+        print_spans([(f"{name:<{INDENT}}", ""), (told, executions.LOOKS.get(value, "") if name == "status" else "")])
     if parts.error is not None:
         with so_far(f"missing above: {', '.join(parts.missing)}"):
             raise parts.error
@@ -153,7 +153,7 @@ def _facts(clients: Clients, arn: str, seen: Seen, parts: _Parts) -> Iterator[tu
     yield "execution", executions.identifier(arn)
     yield "pipeline", executions.pipeline_name(arn)
     yield "started", moment(seen.execution.get("CreationTime"))
-    yield "took", _took(steps, seen.now)
+    yield "took", span(steps, seen.now)
     if given := _given(clients, arn, seen):
         yield "set", given
     yield "status", seen.execution["PipelineExecutionStatus"]
@@ -178,12 +178,6 @@ def _given(clients: Clients, arn: str, seen: Seen) -> str:
     return " ".join(
         f"{name}={value}" for name, value, _ in parameters.told(declared, given) if value != usual.get(name)
     )
-
-
-def _took(steps: list[dict[str, Any]], now: datetime) -> str:
-    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
-    ends = [step.get("EndTime") or now for step in steps]
-    return duration((max(ends) - min(starts)).total_seconds()) if starts else ""
 
 
 COMMANDS = {"show": Command(arguments, run)}

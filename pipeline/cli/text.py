@@ -7,6 +7,7 @@ import re
 import sys
 
 from pipeline.cli.home import darkroom
+from pipeline.wording import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ def whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
     return number
 
 
+def say(line: str) -> None:
+    """Progress, at once: what follows may take long."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def print_error(text: str = "") -> None:
     print(harmless(text), file=sys.stderr)
 
@@ -116,8 +122,7 @@ def print_line(text: str, out: TextIO) -> None:
 
 def tame(text: str, width: int) -> str:
     """One line without escape sequences and control characters, at most `width` characters long."""
-    line = harmless(_ESCAPES.sub("", text).replace("\n", " ").expandtabs(4))
-    return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
+    return cut(harmless(_ESCAPES.sub("", text).replace("\n", " ").expandtabs(4)), width)
 
 
 def harmless(text: str) -> str:

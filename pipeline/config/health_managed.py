@@ -10,9 +10,8 @@ from pipeline.config.problems import Problem, quoted
 
 Given = Mapping[str, Any]
 Texts = dict[str, str]
-EVERY = (
-    100  # steps from one record to the next where health.every is null: how long the job is, a definition cannot tell
-)
+# steps from one record to the next where health.every is null: how long the job is, a definition cannot tell
+EVERY = 100
 LONGEST = 256  # characters of a value in RuleParameters and CollectionParameters
 REPORT = "ProfilerReport"
 LOSSES = "losses"

@@ -6,6 +6,7 @@ import re
 
 from pipeline.content import sha256
 from pipeline.errors import DarkroomError
+from pipeline.wording import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def put_planned(clients: Clients, planned: Iterable[tuple[str, str]], here: Mapp
     lost = [uri for uri in missing if uri not in here or sha256(here[uri]) != digests[uri]]
     if lost:
         raise DarkroomError(
-            f"the plan names code that is neither in S3 nor here: {lost[0]}"
-            + (f" and {len(lost) - 1} more" if len(lost) > 1 else ""),
+            f"the plan names code that is neither in S3 nor here: {listed(lost, 1)}",
             "check out what the plan was made from, or make a new one: darkroom plan -o FILE",
         )
     return put(clients, [(uri, here[uri]) for uri in missing])

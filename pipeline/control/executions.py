@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Trouble = Callable[[Unavailable | None], None]
 
 ENDED = ("Succeeded", "Failed", "Stopped")
+# of an execution or a step, a class of the pages' style and a colour on a terminal
+LOOKS = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
 STOPPED, RESUMED = ("Stopping", "Stopped"), ("Executing", "Succeeded")
 NOT_IN_THIS_STATE = ("ConflictException", "ValidationException")  # which of the two AWS answers is not documented
 LAST = "last"

@@ -7,8 +7,9 @@ import math
 from collections import namedtuple
 
 from pipeline.control import archived, managed, outcome
-from pipeline.control.managed import FIRST_WORDS, listed, one_line
+from pipeline.control.managed import FIRST_WORDS, NAMED, one_line
 from pipeline.errors import ServiceError, StorageError
+from pipeline.wording import count, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,19 +154,20 @@ def told_of_ours(health: Health) -> str:
         return "no rules"
     stoppers = [each for each in health.rules if each.status == FOUND and each.rule == health.stopped_by]
     found = stoppers + [each for each in health.rules if each.status == FOUND and each not in stoppers]
-    rules = f"{len(health.rules)} rule{'s' * (len(health.rules) != 1)}"
+    rules = count(len(health.rules), "rule")
     fine = any(each.status == FINE for each in health.rules)
     well = f"{rules}, no issues" if fine else rules  # of rules that all could not judge it is not said
     parts = [f"{len(found)} of {rules} found issues: {_named(found)}" if found else well]
     for status, words in ((NOT_EVALUATED, "not evaluated"), (ERROR, "failed themselves")):
         names = [one_line(each.rule, FIRST_WORDS) for each in health.rules if each.status == status]
-        parts += [f"{words}: {listed(names)}"] if names else []
+        parts += [f"{words}: {listed(names, NAMED)}"] if names else []
     by = f"stopped by {one_line(stoppers[0].rule, FIRST_WORDS)}: " if stoppers else ""
     return by + "; ".join(parts)
 
 
 def _named(found: list[Rule]) -> str:
-    return listed([f"{one_line(each.rule, FIRST_WORDS)} ({one_line(each.message, FIRST_WORDS)})" for each in found])
+    named = [f"{one_line(each.rule, FIRST_WORDS)} ({one_line(each.message, FIRST_WORDS)})" for each in found]
+    return listed(named, NAMED)
 
 
 def in_full(health: Health | None) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from pipeline.wording import count, listed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +41,10 @@ def told(managed: Managed) -> str:
 
 
 def _told(rows: list[Row]) -> str:
-    of_all = f"{len(rows)} rule{'s' * (len(rows) != 1)}"
+    of_all = count(len(rows), "rule")
     found, fine = _with(rows, FOUND), _with(rows, FINE)
     if found:
-        head = f"{len(found)} of {of_all} found issues: {listed([_because(row) for row in found])}"
+        head = f"{len(found)} of {of_all} found issues: {listed([_because(row) for row in found], NAMED)}"
     elif fine:
         head = f"{of_all}, no issues" if len(fine) == len(rows) else f"{len(fine)} of {of_all} judged, no issues"
     else:
@@ -51,7 +53,7 @@ def _told(rows: list[Row]) -> str:
     known = {FOUND, FINE, ERROR, IN_PROGRESS, STOPPING, STOPPED}
     tails = [(words, _with(rows, *statuses)) for statuses, words in others]
     tails.append(("unknown status", [row for row in rows if row.status not in known]))
-    said = [f"{words}: {listed([one_line(row.rule, FIRST_WORDS) for row in there])}" for words, there in tails if there]
+    said = [f"{words}: {_named(there)}" for words, there in tails if there]
     return "; ".join([head, *_failed(_with(rows, ERROR)), *said])
 
 
@@ -61,9 +63,13 @@ def _failed(rows: list[Row]) -> list[str]:
         return []
     reasons = {row.details for row in rows}
     if len(reasons) > 1:
-        return [f"not judged: {listed([_because(row) for row in rows])}"]
+        return [f"not judged: {listed([_because(row) for row in rows], NAMED)}"]
     why = one_line(rows[0].details.removeprefix(_NOT_EVALUATED), REASON)
-    return [f"not judged: {listed([one_line(row.rule, FIRST_WORDS) for row in rows])}{f' ({why})' if why else ''}"]
+    return [f"not judged: {_named(rows)}{f' ({why})' if why else ''}"]
+
+
+def _named(rows: list[Row]) -> str:
+    return listed([one_line(row.rule, FIRST_WORDS) for row in rows], NAMED)
 
 
 def _with(rows: list[Row], *statuses: str) -> list[Row]:
@@ -73,12 +79,6 @@ def _with(rows: list[Row], *statuses: str) -> list[Row]:
 def _because(row: Row) -> str:
     why = one_line(row.details.removeprefix(_NOT_EVALUATED), FIRST_WORDS)
     return f"{one_line(row.rule, FIRST_WORDS)}{f' ({why})' if why else ''}"
-
-
-def listed(names: list[str]) -> str:
-    """The first of them, and how many more."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def one_line(text: str, most: int) -> str:

@@ -13,8 +13,10 @@ from pipeline.plan.difference import ADDED, CHANGED, REMOVED, Absent, Change, Fi
 from pipeline.plan.document import plain
 from pipeline.plan.making import Plan
 from pipeline.plan.permissions import Needed
+from pipeline.wording import count, listed
 
 SIGNS = {ADDED: "+", REMOVED: "-", CHANGED: "~"}
+ROOM = 160  # characters that a page has for an old and a new value together
 LEAST_ROOM = 12  # characters of a value that are always shown
 _CELL_FIELDS = 2  # differences that the one line of a step names; the others are counted
 
@@ -45,10 +47,6 @@ def _what(plan: Plan) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
-def count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def pair(old: Any, new: Any, room: int) -> str:
     """`old → new` in about `room` characters; what both begin with is left out of long addresses."""
     one, other = _text(old), _text(new)
@@ -72,7 +70,7 @@ def code(change: CodeChange, most: int = 8) -> str:
     if change.problem:
         return f"which files changed cannot be told: {change.problem}"
     told = [
-        f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''} {word}"
+        f"{listed(names, most)} {word}"
         for names, word in ((change.changed, "changed"), (change.added, "added"), (change.removed, "removed"))
         if names
     ]
@@ -160,8 +158,7 @@ def permission(needed: Needed) -> str:
     role = needed.role.rpartition("/")[2]
     if not needed.actions:
         return f"{role} is another role: darkroom iam has its policies"
-    more = len(needed.resources) - 1
-    return f"{role} needs {', '.join(needed.actions)} on {needed.resources[0]}{f' and {more} more' if more else ''}"
+    return f"{role} needs {', '.join(needed.actions)} on {listed(needed.resources, 1)}"
 
 
 def describes(change: Change) -> str:

@@ -158,8 +158,3 @@ def number(value: float) -> str:
     if abs(value) < 1e-3 or abs(value) >= 1e6:
         return f"{value:.3g}"
     return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:.0f}"
-
-
-def cut(text: str, longest: int) -> str:
-    """At most so many characters of a name."""
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

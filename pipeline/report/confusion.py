@@ -13,10 +13,7 @@ from pipeline.report.sections import CONFUSION, fits
 LARGEST_MATRIX = 150  # classes; of more, those with most errors: a million cells are no picture of anything
 DENSE = 25  # classes from which on cells are small
 CONFUSIONS = 12  # in the list; the rest of it is folded
-ROOM = (
-    1_600_000  # characters of all pictures of errors with their words; ours leave at most this, others may leave more
-)
-
+MOST_CHARACTERS = 1_600_000  # of all pictures of errors with their words; ours leave no more, others' jobs may
 PICTURES = ("png", "jpeg", "gradcam")
 BASE64 = re.compile("[A-Za-z0-9+/]+={0,2}")
 
@@ -43,8 +40,8 @@ def view(run: Run) -> dict[str, Any]:
         return {}
     classes = list(matrix)
     section = run.sections.get("evaluation", {})
-    worst, room = _within(section.get("worst", []), ROOM)
-    shown, _ = _within((section.get("errors") or {}).get("pictures", []), room)
+    worst, room = within(section.get("worst", []), MOST_CHARACTERS)
+    shown, _ = within((section.get("errors") or {}).get("pictures", []), room)
     counts = [[int(matrix[actual].get(predicted, 0)) for predicted in classes] for actual in classes]
     cells = sorted(_cells(counts, classes, shown), key=lambda cell: (-cell.count, cell.actual, cell.predicted))
     chosen = _chosen(counts)
@@ -72,7 +69,7 @@ def _matrix(run: Run) -> dict[str, dict[str, int]]:
     return matrix if matrix and fits(matrix, CONFUSION) else {}
 
 
-def _within(rows: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]], int]:
+def within(rows: list[dict[str, Any]], room: int) -> tuple[list[dict[str, Any]], int]:
     """Those that have a picture, as long as there is room; and how much of it is left."""
     kept = []
     for row in rows:

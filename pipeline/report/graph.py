@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from pipeline.definition import Definition, Step
-from pipeline.report.charts import cut
 from pipeline.report.edges import direct, in_order
+from pipeline.wording import cut
 
 WIDTH, HEIGHT = 130, 54  # seven columns fit the page: the pipeline that darkroom builds
 GAP_X, GAP_Y = 31, 18

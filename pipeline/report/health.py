@@ -13,9 +13,8 @@ ORDER = (FOUND, ERROR, NOT_EVALUATED, FINE)
 STATES = {FOUND: "bad", ERROR: "bad", NOT_EVALUATED: "stopped", FINE: "good"}
 WAITING = "stopped"  # the look of what is neither good nor bad: in progress, stopped, not evaluated
 OPEN = 25  # rules; the rest is folded
-LARGEST_PAGE = (
-    900_000  # characters of the profile as an attribute; a larger one stays where it lies: the page is mailed
-)
+# characters of the profile as an attribute; a larger one stays where it lies: the page is mailed
+LARGEST_PAGE = 900_000
 
 
 def view(found: Health | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def render(run: Run) -> str:
         name=executions.pipeline_name(run.arn),
         identifier=executions.identifier(run.arn),
         status=run.execution["PipelineExecutionStatus"],
-        state=steps.STATES.get(run.execution["PipelineExecutionStatus"], ""),
+        state=executions.LOOKS.get(run.execution["PipelineExecutionStatus"], ""),
         style=_ours(environment, STYLE),
         script=_ours(environment, SCRIPT),
         script_digest=_digest(environment, SCRIPT),

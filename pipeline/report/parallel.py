@@ -8,7 +8,8 @@ from functools import cached_property
 
 from markupsafe import Markup, escape
 
-from pipeline.report.charts import Axis, axis, cut, is_wide_range, number
+from pipeline.report.charts import Axis, axis, is_wide_range, number
+from pipeline.wording import cut
 
 WIDTH, HEIGHT = 900, 300
 LEFT, RIGHT, TOP, BOTTOM = 60, 70, 34, 14

@@ -7,13 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.control import outcome
+from pipeline.control import executions, outcome
 from pipeline.control.times import duration
 from pipeline.report import graph
 from pipeline.report.charges import Charge
 from pipeline.report.collect import Run
-
-STATES = {"Succeeded": "good", "Failed": "bad", "Stopped": "stopped", "Stopping": "stopped", "Executing": "running"}
 
 
 def view(run: Run) -> dict[str, Any]:
@@ -34,16 +32,22 @@ def took(run: Run) -> str:
 
 
 def drawn(run: Run) -> Markup:
-    states, notes = {}, {}
-    for step in run.steps:
-        name, hit = step["StepName"], "CacheHitResult" in step
-        states[name] = f"{STATES.get(step['StepStatus'], '')}{' hit' if hit else ''}"
-        notes[name] = "cache hit" if hit else _note(step, run.charges.get(name))
-    return graph.draw(run.definition, states, notes)
+    notes = {step["StepName"]: _note(step, run.charges.get(step["StepName"])) for step in run.steps}
+    return graph.draw(run.definition, states(run.steps), notes)
+
+
+def states(steps: list[dict[str, Any]]) -> dict[str, str]:
+    """Step → its classes in the picture."""
+    return {
+        step["StepName"]: f"{executions.LOOKS.get(step['StepStatus'], '')}{' hit' if 'CacheHitResult' in step else ''}"
+        for step in steps
+    }
 
 
 def _note(step: dict[str, Any], charge: Charge | None) -> str:
     """A success needs no word: the time alone says it."""
+    if "CacheHitResult" in step:
+        return "cache hit"
     words = [] if step["StepStatus"] == "Succeeded" else [step["StepStatus"]]
     words.append(duration(_seconds(step)))
     if charge and charge.usd is not None:
@@ -78,7 +82,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
             {
                 "step": step,
                 "type": run.definition.steps[step["StepName"]].type,
-                "state": STATES.get(step["StepStatus"], ""),
+                "state": executions.LOOKS.get(step["StepStatus"], ""),
                 "cache": outcome.cache_phrase(step),
                 "took": duration(_seconds(step)),
                 "left": f"{min(left, 99.5):.2f}",

@@ -13,6 +13,8 @@ from pipeline.errors import DarkroomError
 from pipeline.plan.making import Subject
 from pipeline.plan.prices import Money
 
+Facts = list[tuple[str, str]]  # names, and what is shown beside them
+
 
 @dataclass(frozen=True)
 class Asked:

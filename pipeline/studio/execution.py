@@ -10,13 +10,13 @@ from markupsafe import Markup
 
 from pipeline.client import Clients
 from pipeline.control import champion, executions, outcome, parameters, registry
-from pipeline.control.times import duration, elapsed
+from pipeline.control.times import elapsed, span, took
 from pipeline.definition import Definition
 from pipeline.plan.prices import Money
 from pipeline.report import graph
 from pipeline.report.collect import collect
 from pipeline.report.page import render
-from pipeline.report.steps import STATES
+from pipeline.report.steps import states
 from pipeline.studio import places
 from pipeline.studio.asked import Asked, Document, Page
 
@@ -42,7 +42,7 @@ def standing(clients: Clients, arn: str, definition: Definition) -> dict[str, An
         "name": executions.pipeline_name(arn),
         "execution": execution,
         "ended": ended,
-        "took": _took(steps, now),
+        "took": span(steps, now),
         "graph": drawn(arn, definition, steps, now, otherwise),
         "rows": [_row(clients, step, now) for step in steps],
         "otherwise": otherwise,
@@ -62,16 +62,14 @@ def report(money: Callable[[], Money], clients: Clients, asked: Asked) -> Docume
 
 def drawn(arn: str, definition: Definition, steps: list[dict[str, Any]], now: datetime, otherwise: str) -> Markup:
     """Each step that has begun leads to its page; `otherwise` is said of those that have not."""
-    states, notes, links = {}, dict.fromkeys(definition.steps, otherwise), {}
-    for step in steps:
-        name, hit = step["StepName"], "CacheHitResult" in step
-        states[name] = f"{STATES.get(step['StepStatus'], '')}{' hit' if hit else ''}"
-        notes[name] = "cache hit" if hit else _note(step, now)
-        links[name] = places.step(arn, name)
-    return graph.draw(definition, states, notes, links)
+    said = {step["StepName"]: _note(step, now) for step in steps}
+    links = {name: places.step(arn, name) for name in said}
+    return graph.draw(definition, states(steps), {**dict.fromkeys(definition.steps, otherwise), **said}, links)
 
 
 def _note(step: dict[str, Any], now: datetime) -> str:
+    if "CacheHitResult" in step:
+        return "cache hit"
     words = [] if step["StepStatus"] == "Succeeded" else [step["StepStatus"]]
     return ", ".join([*words, *filter(None, [elapsed(step, now)])])
 
@@ -79,16 +77,10 @@ def _note(step: dict[str, Any], now: datetime) -> str:
 def _row(clients: Clients, step: dict[str, Any], now: datetime) -> dict[str, Any]:
     return {
         "step": step,
-        "took": "" if "CacheHitResult" in step else elapsed(step, now),
+        "took": took(step, now),
         "cache": outcome.cache_phrase(step),
         "said": outcome.now(clients, step),
     }
-
-
-def _took(steps: list[dict[str, Any]], now: datetime) -> str:
-    starts = [step["StartTime"] for step in steps if step.get("StartTime")]
-    ends = [step.get("EndTime") or now for step in steps]
-    return duration(max(0.0, (max(ends) - min(starts)).total_seconds())) if starts else ""
 
 
 def _outcome(clients: Clients, arn: str, steps: list[dict[str, Any]]) -> dict[str, Any]:

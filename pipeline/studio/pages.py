@@ -11,7 +11,6 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from pipeline.control import executions
 from pipeline.control.times import duration, moment
 from pipeline.report import charts
-from pipeline.report.steps import STATES
 from pipeline.studio import places
 from pipeline.studio.asked import Page, Studio
 from pipeline.studio.security import form_token
@@ -36,7 +35,7 @@ def environment() -> Environment:
         number=charts.number,
         duration=duration,
         moment=moment,
-        state=lambda status: STATES.get(status, ""),
+        state=lambda status: executions.LOOKS.get(status, ""),
         identifier=executions.identifier,
     )
     made.globals.update(places=places)

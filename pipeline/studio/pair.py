@@ -8,15 +8,13 @@ from typing import Any
 
 from pipeline.client import Clients
 from pipeline.control import executions, outcome, parameters
-from pipeline.control.times import elapsed
+from pipeline.control.times import took
 from pipeline.definition import Definition
 from pipeline.errors import DarkroomError
 from pipeline.models.comparison import changes
 from pipeline.plan import difference, words
 from pipeline.studio import places
 from pipeline.studio.asked import Asked, Page
-
-ROOM = 160  # characters of an old and a new value together
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def view(clients: Clients, asked: Asked) -> Page:
         "steps": [(each, *(_cells(clients, side, each) for side in (one, other))) for each in named],
         "difference": difference.compare(other.definition, one.definition),
         "words": words,
-        "room": ROOM,
+        "room": words.ROOM,
     }
     return Page("pair.html", values)
 
@@ -64,6 +62,6 @@ def _cells(clients: Clients, side: Side, name: str) -> dict[str, Any] | None:
     step = side.steps.get(name)
     if step is None:
         return None
-    took = "" if "CacheHitResult" in step else elapsed(step, datetime.now(UTC))
     cache, metrics = outcome.cache_phrase(step), outcome.metrics_phrase(outcome.metrics(clients, step))
-    return {"status": step["StepStatus"], "told": ", ".join(filter(None, (took, cache and f"cache {cache}", metrics)))}
+    told = (took(step, datetime.now(UTC)), cache and f"cache {cache}", metrics)
+    return {"status": step["StepStatus"], "told": ", ".join(filter(None, told))}

@@ -14,8 +14,6 @@ from pipeline.plan.making import Plan, Subject
 from pipeline.plan.prices import Money
 from pipeline.studio.asked import Asked, Page, Planned
 
-ROOM = 160  # characters of an old and a new value together
-
 
 def of_config(planned: Planned | None, clients: Clients, _: Asked) -> Page:
     """Compiles anew where the file or its code has changed. Raises DarkroomError where there is no such file."""
@@ -41,7 +39,7 @@ def of_version(money: Callable[[], Money], clients: Clients, asked: Asked) -> Pa
 def _page(plan: Plan, source: str) -> Page:
     costs = {cost.step: cost for cost in plan.cost.steps}
     rows = [
-        (each, words.outcome(each), words.why(plan, each, ROOM), *words.money(costs.get(each.step)))
+        (each, words.outcome(each), words.why(plan, each, words.ROOM), *words.money(costs.get(each.step)))
         for each in plan.predictions
     ]
-    return Page("plan.html", {"plan": plan, "rows": rows, "words": words, "source": source, "room": ROOM})
+    return Page("plan.html", {"plan": plan, "rows": rows, "words": words, "source": source, "room": words.ROOM})

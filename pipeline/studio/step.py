@@ -9,14 +9,12 @@ from typing import Any
 
 from pipeline.client import Clients
 from pipeline.control import executions, logs, outcome, selection
-from pipeline.control.times import elapsed
+from pipeline.control.times import took
 from pipeline.report import tuning
 from pipeline.report.collect import tuning_of
 from pipeline.studio import places
-from pipeline.studio.asked import Asked, Page
+from pipeline.studio.asked import Asked, Facts, Page
 from pipeline.studio.logs import ends
-
-Facts = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def standing(clients: Clients, arn: str, step: dict[str, Any]) -> dict[str, Any]
         "arn": arn,
         "name": executions.pipeline_name(arn),
         "step": step,
-        "took": "" if "CacheHitResult" in step else elapsed(step, datetime.now(UTC)),
+        "took": took(step, datetime.now(UTC)),
         "cache": outcome.cache_phrase(step),
         "said": outcome.now(clients, step),
         "ended": ended,

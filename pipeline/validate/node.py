@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline.validate.finding import Finding
+from pipeline.wording import cut
 
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 QUOTED = 80  # characters of a value that a message quotes
@@ -91,8 +92,7 @@ def _segment(key: str | int) -> str:
 
 def quote(value: object) -> str:
     """The value as a message shows it: one line, cut."""
-    text = repr(value)
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
+    return cut(repr(value), QUOTED)
 
 
 def nearest(name: str, known: Iterable[str], fallback: str) -> str:

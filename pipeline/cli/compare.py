@@ -5,22 +5,23 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command, target
-from pipeline.cli.model_text import print_facts, print_gaps
+from pipeline.cli.model_text import accuracy, print_facts, print_gaps
 from pipeline.cli.models import group_option
 from pipeline.cli.text import on_one_line, print_error, print_json, print_table, whole
 from pipeline.control import registry
 from pipeline.errors import DarkroomError
+from pipeline.wording import cut, listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Sequence
 
-    from pipeline.client import Clients
     from pipeline.models.comparison import Change, Comparison, Figure
 
 MOST_CLASSES, MOST_FILES = 12, 20  # that are shown; --json has all
 CELL = 34  # characters: three columns of texts and what lies between them are 100
+NAME = 50  # characters of a figure's, such as a class
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -39,7 +40,8 @@ def compare_command(args: Namespace) -> int:
     clients = target.used(args)
     one = registry.find(clients, args.one, args.group)
     group = str(one["ModelPackageGroupName"])
-    other = registry.find(clients, args.other or _champion(clients, one, group), group)
+    named = f"darkroom compare {args.one} B, with B any other version"
+    other = registry.find(clients, args.other or registry.opponent(clients, one, named), group)
     found = comparison.compare(clients, *(dossier.of(clients, each, whole=False) for each in (one, other)))
     if args.json:
         print_json(document.comparison(found))
@@ -54,18 +56,6 @@ def _command(which: str) -> str:
     from pipeline.cli.home import darkroom
 
     return f"{darkroom()} show-model {which}"
-
-
-def _champion(clients: Clients, one: dict[str, object], group: str) -> int:
-    """The newest approved version but this one. Raises DarkroomError if there is none."""
-    others = [version for version in registry.approved(clients, group) if version != one["ModelPackageVersion"]]
-    if not others:
-        version = one["ModelPackageVersion"]
-        raise DarkroomError(
-            f"no other version of {group} is approved: there is no champion to compare version {version} with",
-            f"darkroom compare {version} B, with B any other version",
-        )
-    return others[0]
 
 
 def _print(found: Comparison) -> None:
@@ -136,12 +126,7 @@ def _verdict(found: Comparison) -> list[tuple[str, str]]:
     elif found.same_test:
         words = "were not asked picture by picture: two intervals, overlapping or not, do not say whether it is chance"
         lines.append(("paired", f"none: these two {words}"))
-    for name, side in (("A", found.one), ("B", found.other)):
-        read = side.evaluation
-        span = f" (95 %: {read.interval[0]:.4f} to {read.interval[1]:.4f})" if read.interval else ""
-        of = f" on {read.count:,} pictures" if read.count is not None else ""
-        accuracy = "not known" if read.accuracy is None else f"{read.accuracy:.4f}{span}{of}"
-        lines.append((f"accuracy {name}", accuracy))
+    lines += [(f"accuracy {name}", accuracy(side.evaluation)) for name, side in (("A", found.one), ("B", found.other))]
     return lines
 
 
@@ -150,7 +135,8 @@ def _print_figures(title: str, names: tuple[str, str], rows: Sequence[Figure], m
         return
     print()
     cells = [
-        (_cell(row.name, 50), _number(row.one), _number(row.other), _number(row.difference, "+")) for row in rows[:most]
+        (cut(on_one_line(row.name), NAME), _number(row.one), _number(row.other), _number(row.difference, "+"))
+        for row in rows[:most]
     ]
     print_table((title, *names, "A - B"), cells)
     if len(rows) > most:
@@ -179,17 +165,11 @@ def _print_files(found: Comparison) -> None:
         words = (("only in A", each.added), ("only in B", each.removed), ("changed", each.changed))
         for word, names in words:
             if names:
-                more = f" and {len(names) - MOST_FILES} more" if len(names) > MOST_FILES else ""
-                print_facts([(each.step[:11], f"{word}: {', '.join(names[:MOST_FILES])}{more}")])
+                print_facts([(each.step[:11], f"{word}: {listed(names, MOST_FILES)}")])
 
 
 def _number(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.4f}"
-
-
-def _cell(text: str, most: int) -> str:
-    plain = on_one_line(text)
-    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
 COMMANDS = {"compare": Command(arguments, compare_command)}

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from pipeline.client import Clients
     from pipeline.models.dossier import Dossier
+    from pipeline.models.evaluation import Evaluation
     from pipeline.models.prepared import Split
 
     Facts = Iterator[tuple[str, str]]
 
 WIDTH, LABEL = 100, 12
 WORST = 8  # classes that are shown
-DIGITS = 12  # of a digest
 UNKNOWN = "not known"
 
 
@@ -64,12 +64,7 @@ def of_package(found: Dossier) -> Facts:
 
 def of_evaluation(found: Dossier) -> Facts:
     read = found.evaluation
-    if read.accuracy is None:
-        yield "accuracy", UNKNOWN
-    else:
-        span = f" (95 %: {read.interval[0]:.4f} to {read.interval[1]:.4f})" if read.interval else ""
-        of = f" on {read.count:,} test pictures" if read.count is not None else ""
-        yield "accuracy", f"{read.accuracy:.4f}{span}{of}"
+    yield "accuracy", accuracy(read)
     more = {name: value for name, value in (read.metrics or {}).items() if name != "accuracy"}
     if more:
         yield "figures", "  ".join(f"{name} {value:.4f}" for name, value in more.items())
@@ -81,6 +76,14 @@ def of_evaluation(found: Dossier) -> Facts:
         yield "calibration", UNKNOWN
     yield from _champion(found)
     yield "health", _health(found)
+
+
+def accuracy(read: Evaluation) -> str:
+    if read.accuracy is None:
+        return UNKNOWN
+    span = f" (95 %: {read.interval[0]:.4f} to {read.interval[1]:.4f})" if read.interval else ""
+    of = f" on {read.count:,} test pictures" if read.count is not None else ""
+    return f"{read.accuracy:.4f}{span}{of}"
 
 
 def _champion(found: Dossier) -> Facts:
@@ -113,10 +116,12 @@ def _health(found: Dossier) -> str:
 
 
 def print_classes(found: Dossier) -> None:
+    from pipeline.models.evaluation import worst_first
+
     classes = found.evaluation.classes
     if not classes:
         return
-    worst = sorted(classes, key=lambda each: (2.0 if each.recall is None else each.recall, each.name))
+    worst = worst_first(classes)
     rows = [
         (each.name[: WIDTH // 2], "" if each.count is None else f"{each.count:,}", *map(_share, _figures(each)))
         for each in worst[:WORST]
@@ -182,9 +187,9 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _data(split: Split | None) -> str:
-    if split is None:
-        return UNKNOWN
-    return f"{split.count:,} pictures {split.pictures[:DIGITS]} of {split.kind} {split.source[:DIGITS]}"
+    from pipeline.models.prepared import told
+
+    return told(split) if split else UNKNOWN
 
 
 def _report(clients: Clients, found: Dossier) -> str:

@@ -180,7 +180,18 @@ def evaluation_address(package: Mapping[str, Any]) -> str:
     return str((quality.get("Statistics") or {}).get("S3Uri", ""))
 
 
-def approved(clients: Clients, group: str) -> list[int]:
-    """Versions, newest first."""
-    rows = _summaries(clients, group)
-    return [int(row["ModelPackageVersion"]) for row in rows if row["ModelApprovalStatus"] == APPROVED]
+def champion_beside(clients: Clients, package: Mapping[str, Any]) -> int:
+    """The newest approved version of its group but this one; 0 if there is none."""
+    rows = _summaries(clients, str(package["ModelPackageGroupName"]))
+    others = (row for row in rows if row["ModelPackageVersion"] != package["ModelPackageVersion"])
+    return next((int(row["ModelPackageVersion"]) for row in others if row["ModelApprovalStatus"] == APPROVED), 0)
+
+
+def opponent(clients: Clients, package: Mapping[str, Any], hint: str) -> int:
+    """The champion beside it, to compare it with. Raises DarkroomError with `hint` if there is none."""
+    found = champion_beside(clients, package)
+    if not found:
+        group, version = package["ModelPackageGroupName"], package["ModelPackageVersion"]
+        why = f"no other version of {group} is approved: there is no champion to compare version {version} with"
+        raise DarkroomError(why, hint)
+    return found

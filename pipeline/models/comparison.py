@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pipeline.client import Clients
 from pipeline.models.dossier import Dossier
 from pipeline.models.evaluation import ClassFigures, Paired
-from pipeline.models.prepared import Split
+from pipeline.models.prepared import DIGITS, Split
 from pipeline.plan.archives import Code, CodeChange
-
-DIGITS = 12  # hex digits of a digest that are shown
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def of(clients: Clients, package: Mapping[str, Any], whole: bool = True) -> Doss
         health=_health(clients, found, gaps) if whole else None,
         size=_size(clients, package, gaps) if whole else None,
         endpoints=tuple(serving.of(clients, package, gaps)) if whole else (),
-        champion=gaps.ask("champion", lambda: _champion(clients, package), 0) if whole else 0,
+        champion=gaps.ask("champion", lambda: registry.champion_beside(clients, package), 0) if whole else 0,
         gaps=gaps,
     )
 
@@ -92,8 +92,3 @@ def _health(clients: Clients, found: Origin, gaps: Gaps) -> Health | None:
         return None
     row = found.training.row
     return gaps.ask("health", lambda: health.read(clients, [row]), None)
-
-
-def _champion(clients: Clients, package: Mapping[str, Any]) -> int:
-    others = registry.approved(clients, str(package["ModelPackageGroupName"]))
-    return next((version for version in others if version != package["ModelPackageVersion"]), 0)

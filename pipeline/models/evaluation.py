@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,11 @@ def read(report: Mapping[str, Any]) -> Evaluation:
         calibration=_calibration(own.get("calibration")),
         paired=_paired(own.get("champion")),
     )
+
+
+def worst_first(classes: Iterable[ClassFigures]) -> list[ClassFigures]:
+    """By recall; those whose recall is not told stand last."""
+    return sorted(classes, key=lambda each: (2.0 if each.recall is None else each.recall, each.name))
 
 
 def share(value: Any) -> float | None:

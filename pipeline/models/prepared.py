@@ -15,6 +15,7 @@ from pipeline.models.evaluation import count
 MANIFEST = "manifest.json"
 LARGEST = 16 << 20  # bytes; a shard takes 150
 LONGEST = 200  # characters of a text
+DIGITS = 12  # hex digits of a digest that are shown
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def read(clients: Clients, address: str) -> Split:
         count=size,
         settings=_settings(manifest.get("settings")),
     )
+
+
+def told(split: Split) -> str:
+    """In words: how many pictures, and of what."""
+    return f"{split.count:,} pictures {split.pictures[:DIGITS]} of {split.kind} {split.source[:DIGITS]}"
 
 
 def _foreign(uri: str, what: str) -> ServiceError:

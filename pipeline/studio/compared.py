@@ -15,7 +15,8 @@ def view(clients: Clients, asked: Asked) -> Page:
     """With `with` that version, else the newest approved other one. Raises DarkroomError where there is none."""
     group, version = asked.path["group"], asked.path["version"]
     one = registry.version(clients, group, version)
-    other = registry.version(clients, group, asked.query.get("with") or _champion(clients, group, version))
+    chosen = "choose a version on the page of the group"
+    other = registry.version(clients, group, asked.query.get("with") or str(registry.opponent(clients, one, chosen)))
     if one["ModelPackageArn"] == other["ModelPackageArn"]:
         raise DarkroomError(f"version {version} differs from itself in nothing", "name two versions")
     found = comparison.compare(clients, *(dossier.of(clients, each, whole=False) for each in (one, other)))
@@ -28,11 +29,3 @@ def view(clients: Clients, asked: Asked) -> Page:
         "code": found.code,
     }
     return Page("compared.html", {"found": found, "changes": changes, "most": MOST_CLASSES, "most_files": MOST_FILES})
-
-
-def _champion(clients: Clients, group: str, version: str) -> str:
-    others = [str(each) for each in registry.approved(clients, group) if str(each) != version]
-    if not others:
-        why = f"no other version of {group} is approved: there is no champion to compare version {version} with"
-        raise DarkroomError(why, "choose a version on the page of the group")
-    return others[0]

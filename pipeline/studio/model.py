@@ -9,19 +9,17 @@ from pipeline.client import Clients
 from pipeline.control import health, registry
 from pipeline.control.times import moment
 from pipeline.errors import DarkroomError
-from pipeline.models import dossier
+from pipeline.models import dossier, prepared
 from pipeline.models.dossier import Dossier
+from pipeline.models.evaluation import worst_first
 from pipeline.models.jobs import archive
-from pipeline.models.prepared import Split
 from pipeline.studio import places
-from pipeline.studio.asked import Answer, Asked, Document, Go, Page
+from pipeline.studio.asked import Answer, Asked, Document, Facts, Go, Page
 
 STATUSES = {"approve": registry.APPROVED, "reject": registry.REJECTED}
 STATES = {registry.APPROVED: "good", registry.REJECTED: "bad", registry.PENDING: "stopped"}
 WRONG, MEANWHILE = 422, 409
 LARGEST_PAGE = 32 << 20  # bytes of the model's own page
-DIGITS = 12  # of a digest
-Facts = list[tuple[str, str]]
 
 
 def view(clients: Clients, asked: Asked) -> Page:
@@ -93,9 +91,7 @@ def _page(
         "package": package,
         "state": STATES.get(found.status, ""),
         "health": health.told(found.health) if found.health is not None else "",
-        "classes": sorted(
-            found.evaluation.classes, key=lambda each: (2.0 if each.recall is None else each.recall, each.name)
-        ),
+        "classes": worst_first(found.evaluation.classes),
         "made": list(_made(found)),
         "following": _following(clients, found),
         "page": registry.page_address(package),
@@ -135,12 +131,12 @@ def _made(found: Dossier) -> Iterator[tuple[str, Facts]]:
         yield "Training", [*facts, *sorted(job.settings.items())]
     if origin.parameters:
         yield "Parameters", sorted(origin.parameters.items())
-    data = [(name, _data(split)) for name, split in (("trained on", origin.train), ("judged on", origin.test)) if split]
+    data = [
+        (name, prepared.told(split))
+        for name, split in (("trained on", origin.train), ("judged on", origin.test))
+        if split
+    ]
     code = sorted(origin.code.items())
     size = "" if found.size is None else f", {found.size:,} bytes"
     kept = [("archive", f"{archive(found.package)}{size}"), ("evaluation", registry.evaluation_address(found.package))]
     yield "Data, code and files", [*data, *code, *((name, text) for name, text in kept if text)]
-
-
-def _data(split: Split) -> str:
-    return f"{split.count:,} pictures {split.pictures[:DIGITS]} of {split.kind} {split.source[:DIGITS]}"

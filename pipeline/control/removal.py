@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from pipeline.client import pages
+from pipeline.control import scaling
 from pipeline.control.endpoints import DELETING
 from pipeline.control.fleets import made_for
 from pipeline.errors import DarkroomError, ServiceError
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pipeline.client import Hosting
 
 VARIANT = "AllTraffic"  # as deploy calls it: where the endpoint is gone, its scaling may still be there
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
-_NAMESPACE = {"ServiceNamespace": "sagemaker"}
 _GONE = ("ObjectNotFoundException", "ResourceNotFound", "ResourceNotFoundException")
 _ABSENT = ("ValidationException", *_GONE)  # of calls that describe
 
@@ -99,13 +98,11 @@ def _scaling(hosting: Hosting, name: str, endpoint: dict[str, Any] | None, ours:
     """A policy's own alarms go with it."""
     variants = [each["VariantName"] for each in (endpoint or {}).get("ProductionVariants", ())]
     for variant in dict.fromkeys([*variants, *([VARIANT] if ours else [])]):
-        resource = {**_NAMESPACE, "ResourceId": f"endpoint/{name}/variant/{variant}"}
-        policies = hosting.scaling.describe_scaling_policies(**resource)["ScalingPolicies"]
-        for policy in policies:
+        resource = scaling.resource_of(name, variant)
+        for policy in scaling.policies(hosting, name, variant):
             which = {**resource, "ScalableDimension": policy["ScalableDimension"], "PolicyName": policy["PolicyName"]}
             yield Part("scaling policy", policy["PolicyName"], _delete_policy(hosting, which))
-        asked = {**_NAMESPACE, "ResourceIds": [resource["ResourceId"]]}
-        for target in hosting.scaling.describe_scalable_targets(**asked)["ScalableTargets"]:
+        for target in scaling.targets(hosting, name, variant):
             which = {**resource, "ScalableDimension": target["ScalableDimension"]}
             yield Part("scalable target", resource["ResourceId"], _deregister(hosting, which))
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from pipeline.client import Hosting
 
-NAMESPACE = "sagemaker"
-
 # least, most: instances · tracked: what a policy keeps where
 Scaling = namedtuple("Scaling", "variant least most tracked")
 # target: of the metric, such as calls of an instance in a minute · cooldowns in seconds, None for the service's own
@@ -25,12 +23,28 @@ def of(hosting: Hosting, endpoint: str, variants: Sequence[str]) -> list[Scaling
 
 
 def _of_variant(hosting: Hosting, endpoint: str, variant: str) -> list[Scaling]:
-    resource = f"endpoint/{endpoint}/variant/{variant}"
-    targets = hosting.scaling.describe_scalable_targets(ServiceNamespace=NAMESPACE, ResourceIds=[resource])
-    policies = hosting.scaling.describe_scaling_policies(ServiceNamespace=NAMESPACE, ResourceId=resource)
-    tracked = [_tracked(each) for each in policies["ScalingPolicies"]]
-    found = targets["ScalableTargets"]
-    return [Scaling(variant, each["MinCapacity"], each["MaxCapacity"], list(filter(None, tracked))) for each in found]
+    tracked = [_tracked(each) for each in policies(hosting, endpoint, variant)]
+    return [
+        Scaling(variant, each["MinCapacity"], each["MaxCapacity"], list(filter(None, tracked)))
+        for each in targets(hosting, endpoint, variant)
+    ]
+
+
+def targets(hosting: Hosting, endpoint: str, variant: str) -> list[dict[str, Any]]:
+    """What of the variant scales, as DescribeScalableTargets gives it: its number of instances, or nothing."""
+    namespace, resource = resource_of(endpoint, variant).values()
+    answer = hosting.scaling.describe_scalable_targets(ServiceNamespace=namespace, ResourceIds=[resource])
+    return list(answer["ScalableTargets"])
+
+
+def policies(hosting: Hosting, endpoint: str, variant: str) -> list[dict[str, Any]]:
+    """As DescribeScalingPolicies gives them."""
+    return list(hosting.scaling.describe_scaling_policies(**resource_of(endpoint, variant))["ScalingPolicies"])
+
+
+def resource_of(endpoint: str, variant: str) -> dict[str, str]:
+    """What Application Auto Scaling calls a variant by in all of its requests, but for the dimension."""
+    return {"ServiceNamespace": "sagemaker", "ResourceId": f"endpoint/{endpoint}/variant/{variant}"}
 
 
 def _tracked(policy: dict[str, Any]) -> Tracked | None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.cli import SUMMARIES, _commands, _parser
+from pipeline.cli import SUMMARIES, parser
 from pipeline.config import Config
 
 ROOT = Path(__file__).parent.parent
@@ -104,9 +104,7 @@ def test_the_commands_are_darkrooms_own_with_their_own_options(path: Path) -> No
     for line in lines:
         name, *words = shlex.split(line)
         assert name in SUMMARIES
-        parser = _parser(name)
-        _commands(name)[name].arguments(parser)
-        parser.parse_args(words)
+        parser(name).parse_args(words)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rendered import ENTRYPOINTS, ROOT, about, changed, shipped
 
-from pipeline.cli import _commands, _parser
+from pipeline.cli import parser
 from pipeline.config import load_config
 from pipeline.config.deploying import ServerlessSection
 from pipeline.definition import Definition
@@ -348,6 +348,4 @@ def test_the_way_from_an_empty_account_names_parameters_and_commands_that_exist(
     lines = [line for line in re.findall(r"^darkroom (.+)$", section, re.MULTILINE)]
     assert {line.split()[0] for line in lines} == {"infra", "plan", "upsert", "start"}
     for name, *words in map(shlex.split, lines):
-        parser = _parser(name)
-        _commands(name)[name].arguments(parser)
-        parser.parse_args(words)
+        parser(name).parse_args(words)

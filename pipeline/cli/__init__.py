@@ -127,13 +127,10 @@ def spelled(hint: str, typed: Sequence[str] = ()) -> str:
 def _dispatch(argv: Sequence[str], session: Any) -> int:
     name = argv[0] if argv else ""
     if name in SUMMARIES:
-        parser = _parser(name)
-        command = _commands(name)[name]
-        command.arguments(parser)
-        args = parser.parse_args(argv[1:])
+        args = parser(name).parse_args(argv[1:])
         args.typed = argv  # for whoever says what to type next
         args.session = session
-        return int(command.run(args))
+        return int(command(name).run(args))
     if name in ("-h", "--help", "help"):
         print(overview())
         return DONE
@@ -145,13 +142,22 @@ def _dispatch(argv: Sequence[str], session: Any) -> int:
     return _unknown(name)
 
 
-def _parser(name: str) -> ArgumentParser:
+def parser(name: str) -> ArgumentParser:
     """Only for the command in use: building all of them would cost each start several milliseconds."""
     from argparse import ArgumentParser
 
-    return ArgumentParser(
+    made = ArgumentParser(
         prog=f"darkroom {name}", description=SUMMARIES[name], allow_abbrev=False, formatter_class=_formatter
     )
+    command(name).arguments(made)
+    return made
+
+
+def command(name: str) -> Command:
+    """Only the module of the command in use is imported: each costs milliseconds."""
+    module = next(module for module, names in _MODULES.items() if name in names)
+    commands: Mapping[str, Command] = __import__(f"pipeline.cli.{module}", fromlist=["COMMANDS"]).COMMANDS
+    return commands[name]
 
 
 def _formatter(prog: str) -> HelpFormatter:
@@ -186,10 +192,3 @@ def overview() -> str:
             "State lives in .darkroom/ beside pipeline.yaml; DARKROOM_HOME moves it.",
         ]
     )
-
-
-def _commands(name: str) -> Mapping[str, Command]:
-    """Only the module of the command in use is imported: each costs milliseconds."""
-    module = next(module for module, names in _MODULES.items() if name in names)
-    commands: Mapping[str, Command] = __import__(f"pipeline.cli.{module}", fromlist=["COMMANDS"]).COMMANDS
-    return commands

@@ -6,7 +6,7 @@ import os
 import sys
 
 from pipeline.cli import DONE, FAILED, USAGE, Command
-from pipeline.cli.definitions import compiled_from, config_option
+from pipeline.cli.definitions import compiled_from, config_option, read_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="PARAMETER=VALUE", help="as `darkroom start` will be given it"
     )
-    parser.add_argument("--read", action="append", default=[], metavar="S3-ADDRESS", help="as for `darkroom iam`")
+    read_option(parser)
     parser.add_argument("--json", action="store_true", help="the findings as a list")
     parser.add_argument("--region", default="", metavar="REGION", help="default: AWS_REGION, or the profile's")
     parser.add_argument("--profile", default="", metavar="NAME", help="of ~/.aws/config; default: AWS_PROFILE")

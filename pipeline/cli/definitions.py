@@ -21,6 +21,16 @@ def config_option(parser: _ActionsContainer) -> None:
     parser.add_argument("-c", "--config", default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
 
 
+def read_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--read",
+        action="append",
+        default=[],
+        metavar="S3-ADDRESS",
+        help="what jobs may read besides, such as another DatasetUri or champions of other pipelines; may be repeated",
+    )
+
+
 def compiled_from(config: str, where: str) -> CompiledOnDisk:
     """Says so only where something is compiled: that takes seconds."""
     from pipeline.compile import compile_pipeline
@@ -55,12 +65,13 @@ def compile_command(args: Namespace) -> int:
     if args.output == STDOUT:
         sys.stdout.write(text)
         return 0
-    _write(args.output, text)
+    write(args.output, text)
     print(f"{compiled.name}: {len(text.encode()):,} bytes in {args.output}", file=sys.stderr)
     return 0
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Raises StorageError where the file of -o cannot be written."""
     from pipeline.errors import StorageError
 
     try:
@@ -81,6 +92,7 @@ def validate_command(args: Namespace) -> int:
     """Findings on stdout; exit code 1 if one of them is an error."""
     from pipeline import verdict
     from pipeline.cli.text import print_json
+    from pipeline.wording import count
 
     where = home("" if args.definition else args.config)
     findings = verdict.check(_definition(args, where), where)
@@ -93,7 +105,7 @@ def validate_command(args: Namespace) -> int:
     subject = os.path.basename(args.definition or args.config)
     if not (errors or args.definition):
         _try_own_network(args.config, where)
-    print(f"{subject}: {_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}", file=sys.stderr)
+    print(f"{subject}: {count(errors, 'error')}, {count(len(findings) - errors, 'warning')}", file=sys.stderr)
     return 1 if errors else 0
 
 
@@ -111,10 +123,6 @@ def _definition(args: Namespace, where: str) -> str:
 
         return read(args.definition)
     return compiled_from(args.config, where).definition()
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def config_arguments(parser: ArgumentParser) -> None:

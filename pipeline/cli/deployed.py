@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from pipeline.cli import target
 from pipeline.cli.definitions import compiled_from
 from pipeline.cli.home import CONFIG, home
 from pipeline.cli.run import DATASET, with_dataset
 from pipeline.cli.start import Starting
+from pipeline.cli.text import say
 from pipeline.cli.versions import pipeline_name
 from pipeline.control import executions, selection, versions
 from pipeline.control.times import moment
 from pipeline.definition import Definition
 from pipeline.errors import DarkroomError
+from pipeline.wording import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def deployed(args: Namespace, given: dict[str, str]) -> tuple[Clients, Starting]
     if not args.name and os.path.exists(CONFIG) and DATASET in Definition.parse(text).parameters:
         given = with_dataset(clients, compiled_from(CONFIG, home()), given)  # pictures that lie on this machine
     called = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    _say(f"{name}: version {version.id}{called}")
+    say(f"{name}: version {version.id}{called}")
     return clients, Starting(name, text, given, {"PipelineVersionId": version.id})
 
 
@@ -48,20 +49,14 @@ def selected(args: Namespace, clients: Clients, what: Starting) -> Starting:
     source = selection.source(clients, what.name, definition, steps)
     config = {"SelectedSteps": [{"StepName": step} for step in steps]}
     given = what.given
-    named = ", ".join(steps[:_LISTED]) + (f" and {len(steps) - _LISTED} more" if len(steps) > _LISTED else "")
+    named = listed(steps, _LISTED)
     if not source:
-        _say(f"runs {named}; they need nothing of the other steps")
+        say(f"runs {named}; they need nothing of the other steps")
         return what._replace(more={**what.more, "SelectiveExecutionConfig": config})
     before = executions.parameter_values(clients, source)
     given = {**{name: value for name, value in before.items() if name in definition.parameters}, **given}
     described = executions.describe(clients, source)
     when, status = moment(described["CreationTime"]), described["PipelineExecutionStatus"]
-    _say(
-        f"runs {named}; for the rest, and for parameters, execution {executions.identifier(source)} ({status}, {when})"
-    )
+    say(f"runs {named}; for the rest, and for parameters, execution {executions.identifier(source)} ({status}, {when})")
     config["SourcePipelineExecutionArn"] = source  # type: ignore[assignment]
     return what._replace(given=given, more={**what.more, "SelectiveExecutionConfig": config})
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

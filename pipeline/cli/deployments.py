@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import config_option
 from pipeline.cli.home import darkroom
 from pipeline.cli.models import group_option
-from pipeline.cli.text import print_json, whole
+from pipeline.cli.text import print_json, say, whole
 from pipeline.control import deployments, endpoints, registry
 from pipeline.errors import DarkroomError
 
@@ -53,7 +52,7 @@ def deploy_command(args: Namespace) -> int:
     hosting, function = _function(args, clients, config)
     event = _request(config, args, package)
     name = event["endpoint_name"]
-    _say(f"deploying version {package['ModelPackageVersion']} to {name}{clients.place}")
+    say(f"deploying version {package['ModelPackageVersion']} to {name}{clients.place}")
     answer = function("start", **{key: value for key, value in event.items() if key != "action"} | {"endpoint": name})
     seen = _followed(clients, hosting, function, name, _asked(answer, name))
     if clients.place:
@@ -61,7 +60,7 @@ def deploy_command(args: Namespace) -> int:
     from pipeline.control import local_setup
 
     code = _tell(args, seen, local_setup.serve(clients, name, args.port))
-    _say(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}")
+    say(f"next: {darkroom()} predict IMAGE, and at the end {darkroom()} undeploy {name}")
     return code
 
 
@@ -103,7 +102,7 @@ def undeploy_command(args: Namespace) -> int:
     if not parts and seen is None:
         endpoints.find(clients, args.name)
     for part in parts:
-        _say(f"would delete {part.kind} {part.name}")
+        say(f"would delete {part.kind} {part.name}")
     args.json = False
     if not confirmed(args, parts):
         return 0
@@ -111,9 +110,9 @@ def undeploy_command(args: Namespace) -> int:
         _taken_down(args, clients, hosting)
     _settled(clients, hosting, args.name)
     # what the function left, or never made; a second look, for it has changed meanwhile
-    removal.remove(removal.parts(hosting, args.name, ours=seen is None or bool(seen.asked)), _say)
+    removal.remove(removal.parts(hosting, args.name, ours=seen is None or bool(seen.asked)), say)
     _gone(clients, hosting, args.name)
-    _say(f"{args.name} is deleted")
+    say(f"{args.name} is deleted")
     return 0
 
 
@@ -147,11 +146,11 @@ def _asked(answer: dict[str, Any], name: str) -> str:
 
 def _followed(clients: Clients, hosting: Hosting, function: deployments.Function, name: str, asked: str) -> Deployment:
     over = partial(deployments.is_over, asked=asked)
-    nudge = partial(deployments.nudge, function, name, asked, _say)
+    nudge = partial(deployments.nudge, function, name, asked, say)
     try:
         seen = deployments.follow(hosting, name, over, _watcher(clients, nudge, _show))
     except (KeyboardInterrupt, DarkroomError):
-        _say(f"\nthe deployment goes on; {darkroom()} endpoints{clients.options}")
+        say(f"\nthe deployment goes on; {darkroom()} endpoints{clients.options}")
         raise
     return deployments.outcome(name, seen, asked)
 
@@ -163,7 +162,7 @@ def _watcher(clients: Clients, nudge: Callable[[], object], show: Callable[[Depl
 
 def _show(seen: Deployment) -> None:
     for line in deployments.told(seen):
-        _say(line)
+        say(line)
 
 
 def _tell(args: Namespace, seen: Deployment, line: str) -> int:
@@ -205,10 +204,6 @@ def _function(args: Namespace, clients: Clients, config: Config) -> tuple[Hostin
 
         local_setup.put_deploying(clients, config.deploy_function, entrypoints_root(os.path.abspath(args.config)))
     return hosting, deployments.Function(hosting, config.deploy_function)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 COMMANDS = {

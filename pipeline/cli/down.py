@@ -8,7 +8,7 @@ import sys
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import config_option
 from pipeline.cli.home import home
-from pipeline.cli.text import print_json, print_table
+from pipeline.cli.text import print_json, print_table, say
 from pipeline.control import fleets, removal
 from pipeline.errors import DarkroomError
 
@@ -73,7 +73,7 @@ def run(args: Namespace) -> int:
         _show(found, stays, parts)
     done = bool(parts) and confirmed(args, parts)
     if done:
-        removal.remove(parts, _say)
+        removal.remove(parts, say)
     if args.json:
         print_json([_row(fleet, stays[fleet.name], done) for fleet in found])
     return 0
@@ -115,12 +115,12 @@ def _why(fleet: Fleet, args: Namespace, now: datetime) -> str:
 
 def _show(found: Sequence[Fleet], stays: dict[str, str], parts: Sequence[Part]) -> None:
     if not found:
-        _say("there is no endpoint")
+        say("there is no endpoint")
     else:
         cells = [(*_cells(fleet), stays[fleet.name] or "goes") for fleet in found]
         print_table(("ENDPOINT", "STATUS", "CREATED", "MACHINES", "USD/H", "LAST ASKED", ""), cells)
     for part in parts:
-        _say(f"would delete {part.kind} {part.name}")
+        say(f"would delete {part.kind} {part.name}")
 
 
 def _cells(fleet: Fleet) -> tuple[str, ...]:
@@ -173,12 +173,8 @@ def confirmed(args: Namespace, parts: Sequence[Part]) -> bool:
     print(f"delete these {len(parts)}? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
-    _say("nothing was deleted")
+    say("nothing was deleted")
     return False
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 COMMANDS = {"down": Command(arguments, run)}

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import namedtuple
 
+from pipeline.cli import INTERRUPTED
 from pipeline.cli.home import darkroom
 from pipeline.cli.partial import so_far
 from pipeline.cli.plain import PlainView
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.client import Clients
 
 STOP_PATIENCE_S = 20.0
-INTERRUPTED, TERMINATED = 130, 143
+TERMINATED = 143
 
 
 class _Terminated(KeyboardInterrupt):

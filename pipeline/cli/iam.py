@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.definitions import compiled_from, config_option
+from pipeline.cli.definitions import compiled_from, config_option, read_option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,13 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--deploy-subject", metavar="SUBJECT", help="whose token takes ci-deploy: repo:OWNER/NAME:ref:refs/heads/main"
     )
-    parser.add_argument(
-        "--read",
-        action="append",
-        default=[],
-        metavar="S3-ADDRESS",
-        help="what jobs may read besides, such as another DatasetUri or champions of other pipelines; may be repeated",
-    )
+    read_option(parser)
     parser.add_argument("--json", action="store_true", help="trust policies and policies as IAM takes them")
 
 

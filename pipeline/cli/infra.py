@@ -6,15 +6,13 @@ import os
 import sys
 
 from pipeline.cli import Command
-from pipeline.cli.definitions import STDOUT, compiled_from, config_option
+from pipeline.cli.definitions import STDOUT, compiled_from, config_option, read_option, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from pipeline.infra.setting import Setting
-
-NOBODY = "111122223333"  # the account of pipeline.yaml as it is shipped
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -38,13 +36,7 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="HOST",
         help="whose tokens CI jobs show, such as gitlab.com; default: token.actions.githubusercontent.com",
     )
-    parser.add_argument(
-        "--read",
-        action="append",
-        default=[],
-        metavar="S3-ADDRESS",
-        help="what jobs may read besides, such as another DatasetUri; may be repeated",
-    )
+    read_option(parser)
 
 
 def run(args: Namespace) -> int:
@@ -56,7 +48,7 @@ def run(args: Namespace) -> int:
     if args.output == STDOUT:
         sys.stdout.write(text)
     else:
-        _write(args.output, text)
+        write(args.output, text)
     _tell(args, about, len(text.encode()))
     return 0
 
@@ -112,6 +104,7 @@ def _write_functions(args: Namespace) -> int:
 
 
 def _tell(args: Namespace, about: Setting, size: int) -> None:
+    from pipeline.control.upserting import NOBODY
     from pipeline.infra.template import DIRECT_SIZE
 
     if about.config.pipeline.account == NOBODY:
@@ -119,16 +112,6 @@ def _tell(args: Namespace, about: Setting, size: int) -> None:
     if size > DIRECT_SIZE:
         hint = "--s3-bucket" if args.output.endswith(".json") else "-o FILE.json, or --s3-bucket"
         print(f"{size:,} bytes: CloudFormation takes {DIRECT_SIZE:,} in a call; {hint}", file=sys.stderr)
-
-
-def _write(path: str, text: str) -> None:
-    from pipeline.errors import StorageError
-
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as exc:
-        raise StorageError(f"cannot write {path}: {exc.strerror}", "choose another file with -o") from exc
 
 
 COMMANDS = {"infra": Command(arguments, run)}

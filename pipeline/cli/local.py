@@ -14,7 +14,6 @@ from pipeline.cli.text import whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from types import FrameType
 
 PORT = 8475
 _REGION = "us-east-1"
@@ -39,7 +38,7 @@ def run(args: Namespace) -> int:
     images, functions = pairs(args.image, "--image"), pairs(args.function, "--function")
     server = local_setup.http_server(where, args.port)  # first: a command that must fail leaves no folder behind
     local_setup.register(local_client(where), images, functions)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
     print("\n".join(exports(server.url)), flush=True)
     print(f"serving {shown(where)} at {server.url}, to this machine alone; Ctrl-C ends it", file=sys.stderr)
     try:
@@ -62,10 +61,6 @@ def exports(url: str) -> list[str]:
     }
     lines = [f"export {name}={value}" for name, value in values.items()]
     return lines + ([f"unset {' '.join(sorted(in_the_way))}"] if in_the_way else [])
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 COMMANDS = {"local": Command(arguments, run)}

@@ -8,7 +8,8 @@ import sys
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import compiled_from, config_option
 from pipeline.cli.home import home
-from pipeline.cli.run import DATASET
+from pipeline.cli.run import DATASET, pictures_here
+from pipeline.cli.text import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,15 +127,11 @@ def _compiled(config: str, aside: str) -> CompiledOnDisk:
 def _with_dataset(compiled: CompiledOnDisk, given: dict[str, str], where: str) -> dict[str, str]:
     """The address that `darkroom run` would copy pictures of this machine to: their content names it."""
     from pipeline.control import uploads
-    from pipeline.dataset_source import in_s3, located
 
-    source = compiled.manifest["dataset"]["source"]
-    if source is None or in_s3(given.get(DATASET, "")):
-        return given
-    path = located(given[DATASET], os.getcwd(), ("--set", DATASET)) if DATASET in given else compiled.dataset_path()
+    path = pictures_here(compiled, given)
     if path is None:
         return given
-    print(f"reading {path}", file=sys.stderr, flush=True)
+    say(f"reading {path}")
     return {**given, DATASET: uploads.address(where, path, compiled.manifest["dataset"]["folder"])}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import compiled_from, config_option
 from pipeline.cli.home import darkroom, home, shown
+from pipeline.cli.text import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
     _upsert(clients, compiled, text)
     told = commit.described(commit.of(os.path.dirname(os.path.abspath(args.config))))
     arn = pipelines.start(clients, compiled.name, text, given, more=told)
-    _say(f"{compiled.name}: execution {executions.identifier(arn)} started")
+    say(f"{compiled.name}: execution {executions.identifier(arn)} started")
     code = follow(clients, arn, args.typed)
     finish(clients, arn, code, args.json)
     return code
@@ -77,21 +77,23 @@ def _upsert(clients: Clients, compiled: CompiledOnDisk, text: str) -> None:
     )
 
 
+def pictures_here(compiled: CompiledOnDisk, given: dict[str, str]) -> str | None:
+    """The folder or archive of this machine that a run copies to S3, None for other pictures. Raises ConfigError."""
+    from pipeline.dataset_source import in_s3, located
+
+    if compiled.manifest["dataset"]["source"] is None or in_s3(given.get(DATASET, "")):
+        return None
+    return located(given[DATASET], os.getcwd(), ("--set", DATASET)) if DATASET in given else compiled.dataset_path()
+
+
 def with_dataset(clients: Clients, compiled: CompiledOnDisk, given: dict[str, str]) -> dict[str, str]:
     """A folder or an archive on this machine becomes an address that its content names."""
     from pipeline.control import uploads
-    from pipeline.dataset_source import in_s3, located
 
-    source = compiled.manifest["dataset"]["source"]
-    if source is None or in_s3(given.get(DATASET, "")):
-        return given
-    if DATASET in given:
-        path: str | None = located(given[DATASET], os.getcwd(), ("--set", DATASET))
-    else:
-        path = compiled.dataset_path()
+    path = pictures_here(compiled, given)
     if path is None:
         return given
-    _say(f"reading {path}")
+    say(f"reading {path}")
     return {**given, DATASET: uploads.put(clients, path, compiled.manifest["dataset"]["folder"])}
 
 
@@ -111,8 +113,8 @@ def finish(clients: Clients, arn: str, code: int, as_json: bool) -> None:
         _close(clients, arn, executions.steps(clients, arn), path)
     else:
         if judged := health.read(clients, executions.steps(clients, arn)):
-            _say(f"health    {health.told(judged)}")
-        _say(f"report    {shown(path)}")
+            say(f"health    {health.told(judged)}")
+        say(f"report    {shown(path)}")
 
 
 def _close(clients: Clients, arn: str, steps: list[dict[str, Any]], report: str) -> None:
@@ -163,10 +165,6 @@ def sample_image(clients: Clients, steps: list[dict[str, Any]]) -> str:
             if os.path.splitext(entry.uri)[1].lower() in PICTURES:
                 return str(entry.path)
     return ""
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 COMMANDS = {"run": Command(arguments, run)}

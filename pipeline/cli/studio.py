@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from types import FrameType
 
     from pipeline.client import Clients, Hosting
     from pipeline.studio.asked import Planned
@@ -55,9 +54,9 @@ def run(args: Namespace) -> int:
     opened = server.listening(args.port)
     with opened:
         port, writes, prices = opened.getsockname()[1], args.write or not place, partial(own_prices, args.config)
-        studio = Studio(connect, hosting, secret, port, place, writes, _planned(args), prices)
+        studio = Studio(connect, hosting, secret, port, place, writes, planned(args), prices)
         serving = server.server(application(studio))
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
         print(server.address(opened, secret), flush=True)
         what = place.strip() or shown(home())
         print(f"serving {what}, to whoever has this address, on this machine alone; Ctrl-C ends it", file=sys.stderr)
@@ -80,8 +79,8 @@ def _connect(args: Namespace) -> tuple[Sessions, HostingSessions, str]:
     return lambda: local_session(used_home()), lambda: hosting_session(used_home()), ""
 
 
-def _planned(args: Namespace) -> Planned | None:
-    """Compiles the file when a page asks for its plan, into a folder that is gone behind it."""
+def planned(args: Namespace) -> Planned | None:
+    """Compiles the file when a page asks for its plan, into a folder that is gone behind it. None without a file."""
     import os
     import tempfile
     from contextlib import contextmanager
@@ -90,16 +89,12 @@ def _planned(args: Namespace) -> Planned | None:
     from pipeline.studio.asked import Wanted
 
     @contextmanager
-    def planned() -> Iterator[Wanted]:
+    def compiled() -> Iterator[Wanted]:
         with tempfile.TemporaryDirectory(prefix="darkroom-plan-") as aside:
             subject, given = configured(args.config, "", {}, aside)
             yield Wanted(subject, given, args.config)
 
-    return planned if os.path.exists(args.config) else None
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return compiled if os.path.exists(args.config) else None
 
 
 COMMANDS = {"studio": Command(arguments, run)}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import config_option
 from pipeline.cli.models import group_option
-from pipeline.cli.text import print_json, whole
+from pipeline.cli.text import print_json, say, whole
 from pipeline.control import registry, transforms
 from pipeline.errors import DarkroomError, Unavailable
 
@@ -65,9 +63,9 @@ def run(args: Namespace) -> int:
     wanted = transforms.request(name, model, (asked, place), how, members)
     try:
         transforms.begin(clients, wanted)
-        job = transforms.follow(clients, name, _LOOK_S, _say)
+        job = transforms.follow(clients, name, _LOOK_S, say)
     except Unavailable:
-        _say(f"job {name} goes on if it was begun; the same command with --name {name} begins no other one")
+        say(f"job {name} goes on if it was begun; the same command with --name {name} begins no other one")
         raise
     if args.json:
         print_json(job)
@@ -82,7 +80,7 @@ def run(args: Namespace) -> int:
 def _fetch(clients: Clients, job: dict[str, Any], place: str, folder: str) -> None:
     """What was answered, also by a job that failed: its own reason then comes before what is wrong here."""
     try:
-        _say(f"{transforms.fetch(clients, place, folder)} answers")
+        say(f"{transforms.fetch(clients, place, folder)} answers")
     except DarkroomError:
         transforms.check(job)
         raise
@@ -96,10 +94,6 @@ def _model(clients: Clients, args: Namespace, config: Config) -> str:
     package = registry.find(clients, int(args.model), args.group)
     members = transforming.model_members(config)
     return transforms.model_of(clients, package, config.role("deploy_model"), members)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 COMMANDS = {"transform": Command(arguments, run)}

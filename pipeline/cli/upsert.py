@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from pipeline.cli import Command, target
 from pipeline.cli.definitions import compiled_from, config_option
 from pipeline.cli.home import darkroom, home
+from pipeline.cli.text import say
 from pipeline.control.versions import CURRENT
 from pipeline.errors import DarkroomError, ServiceError
 
@@ -162,18 +162,14 @@ def _tell(args: Namespace, wanted: Wanted, plan: PlanFile | None, done: Done, se
     else:
         print(done.version)
     files = f"{sent} files of code sent" if sent else "all code was there"
-    _say(f"{wanted.name}: {_SAID[done.changed].format(done.version)}; {files}")
+    say(f"{wanted.name}: {_SAID[done.changed].format(done.version)}; {files}")
     if plan and plan.deployed and done.changed == "updated" and done.version > plan.deployed.version + 1:
-        _say(f"version {done.version - 1} came in between, from somebody else: darkroom versions")
+        say(f"version {done.version - 1} came in between, from somebody else: darkroom versions")
     if done.newer:
-        _say(f"version {done.newer} is newer, and somebody else's: {args.alias} and the tags follow that one")
+        say(f"version {done.newer} is newer, and somebody else's: {args.alias} and the tags follow that one")
     elif done.alias_at != done.version:
         move = f"{darkroom()} promote {args.alias} {done.version}"
-        _say(f"{args.alias} was moved since, to {done.alias_at or 'no version'}, and is left there: {move}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+        say(f"{args.alias} was moved since, to {done.alias_at or 'no version'}, and is left there: {move}")
 
 
 COMMANDS = {"upsert": Command(arguments, run)}

@@ -14,7 +14,7 @@ from collections import namedtuple
 from pipeline.errors import BrokenOff, EndpointError
 from pipeline.local import endpoint_record, event_rules, guard
 from pipeline.local.endpoint_files import Files, is_supervised, last_lines, locked
-from pipeline.local.endpoint_http import BROKEN, NO_VARIANT, PATIENCE, PROBLEM, TARGET, VARIANT
+from pipeline.local.endpoint_http import ANSWER_LIMIT_S, BROKEN, NO_VARIANT, PATIENCE, PROBLEM, TARGET, VARIANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ STOP_LIMIT_S = 100.0  # an instance answers what it has (60 s at most), and serv
 _LOOK_S = 0.02
 _REFUSED_LIMIT_S = 5.0
 _START_LIMIT_S = 600.0  # the supervisor gives up earlier, and says why
-_ANSWER_LIMIT_S = 60.0
 _MORE_S = 30.0  # the router gives up earlier: it waits 20 s for an instance, and then so long for its answer
 
 # `port` is the router's; `keep` a deployed one that does not stop when idle; `instances` as Fleet.described has them
@@ -115,7 +114,7 @@ def invoke(store: Store, name: str, body: bytes, headers: Mapping[str, str], var
     files = Files(store.home, name)
     deadline = time.monotonic() + _REFUSED_LIMIT_S
     headers = {**headers, **({TARGET: variant} if variant else {})}
-    limit_s = float(headers.get(PATIENCE, _ANSWER_LIMIT_S)) + _MORE_S
+    limit_s = float(headers.get(PATIENCE, ANSWER_LIMIT_S)) + _MORE_S
     while True:
         host = find(store, name) or start(store, name)
         files.touch_used()

@@ -18,6 +18,7 @@ KEY = "X-Darkroom-Key"
 TARGET = "X-Amzn-SageMaker-Target-Variant"
 VARIANT = "x-Amzn-Invoked-Production-Variant"
 PATIENCE = "X-Darkroom-Patience"  # of a request to an asynchronous endpoint: seconds that its answer may take
+ANSWER_LIMIT_S = 60.0  # without it: as SageMaker gives a model for one invocation
 PROBLEM = "X-Darkroom-Problem"  # of an answer that no model gave: one of the words below
 BROKEN, SILENT, NOBODY, NO_VARIANT = "broken", "silent", "nobody", "no-variant"
 LARGEST_HEAD = 64 << 10  # bytes

@@ -20,6 +20,7 @@ import time
 from asyncio import IncompleteReadError, LimitOverrunError, StreamReader, StreamWriter
 
 from pipeline.local.endpoint_http import (
+    ANSWER_LIMIT_S,
     BROKEN,
     CONTROL,
     KEY,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
-ANSWER_LIMIT_S = 60.0  # as SageMaker gives a model for one invocation
 MOST_PATIENT_S = 3600
 WAIT_LIMIT_S = 20.0  # for an instance, where none is there: a crashed one is being started again
 _IDLE_S = 75.0

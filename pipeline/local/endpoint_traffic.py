@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.local.loop import Loop
 
 _START_LIMIT_S = 30.0
-_ANSWER_LIMIT_S = 5.0
+_TELL_LIMIT_S = 5.0  # to be told, and to say what it counted
 
 # `busy`: port of an instance → requests that it has now; `counted` as the tally gives it
 Report = namedtuple("Report", "busy counted")
@@ -88,7 +88,7 @@ class Router:
     def _call(self, routes: dict[str, Any] | None) -> Report | None:
         from http.client import HTTPConnection, HTTPException
 
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_LIMIT_S)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_TELL_LIMIT_S)
         try:
             body = b"" if routes is None else json.dumps(routes).encode()
             connection.request("PUT", CONTROL, body, {KEY: self._key})

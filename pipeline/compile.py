@@ -27,11 +27,11 @@ _OLD = ".old-"
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _HOME = os.path.dirname(_HERE)
 # Sources and packages that decide what a configuration compiles to.
-_OWN_MODULES = (
+_MODULES = (
     *("builder", "source", "compile", "compiled", "dataset_source", "content", "model_files"),
-    *("own_network", "own_rules"),
+    *("own_network", "own_rules", "infra/packaging"),
 )
-_OWN_SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _OWN_MODULES))
+SOURCES = ("pipeline/config", "steps", *(f"pipeline/{name}.py" for name in _MODULES))
 _NO_SPACE = "free some space, or set DARKROOM_HOME to a folder that can be written"
 _PACKAGES = ("sagemaker", "botocore", "pydantic", "pyyaml")
 
@@ -87,7 +87,7 @@ def compile_digest(config_path: str, root: str) -> str:
 
     total = hashlib.sha256(FORMAT.encode())
     parts = [("config", _config_bytes(config_path)), *_files(root, "")]
-    for source in _OWN_SOURCES:
+    for source in SOURCES:
         path = os.path.join(_HOME, source)
         parts += _files(path, source, ".py") if os.path.isdir(path) else [(source, _bytes(path))]
     parts += [(name, b"") for name in _versions()]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 
 from pipeline.digest import sha256_hex
+from pipeline.whole_file import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pipeline.validate.finding import Finding
 
-RULES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "validate")
+_HERE = os.path.dirname(os.path.abspath(__file__))
+RULES = os.path.join(_HERE, "validate")
+BESIDE = ("api_model.py", "cache_keys.py", "request_sizes.py", "wording.py")  # what rules go by, outside of RULES
 SERVICE_MODEL = os.path.join("botocore", "data", "sagemaker", "2017-07-24", "service-2.json")
 
 
@@ -36,10 +38,11 @@ def refuse(definition_text: str | bytes, home: str, subject: str = "") -> None:
     errors = [finding for finding in check(definition_text, home) if finding.severity == "error"]
     if errors:
         from pipeline.errors import DefinitionError
+        from pipeline.wording import count
 
-        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         lines = "".join(f"\n  {finding}" for finding in errors)
-        raise DefinitionError(f"the definition has {count}:{lines}", f"darkroom validate {subject}".rstrip())
+        problem = f"the definition has {count(len(errors), 'error')}:{lines}"
+        raise DefinitionError(problem, f"darkroom validate {subject}".rstrip())
 
 
 def _validate(text: bytes) -> list[Finding]:
@@ -56,27 +59,23 @@ def _validate(text: bytes) -> list[Finding]:
 
 def _identity() -> bytes:
     """Changes whenever the rules or botocore's model may have: names, sizes and times of their files."""
-    parts = []
-    with os.scandir(RULES) as entries:
-        for entry in entries:
-            if entry.name.endswith(".py"):
-                status = entry.stat()
-                parts.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
-    parts.sort()
-    parts.extend(_model_stamps())
-    return "\n".join(parts).encode()
+    rules = [os.path.join(RULES, name) for name in sorted(os.listdir(RULES)) if name.endswith(".py")]
+    return "\n".join([*map(_stamp, (*rules, *(os.path.join(_HERE, name) for name in BESIDE))), _model_stamp()]).encode()
 
 
-def _model_stamps() -> Iterator[str]:
-    """Where an import of botocore would find the model, without the import (110 ms)."""
+def _stamp(path: str) -> str:
+    """Raises OSError."""
+    status = os.stat(path)
+    return f"{os.path.basename(path)} {status.st_size} {status.st_mtime_ns}"
+
+
+def _model_stamp() -> str:
+    """Of the model that an import of botocore would find, without the import (110 ms)."""
     for folder in sys.path:
         for suffix in (".gz", ""):
-            try:
-                status = os.stat(os.path.join(folder or ".", SERVICE_MODEL + suffix))
-            except OSError:
-                continue
-            yield f"model {status.st_size} {status.st_mtime_ns}"
-            return
+            with suppress(OSError):  # it is in another folder, or has the other ending
+                return _stamp(os.path.join(folder or ".", SERVICE_MODEL + suffix))
+    return ""
 
 
 def _recall(path: str) -> list[Finding] | None:
@@ -96,12 +95,10 @@ def _recall(path: str) -> list[Finding] | None:
 
 
 def _remember(path: str, findings: list[Finding]) -> None:
-    """Written aside and renamed, so that two runs at once never read half a verdict. Not remembering is no error."""
-    aside = f"{path}.{os.getpid()}"
+    """Two runs at once never read half a verdict. Not remembering is no error."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(aside, "w", encoding="utf-8") as file:
+        with whole(path) as aside, open(aside, "w", encoding="utf-8") as file:
             json.dump([finding.as_dict() for finding in findings], file)
-        os.replace(aside, path)
     except OSError:
         return

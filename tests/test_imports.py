@@ -14,13 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import verdict
+from pipeline.compile import SOURCES
+
 ROOT = Path(__file__).parent.parent
 SDK = ("sagemaker", "boto3", "botocore")
 CLI_LIBRARIES = ("argparse", "rich", "click", "typer")
 # `files` and `except_for` are globs; `never` are modules, each with all that is below it
 Rule = namedtuple("Rule", "name files except_for never")
 STEPS_NEVER = ("entrypoints", "torch", "boto3", "pipeline.cli", *CLI_LIBRARIES)
-LOCAL_NEVER = ("steps", "sagemaker", "torch", "pydantic", *(f"pipeline.{n}" for n in ("builder", "config", "control")))
+_ALL = {path.stem for path in (ROOT / "pipeline").iterdir()} - {"__init__", "__pycache__", "__main__"}
+_BELOW_LOCAL = {"api_model", "cache_keys", "definition", "digest", "errors", "objects", "request_sizes"}
+LOCAL_NEVER = ("steps", "sagemaker", "torch", "pydantic", *(f"pipeline.{n}" for n in _ALL - _BELOW_LOCAL - {"local"}))
 BELOW = ("pipeline.local", "pipeline.aws", *SDK)  # the client
 AWS_NEVER = ("steps", "sagemaker", *(f"pipeline.{name}" for name in ("local", "control", "cli", "builder", "client")))
 # of the local service the plan takes how references and conditions are read: that is AWS's, wherever a pipeline runs
@@ -87,6 +92,31 @@ def test_each_rule_matches_files_and_none_of_them_breaks_it(rule: Rule) -> None:
         if any(reaches(name, forbidden) for forbidden in rule.never)
     ]
     assert broken == []
+
+
+def behind(*modules: str) -> set[str]:
+    """Files of ours that these modules import, directly or not; without packages' own, and what errors are called."""
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        file = waiting.pop().replace(".", "/") + ".py"
+        package = file.replace(".py", "/__init__.py")
+        for path in {file, package} - found:
+            if (ROOT / path).is_file():
+                found.add(path)
+                waiting |= {name for name in imported(ROOT / path) if name.startswith(("pipeline.", "steps."))}
+    return {path for path in found if not path.endswith("__init__.py")} - {"pipeline/errors.py"}
+
+
+def test_a_verdict_is_forgotten_when_what_rules_go_by_changes() -> None:
+    beside = {path for path in behind("pipeline.validate.check") if not path.startswith("pipeline/validate/")}
+    assert beside == {f"pipeline/{name}" for name in verdict.BESIDE}
+
+
+def test_what_was_compiled_is_forgotten_when_what_compiles_it_changes() -> None:
+    compilers = ("builder", "config", "own_network", "own_rules", "model_files", "compiled", "compile")
+    needed = behind(*(f"pipeline.{name}" for name in compilers))
+    assert [path for path in sorted(needed) if not path.startswith(SOURCES)] == []
 
 
 @pytest.mark.parametrize("text", ["import torch.nn", "from torch import nn", "def f():\n    import torch"])

@@ -435,6 +435,12 @@ def test_whoever_remembers_archives_refuses_those_that_are_too_large_all_the_sam
     assert asked == [4, 5]
 
 
+def test_a_step_is_found_however_it_is_capitalised_unless_another_one_is_called_so() -> None:
+    steps = [{"StepName": "train"}, {"StepName": "Train"}]
+    assert logs.step_named(steps, "Train")["StepName"] == "Train"
+    assert logs.step_named(steps[:1], "TRAIN")["StepName"] == "train"
+
+
 def test_an_unknown_step_is_answered_with_the_known_ones() -> None:
     with pytest.raises(DarkroomError) as caught:
         logs.step_named([{"StepName": "TrainModel"}], "TrainModle")

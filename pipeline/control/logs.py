@@ -70,10 +70,10 @@ def part(path: str) -> str:
 
 
 def step_named(steps: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Raises DarkroomError with the names there are."""
-    for step in steps:
-        if step["StepName"].lower() == name.lower():
-            return step
+    """However it is capitalised, where no other one is. Raises DarkroomError with the names there are."""
+    alike = [step for step in steps if step["StepName"].lower() == name.lower()]
+    for step in (*(step for step in alike if step["StepName"] == name), *alike):
+        return step
     from pipeline.control.parameters import nearest
 
     names = [step["StepName"] for step in steps]

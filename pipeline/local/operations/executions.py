@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from pipeline.definition import Definition
 from pipeline.errors import ServiceError
 from pipeline.local import recovery, runner
+from pipeline.local.operations import parameters
 from pipeline.local.operations.paging import MILLISECONDS, check_size, from_token, milliseconds, moment, page, to_token
 from pipeline.local.operations.pipelines import Pipelines, check_token
 from pipeline.local.operations.tokens import once
@@ -56,7 +56,7 @@ class Executions(Pipelines):
             body = {
                 "PipelineExecutionDisplayName": PipelineExecutionDisplayName or f"execution-{int(time.time() * 1000)}",
                 "PipelineExecutionDescription": PipelineExecutionDescription,
-                "Parameters": _parameters(definition, PipelineParameters or []),
+                "Parameters": parameters.typed(definition, PipelineParameters or []),
                 "MaxParallelExecutionSteps": parallelism.get("MaxParallelExecutionSteps", 0),
                 **self._selection(pipeline.name, definition, SelectiveExecutionConfig or {}),
             }
@@ -168,8 +168,8 @@ class Executions(Pipelines):
     def list_pipeline_parameters_for_execution(
         self, *, PipelineExecutionArn: str, MaxResults: int = 50, NextToken: str = ""
     ) -> dict[str, Any]:
-        parameters = self._execution(PipelineExecutionArn).body["Parameters"]
-        items = [{"Name": name, "Value": _parameter_text(value)} for name, value in parameters.items()]
+        given = self._execution(PipelineExecutionArn).body["Parameters"]
+        items = [{"Name": name, "Value": parameters.text(value)} for name, value in given.items()]
         return page("PipelineParameters", items, MaxResults, NextToken)
 
     def describe_pipeline_definition_for_execution(self, *, PipelineExecutionArn: str) -> dict[str, Any]:
@@ -279,49 +279,3 @@ def _step(row: StepRow, shown: dict[str, tuple[str, str]]) -> dict[str, Any]:
     if "CacheHit" in row.body:
         step["CacheHitResult"] = {"SourcePipelineExecutionArn": row.body["CacheHit"]}
     return step
-
-
-def _parameters(definition: Definition, given: list[dict[str, str]]) -> dict[str, Any]:
-    """Every parameter's value, typed. Raises ServiceError ValidationException as StartPipelineExecution does."""
-    values = {entry["Name"]: entry["Value"] for entry in given}
-    if unknown := sorted(set(values) - set(definition.parameters)):
-        raise ServiceError(
-            "ValidationException",
-            f"Unknown pipeline parameters: {', '.join(unknown)}",
-            "StartPipelineExecution",
-            f"this pipeline has: {', '.join(definition.parameters) or 'no parameters'}",
-        )
-    return {name: _typed(parameter, values) for name, parameter in definition.parameters.items()}
-
-
-def _typed(parameter: dict[str, Any], values: dict[str, str]) -> Any:
-    name = parameter["Name"]
-    if name not in values and "DefaultValue" not in parameter:
-        raise ServiceError("ValidationException", f"Pipeline parameter {name!r} has no default and got no value")
-    value = values.get(name, parameter.get("DefaultValue"))
-    try:
-        typed = _TYPES[parameter["Type"]](value)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ServiceError("ValidationException", f"{name}={value!r} is not of type {parameter['Type']}") from exc
-    allowed = parameter.get("EnumValues") or []
-    if allowed and str(value) not in [str(item) for item in allowed]:
-        message = f"{name}={value!r} is not one of: {', '.join(map(str, allowed))}"
-        raise ServiceError("ValidationException", message, "StartPipelineExecution")
-    return typed
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(value)
-    return int(value)
-
-
-def _boolean(value: Any) -> bool:
-    return {"true": True, "false": False}[str(value).lower()]
-
-
-def _parameter_text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-_TYPES: dict[str, Callable[[Any], Any]] = {"Integer": _integer, "Float": float, "Boolean": _boolean, "String": str}

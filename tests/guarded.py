@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from api_actions import actions_of
 from golden_roles import Golden
 from permitted import may
 
-from pipeline.iam.actions import actions_of
 from pipeline.local.messages import Body
 
 _SERVICES = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, parse_qsl
 
 import boto3
 import pytest
+from api_actions import actions_of
 from botocore.config import Config as BotoConfig
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -32,7 +33,6 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from pipeline.config import Config, load_config
 from pipeline.definition import Definition
 from pipeline.iam import policies
-from pipeline.iam.actions import actions_of
 from pipeline.infra.functions import SECONDS
 from pipeline.infra.packaging import packages
 from pipeline.plan import values

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from api_actions import actions_of
 from aws_account import AWS, Account, account, command
 from golden_roles import golden
 from permitted import may
 from registered import Registered, evaluated
 
-from pipeline.iam.actions import actions_of
 from pipeline.local.server import LoopbackServer
 
 Capture = pytest.CaptureFixture[str]

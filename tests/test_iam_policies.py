@@ -251,8 +251,3 @@ def test_an_address_that_only_a_run_knows_is_an_error_that_names_step_and_member
             del parameter["DefaultValue"]
     with pytest.raises(DefinitionError, match=r"PrepareData: ProcessingInputs\.\*\.S3Input\.S3Uri"):
         policies.roles(found.config, Definition(document))
-
-
-def test_whoever_is_denied_an_action_can_be_told_which_statements_grant_it() -> None:
-    found = policies.granting(golden("shipped").roles, "sagemaker:StopPipelineExecution")
-    assert found == [("arn:aws:iam::111122223333:role/darkroom-ci-deploy", "SteerExecutions")]

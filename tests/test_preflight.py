@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from api_actions import actions_of
 from compilations import remembered
 from faulty_session import FaultySession
 from moto_account import (
@@ -34,7 +35,6 @@ from pipeline.__main__ import main
 from pipeline.client import aws_services
 from pipeline.config.deploying import ScalingSection, ServerlessSection
 from pipeline.definition import Definition
-from pipeline.iam.actions import actions_of
 from pipeline.preflight import checking
 from pipeline.preflight.finding import Finding
 from pipeline.preflight.setting import Setting

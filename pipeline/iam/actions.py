@@ -124,32 +124,10 @@ WHOLE_KINDS = {
 # Resource types whose account may be anybody's: a shared VPC belongs to another account, and ids are unique.
 ANY_ACCOUNT = ("subnet", "security-group")
 
-# API operations whose action has another name, or that need several; every other one is <service>:<operation>.
-OPERATIONS = {
-    ("s3", "HeadBucket"): ("s3:ListBucket",),
-    ("s3", "HeadObject"): ("s3:GetObject",),
-    ("s3", "ListObjects"): ("s3:ListBucket",),
-    ("s3", "ListObjectsV2"): ("s3:ListBucket",),
-    ("s3", "CreateMultipartUpload"): ("s3:PutObject",),
-    ("s3", "UploadPart"): ("s3:PutObject",),
-    ("s3", "CompleteMultipartUpload"): ("s3:PutObject",),
-    ("s3", "DeleteObjects"): ("s3:DeleteObject",),
-    ("s3", "CopyObject"): ("s3:GetObject", "s3:PutObject"),
-    ("s3", "GetBucketEncryption"): ("s3:GetEncryptionConfiguration",),
-    ("s3", "GetPublicAccessBlock"): ("s3:GetBucketPublicAccessBlock",),
-    ("lambda", "Invoke"): ("lambda:InvokeFunction",),
-    ("sts", "GetCallerIdentity"): (),  # allowed to whoever has credentials
-}
-# Actions that no API operation is called like: some of those above, and what is asked when a role is handed on.
+# Actions that no API operation is called like: what S3 and Lambda ask for some of theirs, and who hands a role on.
 NO_OPERATION = frozenset(
     {
         *("iam:PassRole", "s3:ListBucket", "lambda:InvokeFunction"),
         *("s3:GetEncryptionConfiguration", "s3:GetBucketPublicAccessBlock"),
     }
 )
-_PREFIXES = {"sagemaker-runtime": "sagemaker"}
-
-
-def actions_of(service: str, operation: str) -> tuple[str, ...]:
-    """("s3", "HeadObject") → ("s3:GetObject",): what has to be allowed for a call of boto3's client `service`."""
-    return OPERATIONS.get((service, operation), (f"{_PREFIXES.get(service, service)}:{operation}",))

@@ -61,11 +61,6 @@ def roles(
     return (*found, *_of_people(scope, found))
 
 
-def granting(found: Iterable[Role], action: str) -> list[tuple[str, str]]:
-    """(ARN of the role, Sid of its statement) for each statement that allows an action such as s3:GetObject."""
-    return [(role.arn, each.sid) for role in found for each in role.statements if action in each.actions]
-
-
 def _of_sagemaker(scope: Scope) -> Iterable[Role]:
     own = scope.config.pipeline.role_arn
     for arn in dict.fromkeys((own, *scope.job_roles, scope.serving_role)):

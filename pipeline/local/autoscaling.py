@@ -104,7 +104,7 @@ def wanted(store: Store, endpoint: str, variant: str, count: int, now: float) ->
         if chosen is None:
             continue
         bounded = min(max(chosen.count, target.body["MinCapacity"]), target.body["MaxCapacity"])
-        if bounded != count and _may(store, target, policies, bounded > count, now):
+        if bounded != count and _may(target, policies, bounded > count, now):
             return chosen._replace(count=bounded)
     return None
 
@@ -134,7 +134,7 @@ def _newest(store: Store, alarm: Record) -> float | None:
     return metrics.statistic(found[-1][1], body["Statistic"]) if found else None
 
 
-def _may(store: Store, target: Record, policies: list[Record], out: bool, now: float) -> bool:
+def _may(target: Record, policies: list[Record], out: bool, now: float) -> bool:
     if target.body["SuspendedState"]["DynamicScalingOutSuspended" if out else "DynamicScalingInSuspended"]:
         return False
     last = target.body.get("last")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ML = "/opt/ml"
 _NEWNS, _NEWUTS, _NEWUSER, _NEWPID = 0x00020000, 0x04000000, 0x10000000, 0x20000000
-_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE, _SLAVE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000, 0x80000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _SLAVE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x80000
 # mounts and host name too: a process can only go back to those that belong to its own user namespace
 _OWN = _NEWPID | _NEWNS | _NEWUTS
 _PR_SET_PDEATHSIG, _DETACH = 1, 2

@@ -28,7 +28,7 @@ def check(document: Document, step: Step) -> None:
     _check_strategy(document, config)
     for definition in definitions:
         ranges = definition["HyperParameterRanges"] if many else config["ParameterRanges"]
-        _check_ranges(document, ranges, step, strategy=config["Strategy"].value)
+        _check_ranges(document, ranges, step)
         _check_static(definition, ranges)
         _check_objective(
             definition["TuningObjective"] if many else config["HyperParameterTuningJobObjective"], definition, config
@@ -79,7 +79,7 @@ def _check_grid(document: Document, config: Node) -> None:
         )
 
 
-def _check_ranges(document: Document, ranges: Node, step: Step, strategy: object) -> None:
+def _check_ranges(document: Document, ranges: Node, step: Step) -> None:
     names = [item["Name"] for kind in RANGE_KINDS for item in ranges[kind]]
     if not names and not ranges["AutoParameters"].value and not step.arguments["Autotune"].there:
         ranges.error("nothing is tuned: there is no range", "add a range, or use a Training step")

@@ -24,7 +24,7 @@ def handler(event: dict[str, Any], context: object, clients: Mapping[str, Any] |
     repeated at any time. Raises DeployRefused where nothing was begun, and DeployFailed once for a deployment that
     ended badly.
     """
-    event = _translated(event)
+    event = translated(event)
     action = event.get("action")
     if action not in ACTIONS:
         raise DeployRefused(f"action {action!r}: take one of {', '.join(ACTIONS)}")
@@ -62,8 +62,8 @@ def _advance(there: Account, event: dict[str, Any]) -> dict[str, Any]:
     return answers if len(names) > 1 else answers[names[0].strip()]
 
 
-def _translated(event: dict[str, Any]) -> dict[str, Any]:
-    """EventBridge's own events: of an endpoint, and of the clock, which knows no endpoints."""
+def translated(event: dict[str, Any]) -> dict[str, Any]:
+    """What an event of EventBridge asks of `handler`: about an endpoint, or of the clock, which knows no endpoints."""
     kind = event.get("detail-type")
     if kind in ENDPOINT_EVENTS:
         return {"action": "advance", "endpoint_name": event.get("detail", {}).get("EndpointName", "")}

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.client import Clients, aws_client, local_client
 from pipeline.control import upserting, versions
+from pipeline.errors import Unavailable
 
 ROLE = "arn:aws:iam::123456789012:role/darkroom"
 NAME = "digits"
@@ -40,11 +42,11 @@ def tags(clients: Clients) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in clients.sagemaker.list_tags(ResourceArn=arn)["Tags"]}
 
 
-class Dying:
-    """A client that kills its process instead of the n-th call that changes something."""
+class Counting:
+    """A client; of its calls that change something, `instead(method, request)` is called in place of the n-th."""
 
-    def __init__(self, sagemaker: Any, left: int) -> None:
-        self.sagemaker, self.left = sagemaker, left
+    def __init__(self, sagemaker: Any, left: int, instead: Callable[[Any, dict[str, Any]], Any]) -> None:
+        self.sagemaker, self.left, self.instead = sagemaker, left, instead
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.sagemaker, name)
@@ -53,18 +55,26 @@ class Dying:
 
         def call(**request: Any) -> Any:
             self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return method(**request)
+            return self.instead(method, request) if self.left == 0 else method(**request)
 
         return call
+
+
+def die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def answer_is_lost(method: Any, request: dict[str, Any]) -> None:
+    """It is done all the same."""
+    method(**request)
+    raise Unavailable("ConnectionClosed", f"{method.__name__} got no answer", uncertain=True)
 
 
 def main(argv: list[str]) -> None:
     """HOME CALLS upsert MARK | promote ALIAS VERSION | rollback ALIAS."""
     home, calls, verb, *rest = argv
     clients = connected(home)
-    clients = clients._replace(sagemaker=Dying(clients.sagemaker, int(calls)))
+    clients = clients._replace(sagemaker=Counting(clients.sagemaker, int(calls), die))
     match verb, rest:
         case "upsert", [mark]:
             upserting.upsert(clients, wanted(mark), versions.CURRENT, mark * 40)

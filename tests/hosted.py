@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from local_jobs import put_archive
+from process_list import naming
 
+from pipeline.client import Hosting
 from pipeline.errors import ServiceError
 from pipeline.local import endpoint, endpoint_record
 from pipeline.local.images import register_image
@@ -60,6 +62,17 @@ class Server(ThreadingHTTPServer):
     daemon_threads, request_queue_size = True, 64
 Server((os.environ["DARKROOM_BIND"], int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
 """
+
+# what the deploying function is asked for, but for the package
+STAGING = {
+    "action": "start",
+    "stage": "staging",
+    "endpoint_name": "digits-staging",
+    "instance_type": "ml.m5.large",
+    "instance_count": "1",
+    "role_arn": "arn:aws:iam::111122223333:role/darkroom-serving",
+    "smoke_test": "false",
+}
 
 
 @contextmanager
@@ -116,6 +129,29 @@ def deploy_package(sagemaker: LocalSageMaker, arn: str, name: str) -> None:
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
 
+def deployed(hosting: Hosting, name: str, made: str, instances: int = 1) -> None:
+    """An endpoint as the function behind DeployModel makes it, with scaling; `made`: model and configuration."""
+    sagemaker, role = hosting.sagemaker, "arn:aws:iam::111122223333:role/serve"
+    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
+    size = {"InstanceType": "ml.m5.large", "InitialInstanceCount": instances}
+    variant = {"VariantName": "AllTraffic", "ModelName": made, **size}
+    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=made)
+    resource = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{name}/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    hosting.scaling.register_scalable_target(**resource, MinCapacity=1, MaxCapacity=3)
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    hosting.scaling.put_scaling_policy(
+        **resource,
+        PolicyName="invocations",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={"TargetValue": 100.0, "PredefinedMetricSpecification": metric},
+    )
+
+
 def settled(sagemaker: LocalSageMaker, name: str = "e") -> dict[str, Any]:
     while True:
         described = sagemaker.describe_endpoint(EndpointName=name)
@@ -148,16 +184,7 @@ def instances(sagemaker: LocalSageMaker, name: str = "e") -> list[int]:
 
 def processes(sagemaker: LocalSageMaker) -> list[str]:
     """Command lines that name this home or the stub beside it."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                line = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if os.path.dirname(sagemaker.home) in line:
-                found.append(line)
-    return found
+    return naming(os.path.dirname(sagemaker.home))
 
 
 def soon(condition: Callable[[], Any]) -> bool:

@@ -188,6 +188,12 @@ def section(clients: Clients, title: str) -> str:
     return page.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
 
 
+def nothing_came_of_it(html: str) -> bool:
+    """Whether EVIL, where it stands in this page, is text: no element and no attribute has begun in it."""
+    began = [name for name, _ in Elements(html).attributes if name.startswith("on")]
+    return "<script>alert" not in html and "<img" not in html and not began
+
+
 def words(html: str) -> str:
     return re.sub(r"\s+", " ", " ".join(Elements(html).text))
 

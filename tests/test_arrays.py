@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,10 +176,19 @@ print(*(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in running))
 
 
 class Programs:
+    """In a process group of their own, so that none outlives a test that fails."""
+
     def __init__(self) -> None:
         command = [sys.executable, "-c", PROGRAMS]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-        self._starter = subprocess.Popen(command, cwd=Path(arrays.__file__).parent, **pipes)  # type: ignore[call-overload]
+        self._starter = subprocess.Popen(
+            command,
+            cwd=Path(arrays.__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
 
     def start(self, path: Path, pause: float, log: Path) -> int:
         """The pid of one that keeps its array in `path`, with a pause before each row."""
@@ -189,21 +199,34 @@ class Programs:
         """Until all have ended; their exit codes."""
         return [int(code) for code in self._starter.communicate(timeout=300)[0].split()]
 
+    def kill(self) -> None:
+        """Those that have not ended."""
+        with suppress(ProcessLookupError):  # all have
+            os.killpg(self._starter.pid, signal.SIGKILL)
+        self._starter.communicate()
+
+
+@pytest.fixture
+def programs() -> Iterator[Programs]:
+    made = Programs()
+    yield made
+    made.kill()
+
 
 def said(log: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
 
 
-def test_of_three_programs_one_computes_and_the_others_wait(tmp_path: Path) -> None:
-    programs, logs = Programs(), [tmp_path / f"{number}.log" for number in range(3)]
+def test_of_three_programs_one_computes_and_the_others_wait(tmp_path: Path, programs: Programs) -> None:
+    logs = [tmp_path / f"{number}.log" for number in range(3)]
     for log in logs:
         programs.start(tmp_path / name(), 0.05, log)
     assert programs.wait() == [0, 0, 0]
     assert sorted(map(said, logs)) == [["computing", "right"], ["right"], ["right"]]
 
 
-def test_who_waits_for_a_program_that_is_killed_computes(tmp_path: Path) -> None:
-    programs, logs = Programs(), [tmp_path / f"{number}.log" for number in range(2)]
+def test_who_waits_for_a_program_that_is_killed_computes(tmp_path: Path, programs: Programs) -> None:
+    logs = [tmp_path / f"{number}.log" for number in range(2)]
     first = programs.start(tmp_path / name(), 60, logs[0])
     while not said(logs[0]):
         time.sleep(0.01)

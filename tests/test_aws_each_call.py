@@ -19,6 +19,7 @@ import pytest
 from aws_account import ROLE, Account, definition
 from aws_front import LOST, UNHEARD
 from faulty_session import FaultySession
+from hosted import deployed
 from over_http import client
 from registered import GROUP, PIPELINE, Registered, against, evaluated
 
@@ -163,27 +164,6 @@ def down(place: Place, label: str) -> tuple[str, ...]:
 def undeploy(place: Place, label: str) -> tuple[str, ...]:
     down(place, label)
     return ("undeploy", STAGING, "-c", str(place.folder / "digits.yaml"), "--yes")
-
-
-def deployed(hosting: Hosting, name: str, made: str) -> None:
-    sagemaker, role = hosting.sagemaker, "arn:aws:iam::111122223333:role/serve"
-    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
-    variant = {"VariantName": "AllTraffic", "ModelName": made, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=made)
-    about = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{name}/variant/AllTraffic",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    }
-    hosting.scaling.register_scalable_target(**about, MinCapacity=1, MaxCapacity=3)
-    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
-    hosting.scaling.put_scaling_policy(
-        **about,
-        PolicyName="invocations",
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={"TargetValue": 100.0, "PredefinedMetricSpecification": metric},
-    )
 
 
 def standing(place: Place, label: str) -> object:

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from process_list import naming
 
 from pipeline.__main__ import main
 from pipeline.cli import SUMMARIES, spelled
@@ -369,7 +370,7 @@ def test_ctrl_c_and_a_cancelled_ci_job_stop_the_execution(
     assert "is Stopped; go on with" in said
     main(["executions", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["PipelineExecutionStatus"] == "Stopped"
-    assert not running(str(tmp_path))
+    assert naming(str(tmp_path)) == []
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -377,19 +378,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def running(mark: str) -> list[str]:
-    """Command lines of processes that name this folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if mark in line:
-            found.append(line)
-    return found
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import Any
 
 import deploying
 import pytest
-from deploying import NAME, ROLE, aliases, connected, tags, text, wanted
+from deploying import NAME, ROLE, Counting, aliases, answer_is_lost, connected, tags, text, wanted
 
 from pipeline.client import Clients
 from pipeline.control import upserting, versions
@@ -289,7 +289,7 @@ def test_a_call_whose_answer_is_lost_is_made_up_for_by_repeating_the_command(tmp
             else:
                 versions.promote(clients, NAME, "production")
 
-        deaf = Deaf(clients.sagemaker, lost)
+        deaf = Counting(clients.sagemaker, lost, answer_is_lost)
         try:
             act(clients._replace(sagemaker=deaf))
         except Unavailable:
@@ -301,27 +301,6 @@ def test_a_call_whose_answer_is_lost_is_made_up_for_by_repeating_the_command(tmp
         if deaf.left > 0:
             break
     assert deaf.left > 0
-
-
-class Deaf:
-    """The n-th call that changes something is done, and its answer lost."""
-
-    def __init__(self, sagemaker: Any, left: int) -> None:
-        self.sagemaker, self.left = sagemaker, left
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.sagemaker, name)
-        if name.startswith(("list_", "describe_")):
-            return method
-
-        def call(**request: Any) -> Any:
-            answer = method(**request)
-            self.left -= 1
-            if self.left == 0:
-                raise Unavailable("ConnectionClosed", f"{name} got no answer", name, uncertain=True)
-            return answer
-
-        return call
 
 
 # at once

@@ -6,13 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hosted import serve_stub, soon
+from hosted import STAGING, serve_stub, soon
 from local_jobs import put_archive
 from over_http import client
 from rendered import ENTRYPOINTS, about
@@ -23,27 +21,9 @@ from pipeline.local.server import LoopbackServer
 from pipeline.local.service import connect
 
 RUNTIME = Path(__file__).parent.parent / "pipeline/local/lambda_runtime.py"
-NAME = "digits-staging"
+NAME = STAGING["endpoint_name"]
 ARN = "arn:aws:lambda:us-east-1:111122223333:function:darkroom-deploy"
-EVENT = {
-    "action": "start",
-    "stage": "staging",
-    "endpoint_name": NAME,
-    "instance_type": "ml.m5.large",
-    "instance_count": "1",
-    "role_arn": "arn:aws:iam::111122223333:role/darkroom-serving",
-    "scaling": "min=1 max=3 target=10",
-    "smoke_test": "false",
-}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackServer]:
-    served = LoopbackServer(str(tmp_path_factory.mktemp("home")), 0)
-    threading.Thread(target=served.serve_forever, daemon=True).start()
-    yield served
-    served.shutdown()
-    served.server_close()
+EVENT = {**STAGING, "scaling": "min=1 max=3 target=10"}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hosted
 import pytest
 from aws_account import AWS, Account, account, command
 
@@ -47,27 +48,9 @@ def in_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deployed(hosting: Hosting, name: str, version: str = "v1-0123456789") -> str:
-    """An endpoint as the function behind DeployModel makes it, with scaling and an alarm; its configuration's name."""
-    made, sagemaker = f"{name}-{version}", hosting.sagemaker
-    role = "arn:aws:iam::111122223333:role/serve"
-    sagemaker.create_model(ModelName=made, PrimaryContainer={"Image": "img:1"}, ExecutionRoleArn=role)
-    variant = {"VariantName": VARIANT, "ModelName": made, "InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
-    sagemaker.create_endpoint_config(EndpointConfigName=made, ProductionVariants=[variant])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=made)
-    resource = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": f"endpoint/{name}/variant/{VARIANT}",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    }
-    hosting.scaling.register_scalable_target(**resource, MinCapacity=1, MaxCapacity=3)
-    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
-    tracking = {"TargetValue": 100.0, "PredefinedMetricSpecification": metric}
-    hosting.scaling.put_scaling_policy(
-        **resource,
-        PolicyName="invocations",
-        PolicyType="TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration=tracking,
-    )
+    """The same with alarms, of its own and of the stack; its configuration's name."""
+    made = f"{name}-{version}"
+    hosted.deployed(hosting, name, made, instances=2)
     for alarm in (f"{made}-errors", f"stack-{name}-errors"):
         hosting.alarms.put_metric_alarm(
             AlarmName=alarm,

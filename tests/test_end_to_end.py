@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from process_list import naming
 
 from pipeline.config import Config
 
@@ -118,7 +119,7 @@ def test_the_package_names_the_page_of_its_model(project):
 
 
 def test_nothing_is_left_running_after_a_run(project):
-    assert processes(project) == []
+    assert naming(str(project)) == []
 
 
 def test_a_second_run_takes_every_job_from_the_cache_and_registers_again(project):
@@ -157,8 +158,8 @@ def test_an_approved_model_is_deployed_asked_and_taken_down(project):
     finally:
         assert darkroom(project, "undeploy", "darkroom-digits-production", "--yes").returncode == 0
     deadline = time.monotonic() + 10
-    while processes(project):
-        assert time.monotonic() < deadline, processes(project)
+    while naming(str(project)):
+        assert time.monotonic() < deadline, naming(str(project))
         time.sleep(0.05)
 
 
@@ -180,16 +181,3 @@ def test_a_model_worse_than_the_approved_one_is_refused_unless_that_is_allowed(p
 
 def last_execution(folder):
     return answer(folder, "executions", "--json")[0]["PipelineExecutionArn"].rpartition("/")[2]
-
-
-def processes(folder):
-    """Command lines of processes that name this folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in line:
-            found.append(line)
-    return found

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from event_patterns import matches
-from hosted import processes, remove, serve_stub, soon
-from lambda_deploy import _translated, handler
+from hosted import STAGING, processes, remove, serve_stub, soon
+from lambda_deploy import handler, translated
 from local_jobs import put_archive
 from over_http import client
 from rendered import about
@@ -26,18 +26,9 @@ from pipeline.local.server import LoopbackServer
 from pipeline.local.service import LocalSageMaker, connect
 from pipeline.local.store import Record, Store
 
-NAME = "digits-staging"
+NAME = STAGING["endpoint_name"]
 FUNCTION = "arn:aws:lambda:us-east-1:111122223333:function:darkroom-deploy"
 RULE = Rule(FUNCTION, deployments.MARK, deployments.PHASE, list(deployments.REST), event_rules.EVERY_S)
-EVENT = {
-    "action": "start",
-    "stage": "staging",
-    "endpoint_name": NAME,
-    "instance_type": "ml.m5.large",
-    "instance_count": "1",
-    "role_arn": "arn:aws:iam::111122223333:role/darkroom-serving",
-    "smoke_test": "false",
-}
 
 
 @pytest.fixture
@@ -174,7 +165,7 @@ def test_the_stacks_rule_has_the_function_go_on_for_either(sagemaker: LocalSageM
     for name in about().endpoints:
         event = endpoint_events.event(kind, kept(sagemaker.store, name=name), {}, 0.0)
         assert matches(events.changed(about()), event)
-        assert _translated(event) == {"action": "advance", "endpoint_name": name}
+        assert translated(event) == {"action": "advance", "endpoint_name": name}
         assert not matches(events.trouble(about()), event)
     back = endpoint_events.event(kind, kept(sagemaker.store, "RollingBack", "other"), {}, 0.0)
     assert not matches(events.changed(about()), back)
@@ -192,7 +183,7 @@ def test_the_stacks_rule_tells_the_team_of_troubles(sagemaker: LocalSageMaker) -
 def test_each_change_is_told_once_and_leads_to_the_end(
     server: LoopbackServer, sagemaker: LocalSageMaker, function: Any
 ) -> None:
-    function({**EVENT, "model_package_arn": package(sagemaker)})
+    function({**STAGING, "model_package_arn": package(sagemaker)})
     event_rules.put(sagemaker.store, RULE)
     told: list[dict[str, Any]] = []
 
@@ -211,7 +202,7 @@ def test_each_change_is_told_once_and_leads_to_the_end(
 def test_of_a_lost_event_the_schedule_makes_good(
     server: LoopbackServer, sagemaker: LocalSageMaker, function: Any
 ) -> None:
-    function({**EVENT, "model_package_arn": package(sagemaker)})
+    function({**STAGING, "model_package_arn": package(sagemaker)})
     event_rules.put(sagemaker.store, RULE)
     lost: list[dict[str, Any]] = []
 
@@ -230,7 +221,7 @@ def test_of_a_lost_event_the_schedule_makes_good(
 
 
 def test_of_what_sleeps_nothing_is_told_until_it_is_woken(sagemaker: LocalSageMaker, function: Any) -> None:
-    function({**EVENT, "model_package_arn": package(sagemaker)})
+    function({**STAGING, "model_package_arn": package(sagemaker)})
     assert soon(lambda: sagemaker.describe_endpoint(EndpointName=NAME)["EndpointStatus"] == "InService")
     endpoint.stop(sagemaker.store, NAME)
     event_rules.put(sagemaker.store, RULE)

@@ -15,7 +15,7 @@ from rendered import about, changed, shipped
 from rollout import asking, made
 from sagemaker_events import GROUP, PLACE, endpoint, execution, package
 
-from pipeline.cli import _commands, _parser
+from pipeline.cli import parser
 from pipeline.infra import events, template
 
 STAGING, PRODUCTION = f"{GROUP}-staging", f"{GROUP}-production"
@@ -126,7 +126,7 @@ def test_any_change_of_an_endpoint_has_the_function_look_at_it(name: str) -> Non
     for kind in ("SageMaker Endpoint State Change", "SageMaker Endpoint Deployment State Change"):
         event = {**endpoint("IN_SERVICE", name), "detail-type": kind}
         assert matches(changes["EventPattern"], event)
-        assert lambda_deploy._translated(event) == {"action": "advance", "endpoint_name": name}
+        assert lambda_deploy.translated(event) == {"action": "advance", "endpoint_name": name}
     assert not matches(changes["EventPattern"], endpoint("IN_SERVICE", "another"))
 
 
@@ -136,7 +136,7 @@ def test_the_clock_has_the_function_look_at_both_endpoints(monkeypatch: pytest.M
     assert function["Timeout"] == 480
     for name, value in function["Environment"]["Variables"].items():
         monkeypatch.setenv(name, value)
-    looked = lambda_deploy._translated({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
+    looked = lambda_deploy.translated({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
     assert looked == {"action": "advance", "endpoint_name": f"{STAGING},{PRODUCTION}"}
 
 
@@ -172,9 +172,7 @@ def test_what_messages_say_to_type_can_be_typed() -> None:
     commands = [shlex.split(line)[1:] for line in told if line.startswith("darkroom ")]
     assert [words[0] for words in commands] == ["models", "approve", "show"]
     for name, *words in commands:
-        parser = _parser(name)
-        _commands(name)[name].arguments(parser)
-        parser.parse_args(words)
+        parser(name).parse_args(words)
 
 
 def lines(name: str, event: dict[str, Any]) -> list[str]:

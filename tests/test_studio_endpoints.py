@@ -20,8 +20,8 @@ from test_cli_deploy import SURE
 from pipeline.client import Clients, Hosting, hosting_session, local_hosting, local_session
 from pipeline.control.deployments import GOOD, MARK, PHASE
 from pipeline.errors import EndpointError, ServiceError
-from pipeline.local import store
 from pipeline.local.images import register_image
+from pipeline.local.store import connections
 from pipeline.studio.asked import Asked
 from pipeline.studio.endpoints import LARGEST_PICTURE, LONGEST_S, predict
 from pipeline.studio.security import form_token
@@ -173,8 +173,8 @@ def test_pages_that_only_show_ask_nothing(home: str) -> None:
 
 def test_pages_of_endpoints_leave_nothing_open(home: str, visitor: Visitor) -> None:
     visitor.get(OWL)
-    before = len(store._open_connections)
+    before = connections()
     for _ in range(3):
         visitor.get(OWL)
         visitor.get("/endpoints")
-    assert len(store._open_connections) == before
+    assert connections() == before

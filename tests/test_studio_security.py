@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from reported import EVIL
+from reported import EVIL, nothing_came_of_it
 from starlette.responses import Response
 from starlette.types import Message
 from studios import EXECUTION, SECRET, Visitor, hostile_studio
@@ -137,13 +137,13 @@ def test_every_page_forbids_scripts_of_others_frames_and_copies(visitor: Visitor
 def test_names_reasons_and_logs_with_html_in_them_are_shown(visitor: Visitor, path: str) -> None:
     said = visitor.get(path)
     assert said.status == 200
-    assert "<script>alert" not in said.text and "<img" not in said.text
+    assert nothing_came_of_it(said.text)
     assert "&lt;script&gt;alert(1)" in said.text
 
 
 def test_an_address_with_html_in_it_is_shown_alone(visitor: Visitor) -> None:
     for path in (f"/{quote(EVIL)}", f"/?next={quote(EVIL)}", f"{EXECUTION}/steps/{quote(EVIL, safe='')}"):
-        assert "<script>alert" not in visitor.get(path).text
+        assert nothing_came_of_it(visitor.get(path).text)
 
 
 def test_a_report_is_shown_in_a_sandbox(visitor: Visitor) -> None:

@@ -117,6 +117,7 @@ class Records(NamedTuple):
         return list(dict.fromkeys(self.tensors["name"][self.tensors["kind"] == kind]))
 
     def of_kind(self, kind: str) -> Columns:
+        """All columns, of the tensors of a kind."""
         rows = self.tensors["kind"] == kind
         return {name: column[rows] for name, column in self.tensors.items()}
 

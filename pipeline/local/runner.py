@@ -12,7 +12,7 @@ from pipeline.errors import DarkroomError
 from pipeline.local.process_id import identity
 from pipeline.local.records import Execution
 from pipeline.local.storage import Storage
-from pipeline.local.store import Store, is_open
+from pipeline.local.store import Store, connections
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def start(home: str, execution_id: str) -> int:
     """
     end, tell = os.pipe()
     threading = sys.modules.get("threading")
-    if is_open() or (threading is not None and threading.active_count() > 1):
+    if connections() or (threading is not None and threading.active_count() > 1):
         import subprocess
 
         command = [sys.executable, "-m", "pipeline.local.runner", home, execution_id, str(tell)]

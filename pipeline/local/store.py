@@ -48,16 +48,16 @@ CREATE INDEX steps_last ON steps (pipeline, name, ended) WHERE status='Succeeded
 _open_connections: set[int] = set()
 
 
-def is_open() -> bool:
-    """Whether this process has a connection to any store."""
-    return bool(_open_connections)
+def connections() -> int:
+    """How many this process has, to whichever stores."""
+    return len(_open_connections)
 
 
 class Store:
     """One connection to `<home>/store.sqlite3`; use it on the thread and in the process that made it."""
 
     def __init__(self, home: str) -> None:
-        """Creates `home` and the schema where missing. Raises StorageError when it cannot, or meets a newer schema."""
+        """Creates `home` and the schema where missing. Raises StorageError, and DarkroomError for another schema."""
         self.home = home
         self.path = os.path.join(home, "store.sqlite3")
         self._connection: sqlite3.Connection | None = None

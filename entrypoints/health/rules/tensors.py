@@ -30,7 +30,7 @@ def vanishing_gradient(records: Records, *, threshold: float = 1e-7) -> Verdict:
     if not bad.any():
         least = number(np.nanmin(means)) if np.isfinite(means).any() else "not a number"
         return fine(rule, len(rows), f"The smallest mean magnitude of a gradient is {least}")
-    place, name, step, value = tensor_rows.worst(tensors, rows, bad, means, -means)
+    _, name, step, value = tensor_rows.worst(tensors, rows, bad, means, -means)
     return issues(
         rule,
         len(rows),

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 PAGE = 100  # the most that any List operation takes
-ROLE = (
-    "arn:aws:iam::111122223333:role/darkroom-pipeline"  # for definitions that come without one; the account is nobody's
-)
+# for definitions that come without one; the account is nobody's
+ROLE = "arn:aws:iam::111122223333:role/darkroom-pipeline"
 
 # sagemaker: boto3's "sagemaker" methods · runtime: invoke_endpoint · storage: exists, get_bytes, put_bytes, put_file,
 # tag, blocks, list over whole s3:// addresses

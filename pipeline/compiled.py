@@ -23,7 +23,7 @@ Own = namedtuple("Own", "starts network rules")
 
 
 class CompiledOnDisk:
-    """A compiled pipeline in its folder: definition.json, manifest.json and the files that go to S3 and Lambda."""
+    """What `write` left in a folder; the manifest is read at once, all else when it is asked for."""
 
     __slots__ = ("_config", "folder", "manifest")
 

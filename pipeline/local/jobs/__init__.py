@@ -114,9 +114,8 @@ class JobContext:
         self.step = step  # the step's whole body, placeholders resolved (Lambda: FunctionArn, OutputParameters, …)
         self.job_name = job_name
         self.work = work
-        self.log_path = (
-            log_path  # <home>/logs/<execution id>/<step>.log; a driver with several processes adds -<n> before .log
-        )
+        # <home>/logs/<execution id>/<step>.log; a driver with several processes adds -<n> before .log
+        self.log_path = log_path
         self.previous_job = previous_job  # the job that a killed runner left behind for this very step, or ""
         self.announce = announce  # announce({"TrainingJob": {"Arn": …}})
         self.parity = parity  # parity("ml.m5.xlarge", "this machine: 2 cores"): what was simulated, and how

@@ -100,7 +100,7 @@ def test_the_next_execution_is_foretold(visitor: Visitor, pair: tuple[str, str])
 
 
 def test_a_pipelines_plan_counts_with_ones_own_prices(visitor: Visitor, pair: tuple[str, str]) -> None:
-    assert "prices of us-east-1, 2026-12-01 " in page(visitor, f"/pipelines/{NAME}/plan")
+    assert "prices of us-east-1, 2026-12-01 " in words(visitor.page(f"/pipelines/{NAME}/plan"))
 
 
 def test_the_plan_of_the_file_says_what_an_upsert_would_change(visitor: Visitor, pair: tuple[str, str]) -> None:

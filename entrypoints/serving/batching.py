@@ -50,12 +50,6 @@ class Batcher:
         self._queue.put(work, expected)
         return work.answer
 
-    @property
-    def idle(self) -> int:
-        """Workers that wait for something to do."""
-        with self._lock:
-            return len(self._idle)
-
     def close(self) -> None:
         """What was asked before is answered; afterwards nothing is."""
         self._queue.close()

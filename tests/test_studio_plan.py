@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -91,6 +92,17 @@ def test_a_pipelines_page_lets_two_be_chosen(visitor: Visitor, pair: tuple[str, 
     html = visitor.get(f"/pipelines/{NAME}").text
     assert f'name="a" value="{pair[0]}"' in html and f'name="b" value="{pair[1]}"' in html
     assert f'action="/pipelines/{NAME}/compare"' in html and f'href="/pipelines/{NAME}/plan"' in html
+    newest = re.findall(r'<a class="mono" href="[^"]*/executions/(\w+)">', html)[:2]
+    chosen = re.findall(r'name="(\w)" value="(\w+)" aria-label="[^"]*" checked', html)
+    assert chosen == [("a", newest[0]), ("b", newest[1])]
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [(f"/pipelines/{NAME}", "/"), (f"/pipelines/{NAME}/plan", "/"), ("/plan", "/plan"), ("/models", "/models")],
+)
+def test_a_page_says_where_one_is(visitor: Visitor, pair: tuple[str, str], path: str, place: str) -> None:
+    assert re.findall(r'<a href="([^"]*)" aria-current="true">', visitor.page(path)) == [place]
 
 
 def test_the_next_execution_is_foretold(visitor: Visitor, pair: tuple[str, str]) -> None:

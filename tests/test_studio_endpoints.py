@@ -87,6 +87,29 @@ def test_an_endpoint_has_its_traffic_and_scaling(visitor: Visitor) -> None:
     assert visitor.get("/endpoints/none").status == 404
 
 
+class Failing:
+    """A service whose endpoints have all failed."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    def describe_endpoint(self, **request: Any) -> dict[str, Any]:
+        return {**self._service.describe_endpoint(**request), "EndpointStatus": "Failed", "FailureReason": EVIL}
+
+
+def test_why_an_endpoint_failed_is_told(home: str) -> None:
+    @contextmanager
+    def failing() -> Iterator[Hosting]:
+        with hosting_session(home) as hosting:
+            yield hosting._replace(sagemaker=Failing(hosting.sagemaker))
+
+    with serving(partial(local_session, home), failing) as visitor:
+        assert f"owls Failed serves owls {EVIL}" in words(visitor.page(OWL))
+
+
 @pytest.mark.parametrize(
     ("denied", "part"),
     [("list_tags", "deployment"), ("describe_alarms", "alarms"), ("describe_scalable_targets", "scaling")],

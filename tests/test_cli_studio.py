@@ -39,7 +39,7 @@ def test_it_prints_an_address_that_opens_and_ends_with_ctrl_c(tmp_path: Path) ->
 
 
 def test_ctrl_c_waits_for_no_account_that_does_not_answer(tmp_path: Path) -> None:
-    """boto3 waits for a minute, and tries eight times."""
+    """boto3 waits for a minute, and tries eight times. What is told is an answer, and no traceback."""
     account = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1", "NO_PROXY": "*"}
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as browser:
         account["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -54,7 +54,7 @@ def test_ctrl_c_waits_for_no_account_that_does_not_answer(tmp_path: Path) -> Non
                 process.kill()
             asked.close()
     assert (process.returncode, said.partition("\n")[2]) == (0, ENDED)
-    assert "the studio was ended before it had looked at this" in page.result()
+    assert "the studio was ended before this was answered" in page.result()
 
 
 def studio(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:

@@ -1,7 +1,4 @@
-"""The application: addresses → views, each on a thread with clients of its own; errors → pages with what to type.
-
-Views that only look run on Threads, which end with the process; what changes something is waited for.
-"""
+"""The application: addresses → views, each on a thread with clients of its own; errors → pages with what to type."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -96,7 +92,7 @@ def application(studio: Studio) -> Starlette:
     routes = [Route("/static/{name}", asset, methods=["GET"])]
     routes += [Route(path, _endpoint(studio, threads, view), methods=["GET"]) for path, view in _views(studio).items()]
     routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio, threads), methods=["POST"])]
-    routes += [Route(path, _acting(studio, act), methods=["POST"]) for path, act in ACTS.items()]
+    routes += [Route(path, _acting(studio, threads, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
     guard = Middleware(Guard, secret=studio.secret, port=studio.port)
     handlers: Mapping[Any, Any] = {HTTPException: _http_error(studio), Ended: _ended(studio)}
@@ -122,7 +118,7 @@ def _endpoint(studio: Studio, threads: Threads, view: View) -> Callable[[Request
     return answer
 
 
-def _acting(studio: Studio, act: View) -> Callable[[Request], Awaitable[Response]]:
+def _acting(studio: Studio, threads: Threads, act: View) -> Callable[[Request], Awaitable[Response]]:
     """For what changes something: of a form that one of the studio's own pages had."""
 
     async def answer(request: Request) -> Response:
@@ -131,7 +127,7 @@ def _acting(studio: Studio, act: View) -> Callable[[Request], Awaitable[Response
         if not may_act(studio.secret, form.get(TOKEN, "")):
             raise HTTPException(403, "the form has no token of this server: load its page again")
         asked = Asked(request.path_params, dict(request.query_params), form)
-        return await run_in_threadpool(_answer, studio, act, asked)
+        return await threads.run(partial(_answer, studio, act, asked))
 
     return answer
 

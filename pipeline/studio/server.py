@@ -13,7 +13,7 @@ from pipeline.studio.live import Streams
 from pipeline.studio.security import HOST, TOKEN
 from pipeline.studio.threads import Threads
 
-LOOKS_S = 1  # that a look which is under way has, when the server is ended
+WORK_S = 1  # that a thread which is at work has, when the server is ended
 GRACE_S = 2  # that an answer has
 BACKLOG = 64  # connections that wait to be taken: a browser opens six
 
@@ -38,7 +38,7 @@ def address(opened: socket.socket, secret: str) -> str:
 
 
 class Server(uvicorn.Server):
-    """Ends its streams and looks before it waits for what is under way: they may outlast every patience."""
+    """Ends its streams and threads before it waits for what is under way: they may outlast every patience."""
 
     def __init__(self, config: uvicorn.Config, streams: Streams, threads: Threads) -> None:
         super().__init__(config)
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.streams.close()
-        asyncio.get_running_loop().call_later(LOOKS_S, self.threads.close)
+        asyncio.get_running_loop().call_later(WORK_S, self.threads.close)
         await super().shutdown(sockets)
 
 

@@ -1,45 +1,42 @@
-"""Threads that only look: what they wait for, such as an account out of reach, keeps nobody from ending the studio.
+"""Work on threads that is answered for when the studio ends: an account out of reach may keep a thread for minutes.
 
-AnyIO's own threads would: Python waits for them when it ends.
+Left to itself a server would wait for it in vain, and then cancel the request with a traceback.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
-from pipeline.errors import Unavailable
+from anyio.to_thread import run_sync
 
-MOST = 40  # at once, as many as AnyIO has
+from pipeline.errors import Unavailable
 
 Found = TypeVar("Found")
 
 
 class Ended(Unavailable):
-    """The server ends, and waits for no look."""
+    """The server ends, and waits for no thread."""
 
     def __init__(self) -> None:
-        super().__init__("Ended", "the studio was ended before it had looked at this", hint="darkroom studio")
+        told = "the studio was ended before this was answered; what it was to change may have been changed"
+        super().__init__("Ended", told, hint="darkroom studio, and look at it again")
 
 
 class Threads:
-    """Those of one server. What is asked while MOST are at work waits for one of them."""
+    """Those of one server."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._free = asyncio.Semaphore(most)
+    def __init__(self) -> None:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Whoever waits for a look hears that there will be none."""
+        """Whoever waits for work hears that there will be no answer."""
         self._closing.set()
 
-    async def run(self, look: Callable[[], Found]) -> Found:
-        """What it finds, or raises; Ended. Nothing of it may have to be finished: the process ends in the midst."""
-        found = asyncio.ensure_future(self._looked(look))
+    async def run(self, work: Callable[[], Found]) -> Found:
+        """What it gives, or raises; Ended. Whoever goes away leaves the thread at work."""
+        found = asyncio.ensure_future(run_sync(work, abandon_on_cancel=True))
         closing = asyncio.ensure_future(self._closing.wait())
         try:
             await asyncio.wait((found, closing), return_when=asyncio.FIRST_COMPLETED)
@@ -49,21 +46,3 @@ class Threads:
         finally:
             found.cancel()
             closing.cancel()
-
-    async def _looked(self, look: Callable[[], Found]) -> Found:
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        done: Future[Found] = Future()
-
-        def work() -> None:
-            try:
-                done.set_result(look())
-            except BaseException as exc:  # whatever it is, whoever waits hears of it
-                done.set_exception(exc)
-            finally:
-                with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
-                    loop.call_soon_threadsafe(self._free.release)
-
-        done.set_running_or_notify_cancel()  # whoever goes away leaves the thread at work, and its place taken
-        threading.Thread(target=work, name="studio-look", daemon=True).start()
-        return await asyncio.wrap_future(done)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from compilations import remembered
 from process_list import naming
 
 from pipeline.config import Config
@@ -65,7 +66,8 @@ def steps(folder, execution="last"):
 
 
 def missed(folder):
-    return [name for name in JOBS if "CacheHitResult" not in steps(folder)[name]]
+    ran = steps(folder)
+    return [name for name in JOBS if "CacheHitResult" not in ran[name]]
 
 
 def first_execution(folder):
@@ -78,6 +80,7 @@ def test_it_runs_without_namespaces_too(tmp_path):
     (tmp_path / "pipeline.yaml").write_text(
         SMALL.replace("epochs: 3", "epochs: 2").replace("tuning: {", "tuning: {enabled: false, ")
     )
+    remembered(tmp_path / "pipeline.yaml", tmp_path / ".darkroom")
     before = os.path.exists("/opt/ml")
     done = darkroom(tmp_path, "run", "--set", "AccuracyThreshold=0.05", DARKROOM_ISOLATION="rewrite")
     assert done.returncode == 0, done.stderr
@@ -85,8 +88,13 @@ def test_it_runs_without_namespaces_too(tmp_path):
     assert os.path.exists("/opt/ml") == before
 
 
-def test_a_run_ends_with_a_model_that_waits_for_approval(project):
-    shown = answer(project, "show", first_execution(project), "--json")
+@pytest.fixture(scope="module")
+def shown(project):
+    """Its first execution."""
+    return answer(project, "show", first_execution(project), "--json")
+
+
+def test_a_run_ends_with_a_model_that_waits_for_approval(shown):
     assert {step["StepStatus"] for step in shown["Steps"]} == {"Succeeded"}
     others = {"FindChampion", "CheckAccuracy", "RegisterModel", "DeployModel"}
     assert {step["StepName"] for step in shown["Steps"]} == {*JOBS, *others}
@@ -95,15 +103,15 @@ def test_a_run_ends_with_a_model_that_waits_for_approval(project):
     assert shown["Darkroom"]["Parity"]
 
 
-def test_the_rules_of_the_configuration_judged_the_model(project):
-    judged = answer(project, "show", first_execution(project), "--json")["Health"]
+def test_the_rules_of_the_configuration_judged_the_model(project, shown):
+    judged = shown["Health"]
     assert {rule["RuleConfigurationName"] for rule in judged["Rules"]} == set(Config().health.rules)
     assert judged["NotKnown"] is None
-    assert f"health     {judged['Summary']}\n" in darkroom(project, "show", first_execution(project)).stdout
+    assert f"health     {judged['Summary']}\n" in darkroom(project, "show", shown["PipelineExecutionArn"]).stdout
 
 
-def test_the_report_stands_by_itself(project):
-    execution = first_execution(project).rpartition("/")[2]
+def test_the_report_stands_by_itself(project, shown):
+    execution = shown["PipelineExecutionArn"].rpartition("/")[2]
     page = (project / ".darkroom" / "executions" / execution / "report.html").read_text()
     for part in (*JOBS, "AccuracyTooLow", "Content-Security-Policy", "Training health", "Profile of a training job"):
         assert part in page
@@ -111,11 +119,11 @@ def test_the_report_stands_by_itself(project):
     assert 'href="http' not in page
 
 
-def test_the_package_names_the_page_of_its_model(project):
-    (package,) = answer(project, "show", first_execution(project), "--json")["ModelPackages"]
+def test_the_package_names_the_page_of_its_model(project, shown):
+    (package,) = shown["ModelPackages"]
     address = package["CustomerMetadataProperties"]["page"]
     page = project / ".darkroom" / "s3" / address.removeprefix("s3://")
-    assert f"{100 * answer(project, 'show', first_execution(project), '--json')['Accuracy']:.2f} %" in page.read_text()
+    assert f"{100 * shown['Accuracy']:.2f} %" in page.read_text()
 
 
 def test_nothing_is_left_running_after_a_run(project):
@@ -129,19 +137,20 @@ def test_a_second_run_takes_every_job_from_the_cache_and_registers_again(project
     assert len(answer(project, "models", "--json")) == before + 1
 
 
-def test_a_gate_that_is_not_met_names_both_values(project):
+def test_a_gate_that_is_not_met_names_both_values(project, shown):
     done = darkroom(project, "run", "--set", "AccuracyThreshold=0.9999")
     assert done.returncode == 1
-    reason = steps(project)["AccuracyTooLow"]["FailureReason"]
-    measured = answer(project, "show", first_execution(project), "--json")["Accuracy"]
-    assert str(measured) in reason
+    ran = steps(project)
+    reason = ran["AccuracyTooLow"]["FailureReason"]
+    assert str(shown["Accuracy"]) in reason
     assert "0.9999" in reason
-    assert "RegisterModel" not in steps(project)
+    assert "RegisterModel" not in ran
 
 
 def test_an_edited_program_runs_again_and_only_what_lies_below_it(project):
     path = project / "entrypoints" / "evaluate.py"
     path.write_text(path.read_text() + "\n# edited\n")
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     assert darkroom(project, "run").returncode == 0
     assert missed(project) == ["EvaluateModel"]
     assert any("code" in miss or "S3Uri" in miss for miss in steps(project)["EvaluateModel"]["Darkroom"]["CacheMiss"])
@@ -166,6 +175,7 @@ def test_an_approved_model_is_deployed_asked_and_taken_down(project):
 def test_a_model_worse_than_the_approved_one_is_refused_unless_that_is_allowed(project):
     assert darkroom(project, "approve", "1").returncode == 0
     (project / "pipeline.yaml").write_text(WORSE)
+    remembered(project / "pipeline.yaml", project / ".darkroom")
     assert darkroom(project, "run").returncode == 1
     reason = steps(project)["AccuracyTooLow"]["FailureReason"]
     behind = float(re.search(r"lies ([0-9.]+) below the champion's \(ChampionMargin: at most 0(?:\.0)?;", reason)[1])
@@ -174,8 +184,9 @@ def test_a_model_worse_than_the_approved_one_is_refused_unless_that_is_allowed(p
     assert f"{-100 * behind:+.2f} points against version 1" in page
 
     assert darkroom(project, "run", "--set", "ChampionMargin=0.99").returncode == 0
-    assert all("CacheHitResult" in steps(project)[name] for name in ("TrainModel", "EvaluateModel"))
-    assert "RegisterModel" in steps(project)
+    ran = steps(project)
+    assert all("CacheHitResult" in ran[name] for name in ("TrainModel", "EvaluateModel"))
+    assert "RegisterModel" in ran
     assert f"champion   version 1: {-behind:+.4f}, worse\n" in darkroom(project, "show").stdout
 
 

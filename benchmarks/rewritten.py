@@ -1,10 +1,10 @@
-"""A network as torch has it beside the one that the server makes of it: CPU milliseconds a picture.
+"""A network as torch has it beside those that the server makes of it: CPU milliseconds a picture.
 
     python benchmarks/rewritten.py [--side 224] [--rounds 9]
 
 ResNet18 with random weights, passes over one picture and over four by one thread, over one by two. The weights of the
-rewritten network (entrypoints/serving/onednn.py) are ordered for passes of one thread over four pictures, as the server
-has them, or of two threads over one. CPU time of the whole process, least of the rounds, the cases in turns: what else
+rewritten networks (entrypoints/serving/networks.py) are ordered for passes of one thread over four pictures, as a busy
+server has them, and of two threads over one, as a lone request has them. CPU time of the whole process, least of the rounds, the cases in turns: what else
 the machine does counts little, threads that wait for each other count as work.
 """
 

@@ -4,8 +4,8 @@
 
 ResNet18 with random weights, passes over one picture and over four by one thread, over one by two. The weights of the
 rewritten networks (entrypoints/serving/networks.py) are ordered for passes of one thread over four pictures, as a busy
-server has them, and of two threads over one, as a lone request has them. CPU time of the whole process, least of the rounds, the cases in turns: what else
-the machine does counts little, threads that wait for each other count as work.
+server has them, and of two threads over one, as a lone request has them. CPU time of the whole process, least of the
+rounds, the cases in turns: what else the machine does counts little, threads that wait for each other count as work.
 """
 
 from __future__ import annotations

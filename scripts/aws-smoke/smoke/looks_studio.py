@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import nullcontext
 from html import unescape
 from tempfile import TemporaryDirectory
@@ -43,16 +42,17 @@ def studio_pages(account: Account) -> Verdict:
             lambda: nullcontext(clients), lambda: nullcontext(hosting), _SECRET, _PORT, clients.place, writes=False
         )
         first = places.execution(execution(account).arn)
-        looks = list(_walked(application(studio), first))
+        looks = asyncio.run(_walked(application(studio), first))  # one server has one loop
     wrong = [f"{path}: {status}" for path, status, _ in looks if status != 200]
     slowest, seconds = max(((path, seconds) for path, _, seconds in looks), key=lambda each: each[1])
     told = f"{len(looks)} pages, the slowest in {seconds:.1f} s ({slowest}); refused: {', '.join(wrong) or 'none'}"
     return judged(not wrong and seconds < _LONGEST_S, told)
 
 
-def _walked(made: Starlette, first: str) -> Iterator[tuple[str, int, float]]:
+async def _walked(made: Starlette, first: str) -> list[tuple[str, int, float]]:
     """(address, status, seconds) of every page that links lead to, at most two of a kind."""
     waiting, seen, kinds = [first, "/"], set[str](), Counter[str]()
+    looks = []
     while waiting:
         path = waiting.pop(0)
         kind = next((name for name, pattern in _KINDS.items() if pattern.match(unquote(urlsplit(path).path))), "")
@@ -61,9 +61,10 @@ def _walked(made: Starlette, first: str) -> Iterator[tuple[str, int, float]]:
         seen.add(path)
         kinds[kind] += 1
         began = time.monotonic()
-        status, html = asyncio.run(_asked(made, path))
-        yield path, status, time.monotonic() - began
+        status, html = await _asked(made, path)
+        looks.append((path, status, time.monotonic() - began))
         waiting += [unescape(link) for link in re.findall(r'href="(/[^"#]*)"', html)]
+    return looks
 
 
 async def _asked(made: Starlette, path: str) -> tuple[int, str]:

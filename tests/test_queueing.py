@@ -104,3 +104,17 @@ def test_a_queue_that_closes_waits_for_nothing() -> None:
         made.close()
         assert sizes(taken) == [1]
         assert made.take(0).batch == []
+
+
+def test_a_queue_that_closes_lets_every_worker_go() -> None:
+    """Also those that wait for another's choice, which leaves nothing for them; many times, as threads take turns."""
+    for _ in range(100):
+        made = queue(workers=8)
+        with ThreadPoolExecutor(8) as pool, contextlib.ExitStack() as stack:
+            token, *_ = [stack.enter_context(made.expecting()) for _ in range(16)]
+            taken = started(pool, made, *range(8))
+            made.put(work(), token)
+            while made.idle != 7:
+                time.sleep(0.0001)
+            made.close()
+            assert sorted(sizes(taken)) == [0] * 7 + [1]

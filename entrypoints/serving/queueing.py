@@ -108,8 +108,7 @@ class Queue:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            for each in self._woken:
-                each.notify()
+            self._wake_all()
 
     def take(self, number: int) -> Taken:
         """Waits for work; in the thread of the worker of this number, which calls `done` for each batch."""
@@ -125,7 +124,9 @@ class Queue:
             self._chooser = None
             batch = self._part()
             self._busy += 1
-            if self._waiting:
+            if self._closed:  # some have seen work that this worker has taken now
+                self._wake_all()
+            elif self._waiting:
                 self._wake()
             asked = self._busy + len(self._waiting) + len(self._coming)
             return Taken(batch, max(number + 1, min(self._limits.workers, asked)))
@@ -136,7 +137,8 @@ class Queue:
 
     def took(self, seconds: float, pictures: int) -> None:
         each = seconds / pictures
-        self._each = MEMORY * self._each + (1 - MEMORY) * each if self._each else each
+        with self._lock:
+            self._each = MEMORY * self._each + (1 - MEMORY) * each if self._each else each
 
     def _wake(self) -> None:
         """Whoever is choosing may have what it waits for; else the first idle worker has something to do."""
@@ -146,6 +148,10 @@ class Queue:
             first = min(self._idle)
             self._idle.remove(first)
             self._woken[first].notify()
+
+    def _wake_all(self) -> None:
+        for each in self._woken:
+            each.notify()
 
     def _await_company(self, woken: threading.Condition) -> None:
         """Until the batch is as large as this worker's part of all that waits and comes."""

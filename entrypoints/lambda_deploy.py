@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rollout import account, advancing, asking, leaving, starting
 from rollout.account import Account, DeployRefused
 
@@ -51,11 +51,11 @@ def _advance(there: Account, event: dict[str, Any]) -> dict[str, Any]:
     """Of several endpoints each is looked at, whatever became of the one before; the first error is raised then."""
     names = str(event.get("endpoint_name") or "").split(",")
     answers: dict[str, Any] = {}
-    failed: list[account.DeployFailed | ClientError] = []
+    failed: list[Exception] = []
     for name in (asking.endpoint_name({"endpoint_name": each.strip()}) for each in names):
         try:
             answers[name] = advancing.advance(there, name)
-        except (account.DeployFailed, ClientError) as failure:
+        except (account.DeployFailed, DeployRefused, ClientError, BotoCoreError) as failure:
             failed.append(failure)
     if failed:
         raise failed[0]

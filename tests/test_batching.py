@@ -88,6 +88,27 @@ def test_a_request_that_breaks_the_model_takes_no_other_along(model: Model, batc
     assert asked[3].result().rows[0, 0] == 4
 
 
+def test_who_goes_away_takes_no_other_along_and_costs_no_pass(model: Model, batcher: Batcher) -> None:
+    first = batcher.ask(picture(1))
+    assert model.began.wait(30)
+    gone, other = batcher.ask(picture(2)), batcher.ask(picture(3))
+    assert gone.cancel()
+    model.let_go.set()
+    assert other.result(30).rows[0, 0] == 3
+    assert batcher.ask(picture(4)).result(30).rows[0, 0] == 4
+    assert first.done() and model.batches == [1, 1, 1]
+
+
+def test_a_network_that_would_end_the_process_ends_no_thread() -> None:
+    def leaving(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise SystemExit(3)
+
+    batcher = Batcher(leaving, Limits(8, 60))
+    for value in (1, 2):
+        assert str(batcher.ask(picture(value)).exception(30)) == "the network raised SystemExit(3)"
+    batcher.close()
+
+
 def test_closing_answers_what_was_asked_before(model: Model) -> None:
     batcher = Batcher(model, Limits(4, 60))
     asked = [batcher.ask(picture(value, 3)) for value in range(5)]
@@ -96,8 +117,8 @@ def test_closing_answers_what_was_asked_before(model: Model) -> None:
     assert all(each.done() and len(each.result().rows) == 3 for each in asked)
 
 
-def until_idle(batcher: Batcher, workers: int) -> None:
-    while batcher.idle < workers:
+def until_idle(batcher: Batcher) -> None:
+    while not batcher.at_rest:
         time.sleep(0.001)
 
 
@@ -110,7 +131,7 @@ def test_what_comes_alone_is_always_the_same_workers() -> None:
 
     batcher = Batcher(forward, Limits(8, 60, workers=3), lambda *each: shares.append(each))
     for value in range(6):
-        until_idle(batcher, 3)
+        until_idle(batcher)
         batcher.ask(picture(value)).result()
     batcher.close()
     assert names == {"model-0"}
@@ -128,7 +149,7 @@ def test_several_workers_share_what_waits_and_the_processors() -> None:
         return pictures[:, 0, 0, :2].astype(np.float32)
 
     batcher = Batcher(forward, Limits(8, 60, workers=2), lambda *each: shares.append(each))
-    until_idle(batcher, 2)
+    until_idle(batcher)
     asked = [batcher.ask(picture(1))]
     assert entered.acquire(timeout=30)
     asked.append(batcher.ask(picture(2)))

@@ -14,7 +14,7 @@ from serving.queueing import Limits, Outcome, Pixels, Queue, Rows, Work
 
 
 class Batcher:
-    """An idle model gets a single picture at once, busy workers the next batch when they are done.
+    """An idle model gets a picture that is alone at once, busy workers the next batch when they are done.
 
     `share(passes, pictures)` is called in the worker's thread before each pass: how many passes there are to share the
     processors at that moment, and how many pictures this one has. Several passes of one thread each finish more than
@@ -36,9 +36,9 @@ class Batcher:
             thread.start()
 
     @property
-    def idle(self) -> int:
-        """Threads that have nothing to do."""
-        return self._queue.idle
+    def at_rest(self) -> bool:
+        """Whether no thread has anything to do; one that has answered is still busy for a moment."""
+        return self._queue.idle == len(self._threads)
 
     def expecting(self) -> AbstractContextManager[object]:
         """Around what comes before `ask`, such as decoding: give what it yields to `ask`."""
@@ -58,21 +58,25 @@ class Batcher:
 
     def _run(self, number: int) -> None:
         while (taken := self._queue.take(number)).batch:
+            # Nobody waits any more for what was cancelled; what is running cannot be.
+            wanted = taken._replace(batch=[work for work in taken.batch if work.answer.set_running_or_notify_cancel()])
             try:
-                self._share(taken.passes, taken.pictures)
-                self._answer(taken.batch)
+                if wanted.batch:
+                    self._share(wanted.passes, wanted.pictures)
+                    self._answer(wanted.batch)
             finally:
                 self._queue.done()
 
     def _answer(self, batch: list[Work]) -> None:
         """One request that breaks the model must not take the others along: then each is asked alone."""
         began = time.perf_counter()
-        pictures = batch[0].pictures if len(batch) == 1 else np.concatenate([work.pictures for work in batch])
         try:
+            pictures = batch[0].pictures if len(batch) == 1 else np.concatenate([work.pictures for work in batch])
             rows = self._forward(pictures)
-        except Exception as error:  # whatever it is has to reach the caller, who is in another thread
+        except (Exception, SystemExit) as error:  # whatever it is has to reach the caller, who is in another thread
             if len(batch) == 1:
-                batch[0].answer.set_exception(error)
+                left = isinstance(error, SystemExit)  # which would end the server there
+                batch[0].answer.set_exception(RuntimeError(f"the network raised {error!r}") if left else error)
             else:
                 for work in batch:
                     self._answer([work])

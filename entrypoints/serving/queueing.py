@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.float32]
 MEMORY = 0.8  # of what is known of the model's speed, when a new batch was measured
-PATIENCE = 0.25  # of the time that a batch will take, for what is known to come
+PATIENCE = 0.25  # of the time that a batch will take, for what is known to come: chosen, not measured
 
 
 class Outcome(NamedTuple):
@@ -113,7 +113,7 @@ class Queue:
     def take(self, number: int) -> Taken:
         """Waits for work; in the thread of the worker of this number, which calls `done` for each batch."""
         with self._lock:
-            while not self._waiting or self._chooser is not None:
+            while not self._waiting or self._chooser not in (None, number):
                 if self._closed and not self._waiting:
                     return Taken([], 0)
                 self._idle.add(number)
@@ -132,8 +132,11 @@ class Queue:
             return Taken(batch, max(number + 1, min(self._limits.workers, asked)))
 
     def done(self) -> None:
+        """One more worker is free, so that the part of one that is choosing is smaller."""
         with self._lock:
             self._busy -= 1
+            if self._chooser is not None:
+                self._wake()
 
     def took(self, seconds: float, pictures: int) -> None:
         each = seconds / pictures
@@ -141,13 +144,15 @@ class Queue:
             self._each = MEMORY * self._each + (1 - MEMORY) * each if self._each else each
 
     def _wake(self) -> None:
-        """Whoever is choosing may have what it waits for; else the first idle worker has something to do."""
+        """Whoever is choosing may have what it waits for; else the first idle worker has something to choose.
+
+        The choice is its own from now on: until its thread runs, what comes wakes no other.
+        """
+        if self._chooser is None and self._waiting and self._idle:
+            self._chooser = min(self._idle)
+            self._idle.remove(self._chooser)
         if self._chooser is not None:
             self._woken[self._chooser].notify()
-        elif self._waiting and self._idle:
-            first = min(self._idle)
-            self._idle.remove(first)
-            self._woken[first].notify()
 
     def _wake_all(self) -> None:
         for each in self._woken:

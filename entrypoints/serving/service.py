@@ -114,7 +114,7 @@ class Service:
         from serving import networks
 
         # What is loaded in several threads leaves a pool of them behind, beside which the model's own may only sleep
-        # between its layers (batching.py), just while Share measures how many threads a lone picture should have.
+        # between its layers (queueing.py), just while Share measures how many threads a lone picture should have.
         torch.set_num_threads(1)
         settings, may = self.settings, processors.count()
         predictor = inference.model_fn(settings.model_dir)
@@ -139,7 +139,14 @@ def warm(batcher: Batcher, share: Share, side: int, few: int) -> None:
     import numpy as np
 
     blank = np.zeros((few, side, side, 3), dtype=np.uint8)
-    batcher.ask(blank[:1]).result()
-    share.settle(lambda: batcher.ask(blank[:1]).result().took)
-    for pictures in (blank[:1], blank):
-        batcher.ask(pictures).result()
+
+    def asked(pictures: int) -> Outcome:
+        """Alone: beside a thread that is not done yet it would be a pass with its part of the processors."""
+        while not batcher.at_rest:
+            time.sleep(0.0005)
+        return batcher.ask(blank[:pictures]).result()
+
+    asked(1)
+    share.settle(lambda: asked(1).took)
+    for pictures in (1, few):
+        asked(pictures)

@@ -24,8 +24,7 @@ class Share:
     def settle(self, seconds: Callable[[], float]) -> None:
         """Whether all threads or a single one; `seconds` says what a pass over one picture takes as things are.
 
-        Small pictures are faster with one: threads wait for each other at every layer, and the network that is
-        rewritten for one thread (onednn.py) has less to do.
+        Small pictures are often faster with one: threads wait for each other at every layer.
         """
         choices = sorted({1, self.threads})
         took: dict[int, list[float]] = {threads: [] for threads in choices}

@@ -134,14 +134,20 @@ def test_each_pass_has_the_network_whose_weights_are_ordered_for_it(
     assert set(made(blank).argmax(1)) == {answers}
 
 
-def test_a_models_networks_all_say_the_same(tmp_path: Path) -> None:
+def test_a_models_networks_are_three_that_say_the_same(tmp_path: Path) -> None:
     predictor = inference.model_fn(test_inference.make_model(tmp_path))
-    made, pictures = networks.fastest(predictor, 2), np.full((1, *[predictor.image_size] * 2, 3), 99, np.uint8)
+
+    def clock(timed: nn.Module, asked: torch.Tensor) -> float:
+        return 2.0 if timed is predictor.network else 1.0
+
+    made, pictures = networks.fastest(predictor, 2, clock), np.full((1, *[predictor.image_size] * 2, 3), 99, np.uint8)
+    assert made.rewritten and len({id(each.network) for each in made[:3]}) == 3
     expected = inference.probabilities(predictor, pictures)
-    for each in made[:3]:
+    for each in (made.busy, made.alone):
         assert np.allclose(inference.probabilities(each, pictures), expected, atol=1e-4)
-    assert networks.as_torch_has_it(predictor, 2)[:3] == (predictor,) * 3
-    assert networks.fastest(predictor, 1).threads == 1
+    only = networks.fastest(predictor, 1, clock)
+    assert only.alone is only.busy is not predictor
+    assert not networks.as_torch_has_it(predictor, 2).rewritten
 
 
 def test_loading_leaves_no_pool_of_threads_behind_beside_the_models_own(tmp_path: Path) -> None:

@@ -46,16 +46,16 @@ def as_torch_has_it(predictor: Predictor, threads: int) -> Networks:
     return Networks(predictor, predictor, predictor, threads)
 
 
-def fastest(predictor: Predictor, threads: int) -> Networks:
+def fastest(predictor: Predictor, threads: int, clock: onednn.Clock | None = None) -> Networks:
     """`threads`: all that a pass may have. Predictors are the very one given where its network is as fast."""
     noise = np.random.default_rng(0).integers(0, 256, (FEW, *[predictor.image_size] * 2, 3), dtype=np.uint8)
     # A thread of its own, so that the pool of threads that passes leave behind ends with it, see service.py.
     with ThreadPoolExecutor(1, "ordering") as ordering:
-        busy = ordering.submit(_ordered, predictor, noise, 1).result()
-        alone = ordering.submit(_ordered, predictor, noise[:1], threads).result() if threads > 1 else busy
+        busy = ordering.submit(_ordered, predictor, noise, 1, clock).result()
+        alone = ordering.submit(_ordered, predictor, noise[:1], threads, clock).result() if threads > 1 else busy
     return Networks(predictor, busy, alone, threads)
 
 
-def _ordered(predictor: Predictor, noise: Pixels, threads: int) -> Predictor:
-    network = onednn.fastest(predictor.network, inference.inputs(predictor, noise), threads)
+def _ordered(predictor: Predictor, noise: Pixels, threads: int, clock: onednn.Clock | None) -> Predictor:
+    network = onednn.fastest(predictor.network, inference.inputs(predictor, noise), threads, clock)
     return predictor if network is predictor.network else predictor._replace(network=network)

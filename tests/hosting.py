@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
@@ -57,6 +57,8 @@ class Client:
             fault = hosting.faults(len(hosting.calls), operation)
             if fault == "lost":
                 raise refused("ThrottlingException", "Rate exceeded", operation)
+            if fault == "silent":
+                raise ReadTimeoutError(endpoint_url="https://aws")
             answer = work(**request)
             if fault == "unheard":
                 raise refused("InternalFailure", "nobody heard the answer", operation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from hosting import Hosting, Killed
 from lambda_deploy import handler
 from rollout.account import DeployFailed, DeployRefused
@@ -429,13 +429,18 @@ def test_of_several_endpoints_each_is_looked_at_though_one_has_failed(team: Team
     assert {name: each["phase"] for name, each in answers.items()} == {NAME: "failed", "digits-staging": "good"}
 
 
-def test_of_several_endpoints_each_is_looked_at_though_one_cannot_be(team: Team) -> None:
+@pytest.mark.parametrize(
+    ("fault", "error", "words"), [("lost", ClientError, "Rate exceeded"), ("silent", BotoCoreError, "timeout")]
+)
+def test_of_several_endpoints_each_is_looked_at_though_one_cannot_be(
+    team: Team, fault: str, error: type[Exception], words: str
+) -> None:
     team.aws.register(1)
     team.start(1, endpoint_name="digits-staging", stage="staging")
     team.aws.clock.now += 600
     team.aws.calls.clear()
-    team.aws.faults = lambda number, operation: "lost" if number == 1 else ""
-    with pytest.raises(ClientError, match="Rate exceeded"):
+    team.aws.faults = lambda number, operation: fault if number == 1 else ""
+    with pytest.raises(error, match=words):
         team.call(action="advance", endpoint_name=f"{NAME},digits-staging")
     assert [*team.aws.targets] == ["endpoint/digits-staging/variant/AllTraffic"], "the other one is good meanwhile"
 

@@ -402,3 +402,16 @@ def test_an_endpoint_that_is_being_deleted_is_not_woken_by_what_waits_for_it(alo
     assert alone.store.list(KIND) == []
     assert b"has been deleted" in alone.storage.get_bytes(places["FailureLocation"])
     assert not os.path.exists(Files(alone.home, NAME).log), "no supervisor has begun"
+
+
+def test_what_waited_for_an_endpoint_is_not_asked_of_a_later_one_of_its_name(alone: LocalSageMaker) -> None:
+    """As a process finds it that lived on while its endpoint was deleted and made anew."""
+    places = {"OutputLocation": f"{OUT}1", "FailureLocation": f"{FAILED}1"}
+    kept(alone, 1, Body="", InvocationTimeoutSeconds=60, **places)
+    before = alone.store.get("endpoint", NAME)
+    alone.store.remove("endpoint", NAME)
+    alone.store.add("endpoint", NAME, before.body, before.status)
+    with hanging_up(alone.home, 0) as asked:
+        async_host.host(alone.home, NAME)
+    assert asked == []
+    assert b"has been deleted" in alone.storage.get_bytes(places["FailureLocation"])

@@ -121,6 +121,12 @@ def test_more_at_once_than_sagemaker_takes_fails_the_step_before_anything_starts
     assert "TransformStartTime" not in done.body
 
 
+def test_a_size_that_is_no_number_fails_the_step_with_its_text(tmp_path: Path) -> None:
+    put_program(tmp_path, "s3://b/in/a.csv", "one")
+    done = transform(tmp_path, request(tmp_path) | {"MaxPayloadInMB": "4.5"})
+    assert done.status == "Failed" and "MaxPayloadInMB" in done.error and "'4.5'" in done.error
+
+
 def batching(**changes: Any) -> Batching:
     source = {key: changes.pop(key) for key in ("SplitType", "CompressionType") if key in changes}
     target = {key: changes.pop(key) for key in ("AssembleWith",) if key in changes}

@@ -51,6 +51,7 @@ def _copied(dockerfile: str) -> list[str]:
     """What it takes out of its folder, which it has to name: a pattern is taken for a name, and is not there."""
     lines = [line.split() for line in dockerfile.replace("\\\n", " ").splitlines()]
     copying = [line for line in lines if "".join(line[:1]).upper() in ("COPY", "ADD")]
+    copying = [line for line in copying if not any(word.startswith("--from=") for word in line)]  # another stage's
     return [word for line in copying for word in line[1:-1] if not word.startswith("--")]
 
 

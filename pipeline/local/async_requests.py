@@ -30,7 +30,12 @@ _AT_ONCE = 4  # of an instance, where the configuration does not say: "SageMaker
 
 def put(store: Store, name: str, identifier: str, asked: dict[str, Any]) -> None:
     """`asked`: the members of InvokeEndpointAsync and of its answer, Body as base64."""
-    store.add(KIND, f"{name} {identifier}", {**asked, "queued": clock_of(store).now()}, QUEUED)
+    told = {
+        **asked,
+        "queued": clock_of(store).now(),
+        "created": [each.created for each in store.find("endpoint", name)],
+    }
+    store.add(KIND, f"{name} {identifier}", told, QUEUED)
 
 
 def queued(store: Store, name: str) -> list[Record]:
@@ -78,7 +83,7 @@ def answer(home: str, asked: dict[str, Any]) -> str:
         storage.put_bytes(asked["OutputLocation"], _said(store, storage, asked))
         return ""
     except BrokenOff as exc:
-        if asked.get("tries", 1) < MOST_TRIES and _exists(store, asked["EndpointName"]):
+        if asked.get("tries", 1) < MOST_TRIES and _exists(store, asked):
             raise
         return _failed(storage, asked, exc.message)
     except DarkroomError as exc:
@@ -104,13 +109,15 @@ def _gone(name: str) -> str:
     return f"endpoint {name!r} has been deleted"
 
 
-def _exists(store: Store, name: str) -> bool:
-    return any(record.status != DELETING for record in store.find("endpoint", name))
+def _exists(store: Store, asked: dict[str, Any]) -> bool:
+    """The very endpoint that was asked, not a later one of its name."""
+    found = store.find("endpoint", asked["EndpointName"])
+    return any(record.status != DELETING and record.created in asked["created"] for record in found)
 
 
 def _said(store: Store, storage: Storage, asked: dict[str, Any]) -> bytes:
     """Raises DarkroomError: with what the model said where it refused."""
-    if not _exists(store, asked["EndpointName"]):
+    if not _exists(store, asked):
         raise DarkroomError(_gone(asked["EndpointName"]))
     waited, most = clock_of(store).now() - asked["queued"], asked["RequestTTLSeconds"]
     if waited > most:

@@ -40,8 +40,8 @@ async def run(request: dict[str, Any], context: JobContext) -> dict[str, Any]:
 
 async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
     context = job.context
-    batching = Batching(request)
     _check(request)
+    batching = Batching(request)
     source = request["TransformInput"]["DataSource"]["S3DataSource"]
     refuse_unless(source.get("S3DataType", "S3Prefix"), ("S3Prefix",), "TransformInput: S3DataType")
     objects = entries(context.storage, source["S3Uri"], "TransformInput")
@@ -63,7 +63,11 @@ async def _work(job: Job, request: dict[str, Any]) -> dict[str, Any]:
 def _check(request: dict[str, Any]) -> None:
     """Sizes may be parameters', which nobody has seen before."""
     many, payload = request.get("MaxConcurrentTransforms"), request.get("MaxPayloadInMB")
-    if words := refusal(int(many or 0), None if payload is None else int(payload)):
+    try:
+        words = refusal(int(many or 0), None if payload is None else int(payload))
+    except ValueError as exc:
+        raise JobFailed(f"ClientError: MaxConcurrentTransforms and MaxPayloadInMB: {exc}") from exc
+    if words:
         raise JobFailed(f"ClientError: {words}")
     processing = request.get("DataProcessing") or {}
     for key, plain in (("InputFilter", "$"), ("OutputFilter", "$"), ("JoinSource", "None")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from _thread import get_ident  # threading takes longer to load than some commands run
 from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ def whole(path: str) -> Iterator[str]:
 
     Raises what the file system says, also where there is no such folder.
     """
-    aside = f"{path}.{os.getpid()}.part"
+    aside = f"{path}.{os.getpid()}-{get_ident()}.part"
     try:
         yield aside
         os.replace(aside, path)

@@ -170,6 +170,31 @@ def test_once_something_cannot_be_had_nothing_more_is_asked_for(clients: Clients
     assert len(asked) == 1
 
 
+def test_what_alone_may_not_be_read_hides_nothing_else(clients: Clients, capsys: pytest.CaptureFixture[str]) -> None:
+    class Denied(FakeSageMaker):
+        def list_pipeline_parameters_for_execution(self, **_: Any) -> Any:
+            raise ServiceError("AccessDeniedException", "not for you")
+
+    with pytest.raises(ServiceError) as raised:
+        show(clients._replace(sagemaker=Denied(Path("no.log"))), ARN)
+    assert raised.value.message == "not for you\n  missing above: set"
+    text = capsys.readouterr().out
+    assert "best validation_accuracy" in text and "status     Failed" in text
+
+
+def test_a_service_that_is_gone_leaves_what_was_known_before(
+    clients: Clients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Gone(FakeSageMaker):
+        def describe_training_job(self, **_: Any) -> Any:
+            raise Unavailable("NoAnswer", "no answer")
+
+    with pytest.raises(Unavailable) as raised:
+        show(clients._replace(sagemaker=Gone(Path("no.log"))), ARN)
+    assert "status     Failed" in capsys.readouterr().out
+    assert raised.value.message.startswith("no answer\n  missing above: results of steps, set, accuracy")
+
+
 class Closed:
     """Storage whose archives are not for this caller."""
 

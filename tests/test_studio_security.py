@@ -38,6 +38,14 @@ def test_the_token_of_the_address_becomes_a_cookie_and_leaves_the_address(visito
     assert SECRET not in entered.headers["location"]
 
 
+def test_a_link_out_of_another_page_is_led_on_by_a_page_of_the_studio(visitor: Visitor) -> None:
+    """After a redirect that another site began, browsers keep a strict cookie back."""
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    entered = visitor.get(f"/pipelines/digits?next=a%22b&token={SECRET}", Cookie="", **foreign)
+    assert entered.status == 200 and "samesite=strict" in entered.headers["set-cookie"].lower()
+    assert 'content="0;url=/pipelines/digits?next=a%22b"' in entered.text and SECRET not in entered.text
+
+
 def test_an_address_with_two_slashes_leads_to_no_other_host(visitor: Visitor) -> None:
     assert visitor.get(f"//evil.example/?token={SECRET}", Cookie="").headers["location"] == "/evil.example/"
 

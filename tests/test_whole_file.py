@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,17 @@ def test_no_folder_is_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole(str(tmp_path / "none/file")) as aside:
         Path(aside).write_text("x")
     assert os.listdir(tmp_path) == []
+
+
+def test_two_threads_that_write_one_file_leave_a_whole_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+
+    def write(text: str) -> None:
+        with whole(path) as aside:
+            Path(aside).write_text(text)
+
+    with ThreadPoolExecutor(1) as other, whole(path) as aside:
+        Path(aside).write_text("mine")
+        other.submit(write, "theirs").result()
+        assert Path(path).read_text() == "theirs"
+    assert Path(path).read_text() == "mine" and os.listdir(tmp_path) == ["file"]

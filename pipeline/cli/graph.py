@@ -13,12 +13,13 @@ from pipeline.wording import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from pipeline.cli.text import Span
-    from pipeline.client import Clients
     from pipeline.definition import Step
+
+    Said = Callable[[dict[str, Any]], str]
 
 LEAST = 5  # characters that the column of the cache keeps on a narrow terminal: whether it missed, not why
 REASON = 40  # characters of a failure's reason that shall stand in its row; the rest goes below
@@ -33,9 +34,11 @@ Seen = namedtuple("Seen", "execution definition steps now ended")
 _Row = namedtuple("_Row", "left right status cells")
 
 
-def table(clients: Clients, seen: Seen, columns: int, unicode: bool) -> Iterator[list[Span]]:
-    """`columns`: of the terminal; what does not fit there is cut, but for the reasons of failures. 0: nothing is."""
-    found = list(_rows(clients, seen, unicode))
+def table(seen: Seen, said: Said, columns: int, unicode: bool) -> Iterator[list[Span]]:
+    """`said`: what came of a step. `columns`: of the terminal; what does not fit there is cut, but for the reasons of
+    failures. 0: nothing is.
+    """
+    found = list(_rows(seen, said, unicode))
     beside = len(found[0].left + found[0].right) + 2 if found else 0
     everything = [HEADER, *(row.cells for row in found)]
     widths = [max(len(cells[column]) for cells in everything) for column in range(CACHE + 1)]
@@ -56,24 +59,24 @@ def table(clients: Clients, seen: Seen, columns: int, unicode: bool) -> Iterator
         ]
 
 
-def _rows(clients: Clients, seen: Seen, unicode: bool) -> Iterator[_Row]:
+def _rows(seen: Seen, said: Said, unicode: bool) -> Iterator[_Row]:
     edges = direct(seen.definition)
     drawn = rows(edges, LINES if unicode else ASCII)
     for name, left, right in drawn or ((name, "", "") for name in in_order(seen.definition)):
         step = seen.definition.steps[name]
         only = CONDITIONS.get(step.branch, "") if step.parent in edges[name] else ""
-        status, cells = _cells(clients, seen, step, only)
+        status, cells = _cells(seen, said, step, only)
         yield _Row(left, right, status, tuple(map(on_one_line, cells)))
 
 
-def _cells(clients: Clients, seen: Seen, step: Step, only: str) -> tuple[str, Sequence[str]]:
+def _cells(seen: Seen, said: Said, step: Step, only: str) -> tuple[str, Sequence[str]]:
     """Its status, empty where it has none; name, status, time, cache, and under which condition it says what."""
     ran: dict[str, Any] = seen.steps.get(step.name, {})
     if not ran:
         return "", (step.name, "not run" if seen.ended else "waiting", "", "", only)
-    said = ran.get("FailureReason", "").strip().partition("\n")[0] or outcome.now(clients, ran)
+    came = ran.get("FailureReason", "").strip().partition("\n")[0] or said(ran)
     status, how_long, cache = ran["StepStatus"], took(ran, seen.now), outcome.cache_phrase(ran)
-    return status, (step.name, status, how_long, cache, ": ".join(filter(None, (only, said))))
+    return status, (step.name, status, how_long, cache, ": ".join(filter(None, (only, came))))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -53,8 +53,11 @@ def money(clients: Clients, config: str = CONFIG, own: str | None = None) -> Mon
     return own_prices(config, own) if clients.place else prices.Money()
 
 
-def own_prices(config: str, own: str | None = None) -> Money:
-    """Of the file `own`, else of pipeline.yaml where there is one that can be read."""
+def own_prices(config: str, own: str | None = None, needed: bool = True) -> Money:
+    """Of the file `own`, else of pipeline.yaml where there is one that can be read.
+
+    Raises ConfigError for another file than that, which somebody has named, where its prices are `needed`.
+    """
     from datetime import UTC, datetime
 
     from pipeline.plan import prices
@@ -71,9 +74,9 @@ def own_prices(config: str, own: str | None = None) -> Money:
     try:
         return prices.Money(load_config(Path(config)).prices, config, today)
     except ConfigError as exc:
-        if config != CONFIG:
+        if needed and config != CONFIG:
             raise
-        # nobody has typed it: it may be another pipeline's, and what was asked for is there all the same
+        # it may be another pipeline's, and what was asked for is there all the same
         print(f"without the prices of {config}: {exc.message}", file=sys.stderr)
         return prices.Money()
 

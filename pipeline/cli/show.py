@@ -73,9 +73,14 @@ def show(clients: Clients, arn: str) -> None:
     seen = _seen(clients, arn)
     parts = _Parts()
     none: list[list[Span]] = []
-    facts = list(_facts(clients, arn, seen, parts))
     columns = max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)
-    for line in table(clients, seen, columns if sys.stdout.isatty() else 0, takes_unicode()):
+
+    def said(step: dict[str, Any]) -> str:
+        return parts.ask("results of steps", lambda: outcome.now(clients, step), "")
+
+    rows = list(table(seen, said, columns if sys.stdout.isatty() else 0, takes_unicode()))
+    facts = list(_facts(clients, arn, seen, parts))
+    for line in rows:
         print_spans(line)
     for line in parts.ask("curves", lambda: list(_curves(clients, seen, columns)), none):
         print_spans(line)
@@ -89,19 +94,22 @@ def show(clients: Clients, arn: str) -> None:
 
 
 class _Parts:
-    """What is asked for one after the other. Once something cannot be had, nothing more is asked: it takes a minute."""
+    """What is asked for one after the other. Once the service is gone nothing more is asked: it takes a minute."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
-        self.error: ServiceError | None = None
+        self.error: ServiceError | None = None  # the first
+        self._gone = False
 
     def ask(self, part: str, question: Callable[[], Found], otherwise: Found) -> Found:
-        if self.error is None:
+        if not self._gone:
             try:
                 return question()
             except ServiceError as exc:
-                self.error = exc
-        self.missing.append(part)
+                self.error = self.error or exc
+                self._gone = not exc.is_of_one_part
+        if part not in self.missing:
+            self.missing.append(part)
         return otherwise
 
 
@@ -154,7 +162,7 @@ def _facts(clients: Clients, arn: str, seen: Seen, parts: _Parts) -> Iterator[tu
     yield "pipeline", executions.pipeline_name(arn)
     yield "started", moment(seen.execution.get("CreationTime"))
     yield "took", span(steps, seen.now)
-    if given := _given(clients, arn, seen):
+    if given := parts.ask("set", lambda: _given(clients, arn, seen), ""):
         yield "set", given
     yield "status", seen.execution["PipelineExecutionStatus"]
     evaluation = parts.ask("accuracy", lambda: outcome.evaluation(clients, arn, steps), nothing)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 from pipeline.cli import DONE, Command, target
 from pipeline.cli.definitions import config_option
-from pipeline.cli.home import home, shown, used_home
+from pipeline.cli.home import CONFIG, home, shown, used_home
 from pipeline.cli.text import whole
 from pipeline.errors import DarkroomError
 
@@ -47,13 +48,19 @@ def run(args: Namespace) -> int:
     from pipeline.studio.app import application
     from pipeline.studio.asked import Studio
 
+    if args.config != CONFIG and not os.path.exists(args.config):
+        raise DarkroomError(f"{args.config}: no such file", "-c FILE, or nothing: the pages need none")
     connect, hosting, place = _connect(args)
     if args.write and not place:
         raise DarkroomError("--write is for an account: on this machine pages may change things anyway", "leave it out")
     secret = token_urlsafe(32)
     opened = server.listening(args.port)
     with opened:
-        port, writes, prices = opened.getsockname()[1], args.write or not place, partial(own_prices, args.config)
+        port, writes, prices = (
+            opened.getsockname()[1],
+            args.write or not place,
+            partial(own_prices, args.config, needed=False),
+        )
         studio = Studio(connect, hosting, secret, port, place, writes, planned(args), prices)
         serving = server.server(application(studio))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C
@@ -81,7 +88,6 @@ def _connect(args: Namespace) -> tuple[Sessions, HostingSessions, str]:
 
 def planned(args: Namespace) -> Planned | None:
     """Compiles the file when a page asks for its plan, into a folder that is gone behind it. None without a file."""
-    import os
     import tempfile
     from contextlib import contextmanager
 

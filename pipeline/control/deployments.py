@@ -35,8 +35,11 @@ LOST_S = 60.0  # an endpoint at rest whose deployment does not go on: its event 
 _ABSENT = ("ValidationException", "ResourceNotFound")
 
 # status, serves: of DescribeEndpoint; phase, asked, good, before, reason: of the record, empty where there is none;
-# fleets: who has the traffic, and who comes; alarms: name → state of those that guard the deployment
-Deployment = namedtuple("Deployment", "name status serves phase asked good before reason fleets alarms")
+# fleets: who has the traffic, and who comes; alarms: name → state of those that guard the deployment; failure: why the
+# endpoint is Failed
+Deployment = namedtuple(
+    "Deployment", "name status serves phase asked good before reason fleets alarms failure", defaults=("",)
+)
 # doing: what SageMaker says of it, such as how much of the traffic it takes; empty when it only serves
 Fleet = namedtuple("Fleet", "config variant count wanted weight doing")
 
@@ -100,7 +103,8 @@ def look(hosting: Hosting, name: str, ask: Ask = _needed) -> Deployment | None:
     asked, settings = record["asked"], tags.get(f"{PREFIX}alarms", "")
     alarms = ask("alarms", lambda: _alarms(hosting, asked, settings), none) if asked else none
     fleets = tuple(_fleets(live))
-    return Deployment(name, live["EndpointStatus"], live["EndpointConfigName"], **record, fleets=fleets, alarms=alarms)
+    status, serves, failure = live["EndpointStatus"], live["EndpointConfigName"], live.get("FailureReason") or ""
+    return Deployment(name, status, serves, **record, fleets=fleets, alarms=alarms, failure=failure)
 
 
 def follow(

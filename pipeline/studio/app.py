@@ -90,7 +90,7 @@ def application(studio: Studio) -> Starlette:
         return StreamingResponse(streams.events(studio, Asked(request.path_params)), media_type="text/event-stream")
 
     routes = [Route("/static/{name}", asset, methods=["GET"])]
-    routes += [Route(path, _endpoint(studio, threads, view), methods=["GET"]) for path, view in _views(studio).items()]
+    routes += [Route(path, _endpoint(studio, threads, view), methods=["GET"]) for path, view in views(studio).items()]
     routes += [Route("/endpoints/{endpoint}/predict", _predicting(studio, threads), methods=["POST"])]
     routes += [Route(path, _acting(studio, threads, act), methods=["POST"]) for path, act in ACTS.items()]
     routes += [Route(path, events, methods=["GET"]) for path in FOLLOWED]
@@ -101,8 +101,8 @@ def application(studio: Studio) -> Starlette:
     return made
 
 
-def _views(studio: Studio) -> dict[str, View]:
-    """All that only look."""
+def views(studio: Studio) -> dict[str, View]:
+    """All that only look, by their addresses."""
     hosted = {path: _hosted(studio, view) for path, view in HOSTED.items()}
     priced = {path: partial(view, studio.money) for path, view in PRICED.items()}
     return {**VIEWS, **hosted, **priced, "/plan": partial(plan.of_config, studio.planned)}

@@ -30,9 +30,8 @@ def one(_: Clients, hosting: Hosting, asked: Asked) -> Page:
     variants = list(dict.fromkeys(each.variant for each in seen.fleets))
     none: list[scaling.Scaling] = []
     scales = gaps.ask("scaling", lambda: scaling.of(hosting, name, variants), none)
-    failure = hosting.sagemaker.describe_endpoint(EndpointName=name).get("FailureReason") or ""
     values = {"seen": seen, "standing": deployments.phase(seen), "version": deployments.version, "scales": scales}
-    return Page("endpoint.html", {**values, "failure": failure, "gaps": gaps, "largest": LARGEST_PICTURE})
+    return Page("endpoint.html", {**values, "gaps": gaps, "largest": LARGEST_PICTURE})
 
 
 def predict(clients: Clients, asked: Asked, limit_s: float = LONGEST_S) -> dict[str, Any]:

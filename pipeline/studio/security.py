@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from html import escape
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN, TOKEN_HEADER = "token", "X-Studio-Token"
@@ -80,12 +81,22 @@ class Guard:
         given = query.pop(TOKEN, "")
         if given and _equal(given, self.secret) and scope["method"] in READING:
             path = quote(f"/{scope['path'].lstrip('/')}")  # never //host, which would lead elsewhere
-            answer = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303)
+            address = path + (f"?{urlencode(query)}" if query else "")
+            elsewhere = Headers(scope=scope).get("sec-fetch-site", "none") not in ("none", "same-origin")
+            answer = _onwards(address) if elsewhere else RedirectResponse(address, 303)
             answer.set_cookie(self.cookie, self.secret, httponly=True, samesite="strict")
             return answer
         if _equal(_cookies(scope).get(self.cookie, ""), self.secret):
             return None
         return PlainTextResponse("open the address that `darkroom studio` has printed: it has a token\n", 401)
+
+
+def _onwards(address: str) -> Response:
+    """For whoever followed a link in another page, such as a terminal in the browser: that a page of another site led
+    somewhere by a redirect keeps the new cookie out, which a page of our own does not."""
+    return HTMLResponse(
+        f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(address)}"><title>darkroom</title>'
+    )
 
 
 def _leads_here(headers: Headers) -> bool:

@@ -17,7 +17,7 @@ from starlette.routing import compile_path
 
 from pipeline.client import aws_client, aws_hosting
 from pipeline.studio import places
-from pipeline.studio.app import HOSTED, VIEWS, application
+from pipeline.studio.app import application, views
 from pipeline.studio.asked import Studio
 from smoke.account import Account
 from smoke.execution import execution
@@ -25,7 +25,6 @@ from smoke.stages import EXECUTION
 from smoke.verdict import Check, Verdict, judged
 
 _SECRET, _PORT = "smoke", 1
-_KINDS = {path: compile_path(path)[0] for path in (*VIEWS, *HOSTED)}
 _OF_EACH = 2  # pages of one kind that are asked for
 _LONGEST_S = 30.0  # of a page: whoever waits longer takes it for dead
 
@@ -42,24 +41,25 @@ def studio_pages(account: Account) -> Verdict:
             lambda: nullcontext(clients), lambda: nullcontext(hosting), _SECRET, _PORT, clients.place, writes=False
         )
         first = places.execution(execution(account).arn)
-        looks = asyncio.run(_walked(application(studio), first))  # one server has one loop
+        kinds = {path: compile_path(path)[0] for path in views(studio)}
+        looks = asyncio.run(_walked(application(studio), kinds, first))  # one server has one loop
     wrong = [f"{path}: {status}" for path, status, _ in looks if status != 200]
     slowest, seconds = max(((path, seconds) for path, _, seconds in looks), key=lambda each: each[1])
     told = f"{len(looks)} pages, the slowest in {seconds:.1f} s ({slowest}); refused: {', '.join(wrong) or 'none'}"
     return judged(not wrong and seconds < _LONGEST_S, told)
 
 
-async def _walked(made: Starlette, first: str) -> list[tuple[str, int, float]]:
+async def _walked(made: Starlette, kinds: dict[str, re.Pattern[str]], first: str) -> list[tuple[str, int, float]]:
     """(address, status, seconds) of every page that links lead to, at most two of a kind."""
-    waiting, seen, kinds = [first, "/"], set[str](), Counter[str]()
+    waiting, seen, looked = [first, "/"], set[str](), Counter[str]()
     looks = []
     while waiting:
         path = waiting.pop(0)
-        kind = next((name for name, pattern in _KINDS.items() if pattern.match(unquote(urlsplit(path).path))), "")
-        if path in seen or not kind or kinds[kind] >= _OF_EACH:
+        kind = next((name for name, pattern in kinds.items() if pattern.match(unquote(urlsplit(path).path))), "")
+        if path in seen or not kind or looked[kind] >= _OF_EACH:
             continue
         seen.add(path)
-        kinds[kind] += 1
+        looked[kind] += 1
         began = time.monotonic()
         status, html = await _asked(made, path)
         looks.append((path, status, time.monotonic() - began))

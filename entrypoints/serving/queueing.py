@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.float32]
 MEMORY = 0.8  # of what is known of the model's speed, when a new batch was measured
-PATIENCE = 0.25  # of the time that a batch will take, for what is known to come: chosen, not measured
+PATIENCE = 0.25  # of the time that a batch will take, for what is known to come: chosen, see docs/benchmarks.md
 
 
 class Outcome(NamedTuple):

@@ -12,11 +12,16 @@ from types import CodeType, ModuleType
 
 def look_beside(file: Path) -> None:
     """From now on imports find what lies beside `file`; modules that lie beside an earlier one are forgotten."""
+    forget()
+    sys.meta_path.insert(0, _Beside(file))
+
+
+def forget() -> None:
+    """As before the first look: what is built next is no network of somebody's own."""
     for earlier in [finder for finder in sys.meta_path if isinstance(finder, _Beside)]:
         sys.meta_path.remove(earlier)
         for name in earlier.found:
             sys.modules.pop(name, None)
-    sys.meta_path.insert(0, _Beside(file))
 
 
 def files() -> dict[str, Path]:

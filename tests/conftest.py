@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What programs leave in the temporary folder, killed ones above all, goes with the folders of the tests."""
+    os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("tmp", numbered=False))
+    tempfile.tempdir = None
+
+
+@pytest.fixture(autouse=True)
+def no_neighbours() -> Iterator[None]:
+    """What lay beside a network of one test is no part of what the next one trains."""
+    yield
+    if "neighbours" in sys.modules:
+        sys.modules["neighbours"].forget()
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,7 @@ OUTER = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "PYTHON", "VENV")  #
 
 
 def make(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "PYTHON")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in OUTER}
     environment["PATH"] = path or environment["PATH"]
     command = ["/usr/bin/make", "-C", str(ROOT), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -52,3 +52,12 @@ def test_a_folder_of_data_is_no_neighbour(tmp_path: Path) -> None:
     neighbours.look_beside(write(tmp_path))
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("own_data")
+
+
+def test_once_forgotten_nothing_beside_it_is_told_or_found(tmp_path: Path) -> None:
+    neighbours.look_beside(write(tmp_path, own_one=""))
+    importlib.import_module("own_one")
+    neighbours.forget()
+    assert neighbours.files() == {}
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("own_one")

@@ -63,7 +63,7 @@ def save(args: argparse.Namespace, network: nn.Module, training: Split, kept: Ep
     model.save_weights(network, args.model_dir / archive.WEIGHTS)
     code = args.model_dir / archive.CODE
     copy_code(args.model_dir)
-    for name, path in neighbours.files().items() if args.model_file else ():
+    for name, path in neighbours.files().items():
         (code / archive.OWN / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, code / archive.OWN / name)
     manifest = training.manifest

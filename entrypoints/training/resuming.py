@@ -114,5 +114,5 @@ def _fingerprint(args: argparse.Namespace, world: int) -> dict[str, str]:
     for channel in filter(None, (args.weights_dir, args.warm_start_dir)):
         files = sorted(channel.iterdir()) if channel.is_dir() else [channel]
         data |= {f"to start from: {path.name}": path for path in files if path.is_file()}
-    data |= {f"own network: {name}": path for name, path in neighbours.files().items() if args.model_file}
+    data |= {f"own network: {name}": path for name, path in neighbours.files().items()}
     return checkpoints.fingerprint(settings, data, world)

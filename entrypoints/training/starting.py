@@ -8,6 +8,7 @@ from pathlib import Path
 
 import custom
 import model
+import neighbours
 from data import Split
 from torch import nn
 
@@ -21,6 +22,7 @@ def network(args: argparse.Namespace, training: Split) -> nn.Module:
     if file:
         built = custom.build(file, len(classes), args.dropout)
     else:
+        neighbours.forget()
         built = model.build(args.model, len(classes), args.stem, args.dropout)
     custom.check(built, len(classes), training.image_size, file)
     if file and (args.ema or args.onnx):

@@ -53,7 +53,7 @@ SLOW_TO_SAVE = LOOKER.format(training=True, begins="        self.register_buffer
 SLOW_TO_JUDGE = LOOKER.format(
     training=False,
     begins="",
-    does="        if not self.training and self.times % 16 == 15:\n            time.sleep(0.1)",
+    does="        if not self.training and self.times % 16 == 15:\n            time.sleep(0.6)",
 )
 COLLECTING = LOOKER.format(
     training=True,

@@ -49,7 +49,9 @@ class Looker(nn.Module):
 def build(num_classes):
     return Looker(num_classes)
 """
-SLOW_TO_SAVE = LOOKER.format(training=True, begins="        self.register_buffer('ballast', zeros(20_000_000))", does="")
+SLOW_TO_SAVE = LOOKER.format(
+    training=True, begins="        self.register_buffer('ballast', zeros(20_000_000))", does=""
+)
 SLOW_TO_JUDGE = LOOKER.format(
     training=False,
     begins="",
